@@ -1,0 +1,101 @@
+package tomlfile
+
+import (
+	"fmt"
+	"reflect"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/agext/levenshtein"
+)
+
+// unknown lists the keys of the file that type t has no field for.
+func (f *File) unknown(t reflect.Type) Problems {
+	var ps Problems
+	bad := map[string]bool{}
+	for _, id := range f.keys {
+		path := strings.Split(id, sep)
+		if bad[strings.Join(path[:len(path)-1], sep)] {
+			bad[id] = true // its parent is already reported
+			continue
+		}
+		known, ok := lookup(t, path)
+		if ok {
+			continue
+		}
+		bad[id] = true
+		last := path[len(path)-1]
+		p := Problem{File: f.Name, Line: f.lines[id], Text: fmt.Sprintf("unknown key %q", strings.Join(path, "."))}
+		if near := Nearest(last, known); near != "" {
+			p.Hint = fmt.Sprintf("did you mean %q?", near)
+		} else if len(known) > 0 {
+			p.Hint = "known here: " + strings.Join(known, ", ")
+		}
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+// lookup follows path through t. When the last part is unknown it returns the
+// keys that would have been right. Values that decode themselves (anything not
+// a struct, map or slice) end the walk: their own check is the type error.
+func lookup(t reflect.Type, path []string) (known []string, ok bool) {
+	for _, part := range path {
+		for t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		switch t.Kind() {
+		case reflect.Struct:
+			fields := fieldsOf(t)
+			next, found := fields[part]
+			if !found {
+				return sortedKeys(fields), false
+			}
+			t = next
+		case reflect.Map:
+			t = t.Elem()
+		case reflect.Slice, reflect.Array:
+			if _, err := strconv.Atoi(part); err != nil {
+				return nil, true
+			}
+			t = t.Elem()
+		default:
+			return nil, true
+		}
+	}
+	return nil, true
+}
+
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	fields := map[string]reflect.Type{}
+	for i := range t.NumField() {
+		sf := t.Field(i)
+		name, _, _ := strings.Cut(sf.Tag.Get("toml"), ",")
+		if name != "" && name != "-" {
+			fields[name] = sf.Type
+		}
+	}
+	return fields
+}
+
+func sortedKeys(m map[string]reflect.Type) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// Nearest returns the candidate closest to word, or "" when none is close
+// enough to be what was meant (more than a third of its letters differ).
+func Nearest(word string, candidates []string) string {
+	best, bestDist := "", len(word)/3+2
+	for _, c := range candidates {
+		if d := levenshtein.Distance(word, c, nil); d < bestDist {
+			best, bestDist = c, d
+		}
+	}
+	return best
+}

@@ -1,0 +1,183 @@
+// Package tomlfile reads TOML files strictly and says where a mistake is.
+//
+// board.toml, recipe.toml and router.toml are all read through it, so that an
+// unknown key, a wrong type and a value out of range look the same in each:
+// file, line, what was given, what is allowed.
+//
+//	tomlfile.go  Decode and the line index
+//	problem.go   Problem and Problems, the errors a person reads
+//	keys.go      the keys a Go type knows, and the nearest one to a typo
+//
+// The format is TOML 1.0 (https://toml.io/en/v1.0.0). Parsing is go-toml's; its
+// syntax tree gives the lines that its decoder does not.
+package tomlfile
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// File is a decoded file: it knows the line of every key.
+type File struct {
+	Name  string         // as shown in errors, e.g. "router.toml"
+	keys  []string       // every key in the file, in file order
+	lines map[string]int // joined key path -> line, counted from 1
+}
+
+// sep joins the parts of a key path; it cannot be in a TOML bare key, and a
+// quoted key with it would only get a wrong line number.
+const sep = "\x00"
+
+// Decode parses data into v, a pointer to a struct with `toml` tags. Unknown
+// keys are errors, all of them reported at once. The error is a Problems.
+func Decode(name string, data []byte, v any) (*File, error) {
+	f := &File{Name: name, lines: map[string]int{}}
+	if err := f.index(data); err != nil {
+		// The decoder meets the same mistake and knows its position.
+		if derr := toml.Unmarshal(data, &map[string]any{}); derr != nil {
+			err = derr
+		}
+		return nil, Problems{f.decodeProblem(err)}
+	}
+	if unknown := f.unknown(reflect.TypeOf(v).Elem()); len(unknown) > 0 {
+		return nil, unknown
+	}
+	if err := toml.NewDecoder(bytes.NewReader(data)).Decode(v); err != nil {
+		return nil, Problems{f.decodeProblem(err)}
+	}
+	return f, nil
+}
+
+// Line returns the line of the key at path, counted from 1; elements of arrays
+// are named by their index. A key that is not in the file has the line of the
+// nearest parent that is, or 0.
+func (f *File) Line(path ...string) int {
+	for n := len(path); n > 0; n-- {
+		if line, ok := f.lines[strings.Join(path[:n], sep)]; ok {
+			return line
+		}
+	}
+	return 0
+}
+
+// Has reports whether the key at path is in the file.
+func (f *File) Has(path ...string) bool {
+	_, ok := f.lines[strings.Join(path, sep)]
+	return ok
+}
+
+// decodeProblem turns go-toml's error into ours: it knows position and cause.
+func (f *File) decodeProblem(err error) Problem {
+	p := Problem{File: f.Name, Text: strings.TrimPrefix(err.Error(), "toml: ")}
+	var de *toml.DecodeError
+	if errors.As(err, &de) {
+		p.Line, _ = de.Position()
+		if key := de.Key(); len(key) > 0 {
+			p.Text = strings.Join(key, ".") + ": " + p.Text
+		}
+	}
+	return p
+}
+
+// index walks the syntax tree and notes the line of each key.
+func (f *File) index(data []byte) error {
+	var p unstable.Parser
+	p.Reset(data)
+	var table []string
+	tables := map[string]int{} // array table -> elements seen
+	for p.NextExpression() {
+		e := p.Expression()
+		switch e.Kind {
+		case unstable.Table:
+			table = f.resolve(keyParts(e), tables)
+			f.note(table, keyLine(&p, e))
+		case unstable.ArrayTable:
+			parts := keyParts(e)
+			parent := f.resolve(parts[:len(parts)-1], tables)
+			name := append(parent, parts[len(parts)-1:]...)
+			id := strings.Join(name, sep)
+			table = append(name, strconv.Itoa(tables[id]))
+			tables[id]++
+			f.note(name, keyLine(&p, e))
+			f.note(table, keyLine(&p, e))
+		case unstable.KeyValue:
+			f.indexKeyValue(&p, table, e)
+		}
+	}
+	return p.Error()
+}
+
+// resolve puts the index of the current element behind each part that names an
+// array of tables, so that [a.b] below [[a]] becomes a.0.b.
+func (f *File) resolve(parts []string, tables map[string]int) []string {
+	var out []string
+	for _, part := range parts {
+		out = append(out, part)
+		if n := tables[strings.Join(out, sep)]; n > 0 {
+			out = append(out, strconv.Itoa(n-1))
+		}
+	}
+	return out
+}
+
+func (f *File) indexKeyValue(p *unstable.Parser, table []string, kv *unstable.Node) {
+	path := append(append([]string(nil), table...), keyParts(kv)...)
+	f.note(path, keyLine(p, kv))
+	f.indexValue(p, path, kv.Value())
+}
+
+func (f *File) indexValue(p *unstable.Parser, path []string, v *unstable.Node) {
+	switch v.Kind {
+	case unstable.InlineTable:
+		for it := v.Children(); it.Next(); {
+			if n := it.Node(); n.Kind == unstable.KeyValue {
+				f.indexKeyValue(p, path, n)
+			}
+		}
+	case unstable.Array:
+		i := 0
+		for it := v.Children(); it.Next(); i++ {
+			n := it.Node()
+			elem := append(append([]string(nil), path...), strconv.Itoa(i))
+			line := f.Line(path...)
+			if n.Raw.Length > 0 {
+				line = p.Shape(n.Raw).Start.Line
+			}
+			f.note(elem, line)
+			f.indexValue(p, elem, n)
+		}
+	}
+}
+
+// note records the line of a key and of the parents it implies.
+func (f *File) note(path []string, line int) {
+	for n := 1; n <= len(path); n++ {
+		id := strings.Join(path[:n], sep)
+		if _, ok := f.lines[id]; !ok {
+			f.lines[id] = line
+			f.keys = append(f.keys, id)
+		}
+	}
+}
+
+func keyParts(n *unstable.Node) []string {
+	var parts []string
+	for it := n.Key(); it.Next(); {
+		parts = append(parts, string(it.Node().Data))
+	}
+	return parts
+}
+
+func keyLine(p *unstable.Parser, n *unstable.Node) int {
+	it := n.Key()
+	if !it.Next() {
+		return 0
+	}
+	return p.Shape(it.Node().Raw).Start.Line
+}

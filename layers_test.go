@@ -1,0 +1,92 @@
+package tench
+
+import (
+	"go/build"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// layers is who may import whom, among our own packages (see ARCHITECTURE.md).
+// A package that is not here fails the test: decide where it belongs first.
+var layers = map[string][]string{
+	"internal/tomlfile": {},
+	"boards":            {"internal/tomlfile"},
+	"config":            {"internal/tomlfile"},
+	"release":           {"internal/tomlfile"},
+	"overlays":          {"boards"},
+
+	"build/source":   {"release"},
+	"build/cache":    {"release"},
+	"build/kernel":   {"boards", "release", "build/source", "build/cache"},
+	"build/userland": {"boards", "release", "build/source", "build/cache"},
+	"build/rootfs":   {"boards", "overlays", "config"},
+	"build/disk":     {"boards"},
+	"build": {"boards", "overlays", "config", "release", "build/source", "build/cache",
+		"build/kernel", "build/userland", "build/rootfs", "build/disk"},
+
+	"supervisor/system":   {},
+	"supervisor/unit":     {"config"},
+	"supervisor/desired":  {"config", "supervisor/unit"},
+	"supervisor/netstate": {"supervisor/system", "supervisor/unit", "supervisor/desired"},
+	"supervisor/proc":     {"supervisor/system", "supervisor/unit"},
+	"supervisor/dhcp":     {"config", "supervisor/system", "supervisor/unit"},
+	"supervisor/clock":    {"config", "supervisor/system", "supervisor/unit"},
+	"supervisor/update":   {"config", "release", "supervisor/system", "supervisor/unit"},
+	"supervisor/status":   {"supervisor/unit"},
+	"supervisor/console":  {"supervisor/unit", "supervisor/status"},
+	"supervisor": {"boards", "config", "release", "supervisor/system", "supervisor/unit", "supervisor/desired",
+		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
+		"supervisor/status", "supervisor/console"},
+
+	"cmd/tench":  {"boards", "config", "overlays", "build", "release"},
+	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
+
+	"internal/lab": {},
+	"labs":         {"boards", "config", "internal/lab"},
+}
+
+func TestLayers(t *testing.T) {
+	for _, dir := range packages(t) {
+		allowed, known := layers[dir]
+		if !known {
+			t.Errorf("%s: this package is not in the table of layers_test.go", dir)
+			continue
+		}
+		pkg, err := build.ImportDir(dir, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, imp := range pkg.Imports {
+			own, ours := strings.CutPrefix(imp, "tench/")
+			if ours && !slices.Contains(allowed, own) {
+				t.Errorf("%s imports %s, which layers_test.go does not allow", dir, own)
+			}
+		}
+	}
+}
+
+// packages lists the folders below the root that hold Go code other than tests.
+func packages(t *testing.T) []string {
+	t.Helper()
+	var dirs []string
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "out" || d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && path != ".") {
+			return filepath.SkipDir
+		}
+		isCode := strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go")
+		if dir := filepath.Dir(path); isCode && dir != "." && !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dirs
+}
