@@ -83,3 +83,7 @@ type QEMU struct {
 	Devices  []string // further -device arguments
 	Expected string   // the line that says it is up
 }
+
+// TotalMiB is the size of the whole image: the partitions and the first MiB,
+// which holds the partition table and the boot loader.
+func (l Layout) TotalMiB() int { return 1 + l.BootMiB + 2*l.SlotMiB + l.DataMiB }

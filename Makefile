@@ -1,0 +1,54 @@
+# tench: what a person types. Everything else is in bin/tench, see bin/tench --help.
+#
+#   make image  [BOARD=qemu-amd64] [CONFIG=my/router.toml]   build a stick image
+#   make run    [BOARD=qemu-amd64] [FIRMWARE=bios|uefi]      boot it in QEMU
+#   make test                                                everything CI runs
+#   make bench                                               the numbers, with the commands behind them
+
+BOARD    ?= qemu-amd64
+CONFIG   ?=
+FIRMWARE ?=
+
+GOTESTSUM   = go run gotest.tools/gotestsum@v1.13.0
+STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
+export CGO_ENABLED = 0
+
+.PHONY: help image run test unit lint labs bench clean bin/tench boards build release pxe config supervisor overlays
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+bin/tench:
+	@command -v go >/dev/null || { echo "tench needs Go 1.26 or newer: https://go.dev/dl/"; exit 1; }
+	@go build -trimpath -o bin/tench ./cmd/tench
+
+image: bin/tench
+	@bin/tench doctor --quiet --install --for build $(BOARD)
+	@bin/tench image $(BOARD) $(if $(CONFIG),--config "$(CONFIG)")
+
+run: bin/tench
+	@bin/tench doctor --quiet --install --for run $(BOARD)
+	@bin/tench run $(BOARD) $(if $(FIRMWARE),--firmware $(FIRMWARE))
+
+test: bin/tench
+	@bin/tench doctor --quiet --install --for build,run,test $(BOARD)
+	@$(MAKE) --no-print-directory lint
+	@bin/tench image $(BOARD)
+	@TENCH_LAB=yes $(GOTESTSUM) --format testname -- -timeout 60m -p 1 ./...
+
+unit: bin/tench
+	@$(GOTESTSUM) --format pkgname -- ./...
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	@go vet ./...
+	@$(STATICCHECK) ./...
+	@GOOS=linux GOARCH=386 GO386=softfloat go build -o /dev/null ./cmd/tenchd
+	@GOOS=linux GOARCH=arm64 go build -o /dev/null ./cmd/tenchd
+
+bench: bin/tench
+	@bin/tench doctor --quiet --install --for build,run,test $(BOARD)
+	@go run ./labs/bench $(BOARD)
+
+clean:
+	rm -rf bin out

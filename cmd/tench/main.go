@@ -1,0 +1,98 @@
+// Command tench is the host tool: it builds, checks and boots the images that
+// small routers run.
+//
+//	main.go      run, the command tree and how errors are shown
+//	tree.go      where the sources, the cache and the products are
+//	image.go     tench image, tench explain
+//	progress.go  the progress display, live or in plain lines
+//	check.go     tench check
+//	boards.go    tench boards
+//	doctor.go    tench doctor
+//	run.go       tench run: QEMU
+//	console.go   tench console: the serial line of a box
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// Exit codes.
+const (
+	exitOK        = 0
+	exitError     = 1   // the work could not be done
+	exitUsage     = 2   // the command line was wrong
+	exitInterrupt = 130 // ctrl-C, as shells count it
+)
+
+// run is the whole command: main only hands it the process's own streams.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := rootCommand(stdin, stdout, stderr)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case ctx.Err() != nil:
+		fmt.Fprintln(stderr, "tench: interrupted: nothing half-written is left; the same command goes on from here")
+		return exitInterrupt
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "tench: %v\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(stderr, "tench: %s\n", strings.TrimSpace(err.Error()))
+	return exitError
+}
+
+// usageError is a mistake on the command line, not in the work.
+type usageError struct{ error }
+
+func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tench",
+		Short: "Build and boot images for small routers",
+		Long: `tench builds a bootable router image from source, for one board at a time,
+and boots it in QEMU. The box's configuration is one file, router.toml.`,
+		Example: `  tench image qemu-amd64                 build the image
+  tench run qemu-amd64                   boot it, serial console in this terminal
+  tench check my/router.toml             is this configuration right?`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w\nhint: %s --help", err, c.CommandPath())}
+	})
+	root.AddCommand(imageCommand(), runCommand(), checkCommand(), boardsCommand(),
+		explainCommand(), doctorCommand(), consoleCommand())
+	return root
+}
+
+// exactly is cobra.ExactArgs with a hint.
+func exactly(n int) cobra.PositionalArgs { return between(n, n) }
+
+func between(low, high int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) >= low && len(args) <= high {
+			return nil
+		}
+		return usageError{fmt.Errorf("%s: %d arguments given\nhint: usage: %s", c.CommandPath(), len(args), c.UseLine())}
+	}
+}

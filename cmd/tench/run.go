@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"tench/boards"
+	"tench/release"
+)
+
+// runOptions are the flags of tench run.
+type runOptions struct {
+	firmware string   // bios or uefi
+	image    string   // instead of the board's product
+	fresh    bool     // forget what the last run wrote to its disk
+	disk     string   // how the stick is attached, instead of the board's
+	memory   int      // MiB, instead of the board's smallest
+	lan      string   // QEMU netdev for the LAN port
+	extra    []string // further QEMU arguments
+}
+
+func runCommand() *cobra.Command {
+	var o runOptions
+	c := &cobra.Command{
+		Use:   "run [BOARD]",
+		Short: "Boot a board's image in QEMU",
+		Long: `run boots the image in QEMU with the box's serial console in this terminal. The
+first port has a user-mode network with a DHCP server, the second one leads
+nowhere. ctrl-A X quits QEMU, ctrl-A C opens its monitor.
+
+The box writes to a copy of the image, which is kept for the next run of the
+same image; --fresh starts again from the image.`,
+		Example: `  tench run
+  tench run qemu-amd64 --firmware uefi --fresh
+  tench run --disk usb-storage           boot from a USB stick instead`,
+		Args:              between(0, 1),
+		ValidArgsFunction: completeBoards,
+		RunE: func(c *cobra.Command, args []string) error {
+			t, err := findTree()
+			if err != nil {
+				return err
+			}
+			b, err := t.board(args)
+			if err != nil {
+				return err
+			}
+			return runQEMU(c.ErrOrStderr(), t, b, o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.firmware, "firmware", "", "bios or uefi (default: the board's first)")
+	f.StringVar(&o.image, "image", "", "boot this image `file` instead of the board's product")
+	f.BoolVar(&o.fresh, "fresh", false, "forget what the last run wrote")
+	f.StringVar(&o.disk, "disk", "", "attach the image as this QEMU `device`, e.g. ide-hd or usb-storage")
+	f.IntVar(&o.memory, "memory", 0, "memory in `MiB` (default: the board's smallest)")
+	f.StringVar(&o.lan, "lan", "hubport,hubid=0", "QEMU `netdev` behind the second port")
+	f.StringArrayVar(&o.extra, "qemu", nil, "a further `argument` for QEMU; may be repeated")
+	return c
+}
+
+// runQEMU replaces this process with QEMU, so that signals, the terminal and
+// the exit status are QEMU's own.
+func runQEMU(stderr io.Writer, t tree, b boards.Board, o runOptions) error {
+	qemu, err := exec.LookPath("qemu-system-" + b.QEMU.System)
+	if err != nil {
+		return fmt.Errorf("run %s: %w\nhint: tench doctor --for run", b.Name, err)
+	}
+	if o.firmware == "" {
+		o.firmware = b.Firmware[0]
+	}
+	if !slices.Contains(b.Firmware, o.firmware) {
+		return usageError{fmt.Errorf("run %s: firmware %q: the board has %s", b.Name, o.firmware, strings.Join(b.Firmware, ", "))}
+	}
+	if o.image == "" {
+		o.image = t.product(b, release.ImageName(b.Name))
+	}
+	dir := t.product(b, "run")
+	disk, err := runDisk(o.image, dir, o.fresh)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", b.Name, err)
+	}
+	args := []string{qemu}
+	args = append(args, machineArgs(b, o)...)
+	args = append(args, diskArgs(b, o, disk)...)
+	args = append(args, netArgs(b, o)...)
+	if o.firmware == "uefi" {
+		fw, err := uefiArgs(dir)
+		if err != nil {
+			return fmt.Errorf("run %s: %w", b.Name, err)
+		}
+		args = append(args, fw...)
+	}
+	args = append(args, o.extra...)
+	fmt.Fprintf(stderr, "tench: %s boots with %s in QEMU; ctrl-A X quits\n", b.Name, o.firmware)
+	return fmt.Errorf("run %s: start %s: %w", b.Name, qemu, syscall.Exec(qemu, args, os.Environ()))
+}
+
+func machineArgs(b boards.Board, o runOptions) []string {
+	memory := b.RAMMiB
+	if o.memory > 0 {
+		memory = o.memory
+	}
+	args := []string{
+		"-name", "tench " + b.Name,
+		"-machine", b.QEMU.Machine, "-cpu", b.QEMU.CPU,
+		"-accel", accelerator(), "-m", fmt.Sprint(memory),
+		"-display", "none", "-serial", "mon:stdio", "-vga", "none",
+	}
+	for _, d := range b.QEMU.Devices {
+		args = append(args, "-device", d)
+	}
+	return args
+}
+
+// accelerator is KVM where this user may use it, else QEMU's own translation.
+func accelerator() string {
+	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		return "tcg"
+	}
+	f.Close()
+	return "kvm"
+}
+
+// diskArgs attaches the image; USB sticks and IDE disks need a controller.
+func diskArgs(b boards.Board, o runOptions, disk string) []string {
+	device := b.QEMU.Disk
+	if o.disk != "" {
+		device = o.disk
+	}
+	args := []string{"-drive", "if=none,id=stick,format=raw,cache=unsafe,file=" + strings.ReplaceAll(disk, ",", ",,")}
+	if device == "usb-storage" {
+		args = append(args, "-device", "qemu-xhci,id=usb")
+	}
+	return append(args, "-device", device+",drive=stick,bootindex=0")
+}
+
+// netArgs puts a card at the bus address of each port on the case. The option
+// ROMs are left out: nothing is to be booted over the network here.
+func netArgs(b boards.Board, o runOptions) []string {
+	var args []string
+	for i, p := range b.Ports {
+		netdev := "user"
+		if i > 0 {
+			netdev = o.lan
+		}
+		id := fmt.Sprintf("port%d", i)
+		device := fmt.Sprintf("%s,netdev=%s,romfile=", b.QEMU.NIC, id)
+		if slot, ok := strings.CutPrefix(p.Path, "pci-0000:00:"); ok {
+			device += ",addr=0x" + slot
+		}
+		args = append(args, "-netdev", netdev+",id="+id, "-device", device)
+	}
+	return args
+}
+
+// ovmf is Debian's UEFI for QEMU (package ovmf).
+const (
+	ovmfCode = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+	ovmfVars = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+)
+
+func uefiArgs(dir string) ([]string, error) {
+	vars := filepath.Join(dir, "uefi-vars.fd")
+	if _, err := os.Stat(ovmfCode); err != nil {
+		return nil, fmt.Errorf("%w\nhint: tench doctor --for run", err)
+	}
+	if err := copySparse(ovmfVars, vars); err != nil {
+		return nil, err
+	}
+	return []string{
+		"-drive", "if=pflash,format=raw,readonly=on,file=" + ovmfCode,
+		"-drive", "if=pflash,format=raw,file=" + strings.ReplaceAll(vars, ",", ",,"),
+	}, nil
+}
+
+// runDisk returns the disk to boot: a copy of the image that the box may write
+// to. It is made anew when the image is another one than the last time.
+func runDisk(image, dir string, fresh bool) (string, error) {
+	info, err := os.Stat(image)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("there is no image %s\nhint: make image builds it", image)
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	disk, stamp := filepath.Join(dir, "disk.img"), filepath.Join(dir, "disk.stamp")
+	want := fmt.Sprintf("%s %d %d\n", image, info.Size(), info.ModTime().UnixNano())
+	have, _ := os.ReadFile(stamp)
+	if _, err := os.Stat(disk); err == nil && string(have) == want && !fresh {
+		return disk, nil
+	}
+	os.Remove(stamp)
+	if err := copySparse(image, disk); err != nil {
+		return "", err
+	}
+	return disk, os.WriteFile(stamp, []byte(want), 0o644)
+}
+
+// copySparse copies a file and leaves holes where it holds only zeros.
+func copySparse(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	buf, zero := make([]byte, 1<<16), make([]byte, 1<<16)
+	for eof := false; !eof; {
+		n, err := io.ReadFull(in, buf)
+		eof = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err == nil || eof {
+			err = writeOrSkip(out, buf[:n], zero[:n])
+		}
+		if err != nil {
+			return fmt.Errorf("copy %s: %w", from, err)
+		}
+	}
+	size, err := out.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", from, err)
+	}
+	return errors.Join(out.Truncate(size), out.Close())
+}
+
+func writeOrSkip(out *os.File, block, zero []byte) error {
+	var err error
+	if bytes.Equal(block, zero) {
+		_, err = out.Seek(int64(len(block)), io.SeekCurrent)
+	} else {
+		_, err = out.Write(block)
+	}
+	return err
+}
