@@ -31,6 +31,8 @@ func (f *File) unknown(t reflect.Type) Problems {
 			p.Hint = fmt.Sprintf("did you mean %q?", near)
 		} else if len(known) > 0 {
 			p.Hint = "known here: " + strings.Join(known, ", ")
+		} else {
+			p.Hint = fmt.Sprintf("the head of a table in a list has two brackets: [[%s]]", strings.Join(path[:len(path)-1], "."))
 		}
 		ps = append(ps, p)
 	}
@@ -38,8 +40,9 @@ func (f *File) unknown(t reflect.Type) Problems {
 }
 
 // lookup follows path through t. When the last part is unknown it returns the
-// keys that would have been right. Values that decode themselves (anything not
-// a struct, map or slice) end the walk: their own check is the type error.
+// keys that would have been right, none where a list needs an index. Values
+// that decode themselves (anything not a struct, map or slice) end the walk:
+// their own check is the type error.
 func lookup(t reflect.Type, path []string) (known []string, ok bool) {
 	for _, part := range path {
 		for t.Kind() == reflect.Pointer {
@@ -57,7 +60,7 @@ func lookup(t reflect.Type, path []string) (known []string, ok bool) {
 			t = t.Elem()
 		case reflect.Slice, reflect.Array:
 			if _, err := strconv.Atoi(part); err != nil {
-				return nil, true
+				return nil, false
 			}
 			t = t.Elem()
 		default:

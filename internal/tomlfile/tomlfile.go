@@ -15,6 +15,7 @@ package tomlfile
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -35,7 +36,9 @@ type File struct {
 const sep = "\x00"
 
 // Decode parses data into v, a pointer to a struct with `toml` tags. Unknown
-// keys are errors, all of them reported at once. The error is a Problems.
+// keys are errors, all of them reported at once. The error is a Problems. When
+// unknown keys are all that is wrong, v is filled and the File is returned
+// beside the error, so that a caller can report its own findings with them.
 func Decode(name string, data []byte, v any) (*File, error) {
 	f := &File{Name: name, lines: map[string]int{}}
 	if err := f.index(data); err != nil {
@@ -45,13 +48,11 @@ func Decode(name string, data []byte, v any) (*File, error) {
 		}
 		return nil, Problems{f.decodeProblem(err)}
 	}
-	if unknown := f.unknown(reflect.TypeOf(v).Elem()); len(unknown) > 0 {
-		return nil, unknown
-	}
+	unknown := f.unknown(reflect.TypeOf(v).Elem())
 	if err := toml.NewDecoder(bytes.NewReader(data)).Decode(v); err != nil {
-		return nil, Problems{f.decodeProblem(err)}
+		return nil, append(unknown, f.decodeProblem(err)).Sorted()
 	}
-	return f, nil
+	return f, unknown.OrNil()
 }
 
 // Line returns the line of the key at path, counted from 1; elements of arrays
@@ -78,11 +79,45 @@ func (f *File) decodeProblem(err error) Problem {
 	var de *toml.DecodeError
 	if errors.As(err, &de) {
 		p.Line, _ = de.Position()
+		p.Text = typeMismatch(p.Text)
 		if key := de.Key(); len(key) > 0 {
 			p.Text = strings.Join(key, ".") + ": " + p.Text
 		}
 	}
 	return p
+}
+
+// typeMismatch says in TOML's words what go-toml says in Go's, e.g. "is an
+// integer, not a table"; other texts come back as they are.
+func typeMismatch(text string) string {
+	rest, ok := strings.CutPrefix(text, "cannot decode TOML ")
+	given, goType, found := strings.Cut(rest, " into ")
+	if !ok || !found {
+		return text
+	}
+	if _, fieldType, isField := strings.Cut(goType, " of type "); isField {
+		goType = fieldType
+	}
+	article := "a"
+	if strings.ContainsAny(given[:1], "aeiou") {
+		article = "an"
+	}
+	return fmt.Sprintf("is %s %s, not %s", article, given, typeName(goType))
+}
+
+func typeName(goType string) string {
+	switch {
+	case strings.HasPrefix(goType, "[]"):
+		return "a list"
+	case goType == "string":
+		return "a string"
+	case goType == "bool":
+		return "true or false"
+	case strings.HasPrefix(goType, "int"):
+		return "a whole number"
+	default:
+		return "a table"
+	}
 }
 
 // index walks the syntax tree and notes the line of each key.

@@ -72,7 +72,11 @@ func TestDecodeErrors(t *testing.T) {
 		"unknown key, nothing near": {"zzzzzzzzz = 1\n", "t.toml:1: unknown key \"zzzzzzzzz\"\n  hint: known here: inner, list, port, route, title"},
 		"unknown in inline table":   {"port.wan = { nam = 'x' }\n", "t.toml:1: unknown key \"port.wan.nam\"\n  hint: did you mean \"name\"?"},
 		"two unknown keys":          {"foo = 1\n[bar]\nx = 1\n", "t.toml:1: unknown key \"foo\"\n  hint: known here: inner, list, port, route, title\nt.toml:2: unknown key \"bar\"\n  hint: known here: inner, list, port, route, title"},
-		"wrong type":                {"\n[port.wan]\nmtu = 'x'\n", "t.toml:3: port.wan.mtu: "},
+		"wrong type":                {"\n[port.wan]\nmtu = 'x'\n", "t.toml:3: port.wan.mtu: is a string, not a whole number"},
+		"wrong type and unknown":    {"[port.wan]\nmtu = 'x'\nmut = 3\n", "t.toml:2: port.wan.mtu: is a string, not a whole number\nt.toml:3: unknown key \"port.wan.mut\"\n  hint: did you mean \"mtu\"?"},
+		"value for a table":         {"port.wan = 3\n", "t.toml:1: port.wan: is an integer, not a table"},
+		"value in a table of them":  {"[port]\nwan = 'x'\n", "t.toml:2: port.wan: is a string, not a table"},
+		"one table for a list":      {"[route]\nto = 'x'\n", "t.toml:2: unknown key \"route.to\"\n  hint: the head of a table in a list has two brackets: [[route]]"},
 		"syntax":                    {"title = 'x'\n= 3\n", "t.toml:2: "},
 		"duplicate":                 {"title = 'x'\ntitle = 'y'\n", "t.toml:2: "},
 	} {
