@@ -1,8 +1,15 @@
 // Package config is router.toml: what the operator wants of one box.
 //
 //	config.go       Config, the checked form that everybody else sees
-//	parse.go        router.toml -> raw -> Config, defaults filled
-//	check.go        what must hold between the parts
+//	parse.go        Parse: router.toml -> raw -> Config, defaults filled
+//	read.go         values of any type -> Go values, with the place of mistakes
+//	name.go         host, domain and interface names; placeholders
+//	interface.go    [interface.NAME], with device.go and address.go for its values
+//	route.go        [[route]]
+//	sysctl.go       [sysctl]
+//	service.go      [dns], [ntp], [console]
+//	check.go        what must hold between interfaces
+//	checkroute.go   what must hold between routes and interfaces
 //	reference.toml  every key with its meaning, default and range
 //
 // It is pure: no system calls, nothing of the box and nothing of the builder,
@@ -67,7 +74,7 @@ type Selector struct {
 type DHCP4 struct {
 	Enabled      bool
 	Hostname     string // option 12; empty sends none
-	ClientID     string // option 61; empty sends the hardware address
+	ClientID     string // option 61, printable ASCII, at most 254; empty sends the hardware address
 	DefaultRoute bool   // install the default and classless routes; default true
 	Metric       int    // of those routes; default 100
 	UseDNS       bool   // default true
