@@ -1,0 +1,136 @@
+package netstate
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tench/config"
+	"tench/supervisor/desired"
+	"tench/supervisor/system"
+	"tench/supervisor/unit"
+)
+
+func errorTexts(errs []error) []string {
+	var texts []string
+	for _, err := range errs {
+		texts = append(texts, err.Error())
+	}
+	return texts
+}
+
+func TestApplyGoesOnAfterAnError(t *testing.T) {
+	f := box()
+	f.Fail = map[string]error{
+		"add address eth1 10.1.0.1/24": errors.New("eth1: add address 10.1.0.1/24: the link is down"),
+		"make vlan guest eth1 10":      errors.New("guest: make vlan: this kernel cannot do that"),
+	}
+	errs := Apply(f, Plan(observe(t, f), router()))
+	want := []string{
+		"guest: make vlan: this kernel cannot do that",
+		"lan: eth1: add address 10.1.0.1/24: the link is down",
+	}
+	if diff := cmp.Diff(want, errorTexts(errs)); diff != "" {
+		t.Errorf("errors (-want +got)\n%s", diff)
+	}
+	// Nothing else on guest was tried, and only that is left to do.
+	f.Fail = nil
+	var left []string
+	for _, c := range Plan(observe(t, f), router()) {
+		if c.On != "guest" && c.On != "inner" {
+			left = append(left, c.String())
+		}
+	}
+	if diff := cmp.Diff([]string{"lan: add address 10.1.0.1/24"}, left); diff != "" {
+		t.Errorf("left to do (-want +got)\n%s", diff)
+	}
+}
+
+func TestPlanSettings(t *testing.T) {
+	f := box()
+	f.Name = "(none)"
+	f.Sysctl["net/ipv4/ip_forward"] = "0"
+	f.Sysctl["net/ipv4/tcp_rmem"] = "4096\t131072\t6291456"
+	f.Sysctl["net/ipv4/conf/all/rp_filter"] = "0"
+	want := desired.Desired{
+		Hostname: "gw0",
+		Sysctls: []config.Sysctl{
+			{Key: "net.ipv4.conf.all.rp_filter", Value: "1"},
+			{Key: "net.ipv4.ip_forward", Value: "1"},
+			{Key: "net.ipv4.tcp_rmem", Value: "4096 131072 6291456"},
+		},
+		DNS:    []netip.Addr{netip.MustParseAddr("192.0.2.53"), netip.MustParseAddr("2001:db8::53")},
+		Search: []string{"example.net", "lan"},
+	}
+	var got []string
+	changes := PlanSettings(f, want)
+	for _, c := range changes {
+		got = append(got, c.String())
+	}
+	lines := []string{
+		"hostname: set to gw0",
+		"sysctl net.ipv4.ip_forward: set to 1",
+		"sysctl net.ipv4.conf.all.rp_filter: set to 1",
+		"resolv.conf: write with 192.0.2.53 2001:db8::53",
+	}
+	if diff := cmp.Diff(lines, got); diff != "" {
+		t.Errorf("PlanSettings (-want +got)\n%s", diff)
+	}
+	if errs := Apply(f, changes); errs != nil {
+		t.Error(errs)
+	}
+	resolv := "# Written by tench: router.toml [dns], then DHCP.\nsearch example.net lan\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n"
+	if diff := cmp.Diff(resolv, string(f.Resolv)); diff != "" {
+		t.Errorf("resolv.conf (-want +got)\n%s", diff)
+	}
+	for _, c := range PlanSettings(f, want) {
+		t.Errorf("a second plan wants: %s", c)
+	}
+}
+
+func TestLinks(t *testing.T) {
+	f := &system.Fake{}
+	f.Net.Links = []system.Link{
+		{Name: "eth0", Index: 2, MAC: "02:00:00:00:00:99", PermMAC: "52:54:00:00:00:01", Path: "pci-0000:00:03.0", MTU: 1500, Up: true, Carrier: true},
+		{Name: "guest", Index: 5, MAC: "52:54:00:00:00:01", Kind: "vlan", Parent: "eth0", VLANID: 10, Ours: true},
+	}
+	want := map[string]unit.Link{
+		"eth0":  {Name: "eth0", Index: 2, MAC: "52:54:00:00:00:01", Path: "pci-0000:00:03.0", MTU: 1500, Up: true, Carrier: true},
+		"guest": {Name: "guest", Index: 5, MAC: "52:54:00:00:00:01", Kind: "vlan", Parent: "eth0", VLANID: 10},
+	}
+	if diff := cmp.Diff(want, Links(observe(t, f))); diff != "" {
+		t.Errorf("Links (-want +got)\n%s", diff)
+	}
+}
+
+func TestWatchSendsOneEventForManyChanges(t *testing.T) {
+	f := box()
+	ctx, cancel := context.WithCancel(t.Context())
+	events := make(chan unit.Event, 10)
+	done := make(chan error, 1)
+	go func() { done <- Watch(ctx, f, events) }()
+	var first unit.Event
+	for first.Apply == nil { // until Watch has subscribed
+		f.Change(func() {})
+		select {
+		case first = <-events:
+		default:
+		}
+	}
+	for range 1000 {
+		f.Change(func() {})
+	}
+	if n := len(events); n > 0 {
+		t.Errorf("%d events are waiting while the first is not handled yet, want none", n)
+	}
+	first.Apply(&unit.Facts{})
+	f.Change(func() {})
+	(<-events).Apply(&unit.Facts{})
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Watch = %v after its context ended, want nil", err)
+	}
+}

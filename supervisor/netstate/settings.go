@@ -1,0 +1,84 @@
+package netstate
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"tench/supervisor/desired"
+	"tench/supervisor/system"
+)
+
+// PlanSettings reads the host name, the kernel settings and resolv.conf, and
+// lists the changes that make them what is wanted. A setting that is no longer
+// wanted keeps its value: the kernel has no "default" to go back to.
+//
+// Apply them after the changes of Plan, since some belong to links that those
+// make.
+func PlanSettings(sys system.System, want desired.Desired) []Change {
+	var changes []Change
+	if name, err := sys.Hostname(); want.Hostname != "" && (err != nil || name != want.Hostname) {
+		changes = append(changes, Change{On: "hostname", Text: "set to " + want.Hostname,
+			do: func(sys system.System) error { return sys.SetHostname(want.Hostname) }})
+	}
+	// The switches that make the box a router come before the rest, since the
+	// kernel resets other settings with them (ip-sysctl.rst).
+	changes = append(changes, planSysctls(sys, want, isForwarding)...)
+	changes = append(changes, planSysctls(sys, want, func(key string) bool { return !isForwarding(key) })...)
+	resolv := resolvConf(want)
+	if have, err := sys.ReadResolvConf(); err != nil || !bytes.Equal(have, resolv) {
+		changes = append(changes, Change{On: "resolv.conf", Text: "write" + serverList(want),
+			do: func(sys system.System) error { return sys.WriteResolvConf(resolv) }})
+	}
+	return changes
+}
+
+func isForwarding(key string) bool {
+	return strings.HasSuffix(key, "forwarding") || strings.HasSuffix(key, "ip_forward")
+}
+
+// planSysctls lists the changes to the settings whose key is chosen.
+func planSysctls(sys system.Sysctls, want desired.Desired, chosen func(key string) bool) []Change {
+	var changes []Change
+	for _, s := range want.Sysctls {
+		if !chosen(s.Key) {
+			continue
+		}
+		// One that cannot be read is written, which tells why it cannot be had.
+		if have, err := sys.ReadSysctl(s.Key); err == nil && sameValue(have, s.Value) {
+			continue
+		}
+		changes = append(changes, Change{On: "sysctl " + s.Key, Text: "set to " + s.Value,
+			do: func(sys system.System) error { return sys.WriteSysctl(s.Key, s.Value) }})
+	}
+	return changes
+}
+
+// sameValue compares two values as the kernel does: lists come back with tabs.
+func sameValue(a, b string) bool {
+	return slices.Equal(strings.Fields(a), strings.Fields(b))
+}
+
+// resolvConf is the content of resolv.conf(5).
+func resolvConf(want desired.Desired) []byte {
+	var b bytes.Buffer
+	b.WriteString("# Written by tench: router.toml [dns], then DHCP.\n")
+	if len(want.Search) > 0 {
+		b.WriteString("search " + strings.Join(want.Search, " ") + "\n")
+	}
+	for _, server := range want.DNS {
+		b.WriteString("nameserver " + server.String() + "\n")
+	}
+	return b.Bytes()
+}
+
+func serverList(want desired.Desired) string {
+	if len(want.DNS) == 0 {
+		return " without servers"
+	}
+	text := " with"
+	for _, server := range want.DNS {
+		text += " " + server.String()
+	}
+	return text
+}
