@@ -12,33 +12,20 @@ type Change struct {
 	On   string // whose it is: an interface's name in router.toml, a device's, or e.g. "sysctl"
 	Text string // what it does, e.g. "add address 192.168.1.1/24"
 
-	link string // kernel name of the link it needs; "" for none
-	make bool   // makes that link
-	do   func(system.System) error
+	Link  string // kernel name of the link it needs; "" for none
+	Makes bool   // makes that link: when it fails, the others on Link are in vain
+
+	do func(system.System) error
 }
 
 // String is the line for the log, e.g. "lan: add address 192.168.1.1/24".
 func (c Change) String() string { return c.On + ": " + c.Text }
 
-// Apply makes the changes in order. One that fails does not stop the others,
-// except that a device which cannot be made is not configured either. There is
-// one error for each change that failed.
-func Apply(sys system.System, changes []Change) []error {
-	var errs []error
-	missing := map[string]bool{}
-	for _, c := range changes {
-		if missing[c.link] {
-			continue
-		}
-		err := c.do(sys)
-		if err == nil {
-			continue
-		}
-		if !strings.HasPrefix(err.Error(), c.On+": ") {
-			err = fmt.Errorf("%s: %w", c.On, err)
-		}
-		errs = append(errs, err)
-		missing[c.link] = c.make
+// Apply makes one change. Its error begins with On.
+func Apply(sys system.System, c Change) error {
+	err := c.do(sys)
+	if err != nil && !strings.HasPrefix(err.Error(), c.On+": ") {
+		return fmt.Errorf("%s: %w", c.On, err)
 	}
-	return errs
+	return err
 }

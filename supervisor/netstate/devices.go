@@ -66,23 +66,34 @@ func (p *planner) setMTU(w desired.Link) {
 	p.add(w.Name, fmt.Sprintf("set MTU %d", w.MTU), func(sys system.System) error { return sys.SetMTU(w.Name, w.MTU) })
 }
 
-// makeDevices makes what is missing, parents first. A device of that name that
-// is not ours and not the same makes this fail, in the words of AddLink.
+// makeDevices makes what is missing, parents first. Where a device of somebody
+// else has the name, making ours fails, in the words of AddLink, and nothing
+// else is planned on it or above it.
 func (p *planner) makeDevices() {
+	var links []desired.Link
 	for _, w := range p.links {
 		l, exists := p.now[w.Name]
-		if !isMade(w) || exists && same(l, w) {
-			continue
+		taken := exists && isMade(w) && !same(l, w)
+		p.blocked[w.Name] = taken || p.blocked[w.Parent]
+		if isMade(w) && !p.blocked[w.Parent] && (taken || !exists) {
+			p.makeDevice(w)
 		}
-		text := "make bridge"
-		if w.Kind == "vlan" {
-			text = fmt.Sprintf("make VLAN %d over %s", w.VLANID, p.label(w.Parent))
+		if !p.blocked[w.Name] {
+			links = append(links, w)
 		}
-		n := system.NewLink{Name: w.Name, Kind: w.Kind, Parent: w.Parent, VLANID: w.VLANID}
-		p.add(w.Name, text, func(sys system.System) error { return sys.AddLink(n) })
-		p.changes[len(p.changes)-1].make = true
-		p.made[w.Name] = true
 	}
+	p.links = links
+}
+
+func (p *planner) makeDevice(w desired.Link) {
+	text := "make bridge"
+	if w.Kind == "vlan" {
+		text = fmt.Sprintf("make VLAN %d over %s", w.VLANID, p.label(w.Parent))
+	}
+	n := system.NewLink{Name: w.Name, Kind: w.Kind, Parent: w.Parent, VLANID: w.VLANID}
+	p.add(w.Name, text, func(sys system.System) error { return sys.AddLink(n) })
+	p.changes[len(p.changes)-1].Makes = true
+	p.made[w.Name] = true
 }
 
 // configure sets all of a link but addresses, MTU of old links, and up.

@@ -33,13 +33,14 @@ type planner struct {
 	wanted  map[string]desired.Link // by kernel name
 	links   []desired.Link          // wanted ones that there are or will be, parents first
 	made    map[string]bool         // links that the plan makes
+	blocked map[string]bool         // links that cannot be made: the name is taken
 	changes []Change
 }
 
 func newPlanner(have State, want desired.Desired) *planner {
 	p := &planner{
 		have: have, want: want,
-		now: map[string]system.Link{}, wanted: map[string]desired.Link{}, made: map[string]bool{},
+		now: map[string]system.Link{}, wanted: map[string]desired.Link{}, made: map[string]bool{}, blocked: map[string]bool{},
 	}
 	for _, l := range have.Links {
 		p.now[l.Name] = l
@@ -69,7 +70,7 @@ func (p *planner) depth(w desired.Link) int {
 
 // add appends a change to a link.
 func (p *planner) add(link, text string, do func(system.System) error) {
-	p.changes = append(p.changes, Change{On: p.label(link), Text: text, link: link, do: do})
+	p.changes = append(p.changes, Change{On: p.label(link), Text: text, Link: link, do: do})
 }
 
 // label is how the operator calls a link.
@@ -84,7 +85,7 @@ func (p *planner) label(link string) string {
 func (p *planner) managed(link string) bool {
 	_, exists := p.now[link]
 	w, wanted := p.wanted[link]
-	return wanted && (exists || isMade(w))
+	return wanted && (exists || isMade(w)) && !p.blocked[link]
 }
 
 // comesUp tells whether a link will be up: a VLAN cannot be while the device

@@ -79,8 +79,10 @@ func settle(t *testing.T, f *system.Fake, want desired.Desired) (plan, calls []s
 		plan = append(plan, c.String())
 	}
 	f.TakeCalls()
-	for _, err := range Apply(f, changes) {
-		t.Error(err)
+	for _, c := range changes {
+		if err := Apply(f, c); err != nil {
+			t.Error(err)
+		}
 	}
 	calls = f.TakeCalls()
 	for _, c := range Plan(observe(t, f), want) {
@@ -348,6 +350,17 @@ func TestPlanChange(t *testing.T) {
 				t.Errorf("Plan (-want +got)\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestPlanLeavesTheDeviceOfSomebodyElse(t *testing.T) {
+	f, want := box(), router()
+	f.Net.Links = append(f.Net.Links, system.Link{Name: "guest", Kind: "macvlan", Parent: "eth1", Index: 99, MTU: 1500, Up: true})
+	f.Net.Addresses = append(f.Net.Addresses, system.Address{Link: "guest", Prefix: netip.MustParsePrefix("10.9.9.9/24")})
+	for _, c := range Plan(observe(t, f), want) {
+		if (c.On == "guest" || c.On == "inner") && c.String() != "guest: make VLAN 10 over lan" {
+			t.Errorf("planned on a device of somebody else: %s", c)
+		}
 	}
 }
 

@@ -50,7 +50,7 @@ func (p *planner) routeChange(r system.Route, text string, do func(system.System
 	if r.Link != "" {
 		on = p.label(r.Link)
 	}
-	p.changes = append(p.changes, Change{On: on, Text: text, link: r.Link, do: do})
+	p.changes = append(p.changes, Change{On: on, Text: text, Link: r.Link, do: do})
 }
 
 // sortRoutes splits the routes in the kernel into those to remove and those of

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -16,7 +15,9 @@ import (
 
 // Kernel is the running kernel, in the network namespace of the process.
 type Kernel struct {
-	ResolvConf string // "/etc/resolv.conf"
+	// ResolvConf is the file that WriteResolvConf writes: "/etc/resolv.conf"
+	// until it is set to another, which that is then a link to.
+	ResolvConf string
 
 	// reader is used for dumps. It asks for strict checking, without which the
 	// kernel ignores the filter and sends every route it has.
@@ -25,9 +26,9 @@ type Kernel struct {
 
 var _ System = (*Kernel)(nil)
 
-// Open opens the door. The namespace is that of the calling thread; a process
+// New opens the door. The namespace is that of the calling thread; a process
 // that changes namespaces must do so before any of its threads calls in here.
-func Open() (*Kernel, error) {
+func New() (*Kernel, error) {
 	// The kernel's own words ("Nexthop has invalid gateway") beat an errno. This
 	// switch is for sockets opened from now on and is never turned off.
 	nl.EnableErrorMessageReporting = true
@@ -110,9 +111,5 @@ func (k *Kernel) ReadResolvConf() ([]byte, error) {
 
 // WriteResolvConf implements Host.
 func (k *Kernel) WriteResolvConf(data []byte) error {
-	dir := renameio.WithTempDir(filepath.Dir(k.ResolvConf))
-	if err := renameio.WriteFile(k.ResolvConf, data, 0o644, dir); err != nil {
-		return fmt.Errorf("resolv.conf: write: %w", err)
-	}
-	return nil
+	return WriteFile(k.ResolvConf, data, 0o644)
 }

@@ -7,6 +7,7 @@
 //	notify_linux.go    the kernel's notice that something changed
 //	clock_linux.go     the clocks
 //	sysctl.go          names of kernel settings and their files
+//	file.go            files that a power cut cannot halve
 //	path.go            where on its buses a device sits
 //	fake.go            Fake, a kernel in memory for tests
 //
