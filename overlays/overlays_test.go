@@ -1,0 +1,148 @@
+package overlays
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
+
+	"tench/boards"
+)
+
+var board = boards.Board{Name: "small"}
+
+// write makes files below a new folder; a name that ends in "/" is a folder, a
+// text "-> x" a link to x, and "+x " makes a file executable.
+func write(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		switch {
+		case strings.HasSuffix(name, "/"):
+			must(t, os.MkdirAll(path, 0o700))
+		case strings.HasPrefix(text, "-> "):
+			must(t, os.Symlink(text[3:], path))
+		case strings.HasPrefix(text, "+x "):
+			must(t, os.WriteFile(path, []byte(text[3:]), 0o700))
+		default:
+			must(t, os.WriteFile(path, []byte(text), 0o600))
+		}
+	}
+	return dir
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := write(t, map[string]string{
+		"common/etc/hosts": "localhost", "common/etc/motd": "common", "common/bin/run": "+x #!",
+		"common/etc/localtime": "-> /usr/share/zoneinfo/UTC", "common/outside": "-> ../../../../etc/passwd",
+		"common.modes":   "# comment\ntmp/ 1777 # sticky\netc/hosts 600\nvar/lib/ 0700\n",
+		"small/etc/motd": "small", "small/var/lib/x": "",
+		"small.modes":    "etc/ 0750\n",
+		"other/etc/motd": "other",
+	})
+	got, err := Load(dir, board)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Entry{
+		{Path: "bin", Mode: os.ModeDir | 0o755},
+		{Path: "bin/run", Mode: 0o755, Data: []byte("#!")},
+		{Path: "etc", Mode: os.ModeDir | 0o750},
+		{Path: "etc/hosts", Mode: 0o600, Data: []byte("localhost")},
+		{Path: "etc/localtime", Mode: os.ModeSymlink | 0o777, Link: "/usr/share/zoneinfo/UTC"},
+		{Path: "etc/motd", Mode: 0o644, Data: []byte("small")},
+		{Path: "outside", Mode: os.ModeSymlink | 0o777, Link: "../../../../etc/passwd"},
+		{Path: "tmp", Mode: os.ModeDir | os.ModeSticky | 0o777},
+		{Path: "var", Mode: os.ModeDir | 0o755},
+		{Path: "var/lib", Mode: os.ModeDir | 0o700},
+		{Path: "var/lib/x", Mode: 0o644, Data: []byte{}},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Entry{}, "From")); diff != "" {
+		t.Errorf("Load (-want +got)\n%s", diff)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	pem := "-----BEGIN " + "RSA PRIVATE KEY-----"
+	tests := []struct {
+		name  string
+		files map[string]string
+		want  string
+	}{
+		{"no common overlay", map[string]string{"small/a": ""}, "overlay common: "},
+		{"overlay that is a link", map[string]string{"real/a": "", "common": "-> real"}, "common is not a folder"},
+		{"PEM key", map[string]string{"common/etc/key": "x\n" + pem + "\nMII"}, "common/etc/key looks like a private key"},
+		{"OpenSSH key", map[string]string{"common/k": strings.Replace(pem, "RSA", "OPENSSH", 1)}, "common/k looks like a private key"},
+		{"PKCS 8 key", map[string]string{"common/k": strings.Replace(pem, "RSA ", "", 1)}, "common/k looks like a private key"},
+		{"file over folder", map[string]string{"common/etc/x/y": "", "small/etc/x": ""}, "one is a folder and the other is not"},
+		{"mode of a missing file", map[string]string{"common/a": "", "common.modes": "a 644\n\nb 644\n"}, "common.modes:3: b is not in the overlay"},
+		{"mode with setuid", map[string]string{"common/a": "", "common.modes": "a 4755\n"}, `common.modes:1: mode "4755"`},
+		{"mode not octal", map[string]string{"common/a": "", "common.modes": "a rwx\n"}, `mode "rwx"`},
+		{"mode missing", map[string]string{"common/a": "", "common.modes": "a\n"}, "a line is PATH MODE"},
+		{"path that leaves", map[string]string{"common/a": "", "common.modes": "../a 644\n"}, `"../a": a path has no leading slash`},
+		{"path twice", map[string]string{"common/a": "", "common.modes": "a 644\na 600\n"}, "common.modes:2: a is already in line 1"},
+		{"folder without slash", map[string]string{"common/a/": "", "common.modes": "a 755\n"}, `ends in "/" when it is a folder`},
+		{"mode of a link", map[string]string{"common/a": "-> b", "common.modes": "a 755\n"}, "has no mode of its own"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Load(write(t, tt.files), board)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Load = %v, want an error with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestLoadRefusesPipes(t *testing.T) {
+	dir := write(t, map[string]string{"common/etc/": ""})
+	must(t, unix.Mkfifo(filepath.Join(dir, "common/etc/fifo"), 0o600))
+	_, err := Load(dir, board)
+	if err == nil || !strings.Contains(err.Error(), "common/etc/fifo is a device, socket or pipe") {
+		t.Errorf("Load = %v, want an error that names the pipe", err)
+	}
+}
+
+func TestOurOverlaysLoad(t *testing.T) {
+	list, err := boards.List("../boards")
+	must(t, err)
+	for _, b := range list {
+		entries, err := Load(".", b)
+		if err != nil {
+			t.Errorf("%s: %v", b.Name, err)
+		}
+		if len(entries) == 0 {
+			t.Errorf("%s: the overlay is empty", b.Name)
+		}
+	}
+}
+
+func FuzzModes(f *testing.F) {
+	f.Add("tmp/ 1777\n# x\na 644\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		file := filepath.Join(t.TempDir(), "m.modes")
+		must(t, os.WriteFile(file, []byte(text), 0o600))
+		entries := map[string]Entry{"a": {Path: "a", Mode: 0o644}}
+		if applyModes(file, entries) != nil {
+			return
+		}
+		for p, e := range entries {
+			if p != e.Path || e.Mode&(os.ModeSetuid|os.ModeSetgid) != 0 || strings.HasPrefix(p, "/") {
+				t.Errorf("%q made %q with %v", text, p, e.Mode)
+			}
+		}
+	})
+}
