@@ -46,7 +46,13 @@ func (r *reader) line(at place) int { return r.file.Line(at.path...) }
 
 // bad notes a problem; hint says what to do and may be empty. Names from the
 // file are printed as they are, so control characters are taken out here.
+//
+// A place without a line stands below a key in the wrong case, e.g. Interface:
+// go-toml reads it all the same, but it is already reported as unknown.
 func (r *reader) bad(at place, hint, format string, args ...any) {
+	if r.line(at) == 0 {
+		return
+	}
 	r.problems = append(r.problems, tomlfile.Problem{
 		File: r.file.Name, Line: r.line(at),
 		Text: harmless(at.text + ": " + fmt.Sprintf(format, args...)), Hint: harmless(hint),
