@@ -1,0 +1,240 @@
+// Package release says what a build consists of: which sources, from where, with
+// which patches, under which name. Host and box both read it; it does nothing
+// but read and write files.
+//
+//	recipe.go    recipes/NAME/recipe.toml: files, hashes, locations
+//	series.go    recipes/NAME/patches/series
+//	release.go   release.toml: name and epoch
+//	manifest.go  manifest.json and SHA256, what a build leaves beside the image
+package release
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"tench/internal/tomlfile"
+)
+
+// Recipe says where one source comes from, what it must be, and which patches
+// of ours belong to it.
+type Recipe struct {
+	Name    string // folder name, e.g. "linux"
+	Version string // upstream's version that is pinned, e.g. "6.12.117"
+	Series  string // versions that may stand in for it, e.g. "6.12"
+	Licence string // SPDX expression
+	Files   []File
+	Patches []Patch // in the order of patches/series
+	Dir     string  // the folder that holds recipe.toml
+}
+
+// File is one file to download. Files with the same Part are alternative
+// packagings of it, best first: any one of them will do.
+type File struct {
+	Part      string // e.g. "source"
+	Name      string // file name, e.g. "linux-source-6.12_6.12.117-1~deb12u1_all.deb"
+	Size      int64  // bytes
+	SHA256    string // lower-case hex
+	Unpack    Unpack
+	Locations []Location // in the order they are tried
+	Line      int        // of its [[file]] in recipe.toml
+}
+
+// Unpack says how a file becomes a tree of files. The zero value is a tar
+// archive, compressed or not, whose one top folder is left out of the tree.
+type Unpack struct {
+	Deb   bool   // a Debian package: its data tree
+	Inner string // with Deb: the tar archive at this path inside the package instead
+}
+
+func (u Unpack) String() string {
+	switch {
+	case u.Inner != "":
+		return "deb:" + u.Inner
+	case u.Deb:
+		return "deb"
+	}
+	return "tar"
+}
+
+// Location is one place a file can be had from: URL or Debian is set.
+type Location struct {
+	URL    string // https
+	Debian *DebianPackage
+}
+
+func (l Location) String() string {
+	if l.Debian != nil {
+		return "Debian package " + l.Debian.String()
+	}
+	return l.URL
+}
+
+// DebianPackage is a binary package in Debian's archive.
+type DebianPackage struct {
+	Package string // e.g. "grub-common"
+	Version string // Debian's version, e.g. "2.06-13+deb12u2"
+	Arch    string // Debian architecture, e.g. "amd64"; "all" for any
+}
+
+func (p DebianPackage) String() string { return p.Package + "=" + p.Version + " (" + p.Arch + ")" }
+
+// Patch is one patch of the series.
+type Patch struct {
+	Name   string // e.g. "0001-say-what-it-is.patch"
+	Path   string
+	SHA256 string // lower-case hex
+}
+
+// Part returns the packagings of one part, best first.
+func (r Recipe) Part(name string) []File {
+	var files []File
+	for _, f := range r.Files {
+		if f.Part == name {
+			files = append(files, f)
+		}
+	}
+	return files
+}
+
+// InSeries reports whether an upstream version may stand in for the pinned one.
+func (r Recipe) InSeries(version string) bool {
+	return version == r.Series || strings.HasPrefix(version, r.Series+".")
+}
+
+// RecipeFile is the recipe below its folder.
+const RecipeFile = "recipe.toml"
+
+// Load reads the recipe called name from dir, the recipes folder, with its
+// patches. The error of a bad recipe is a tomlfile.Problems.
+func Load(dir, name string) (Recipe, error) {
+	path := filepath.Join(dir, name, RecipeFile)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
+	}
+	r, err := Parse(path, name, data)
+	if err != nil {
+		return Recipe{}, err
+	}
+	r.Dir = filepath.Dir(path)
+	r.Patches, err = loadSeries(filepath.Join(r.Dir, "patches"))
+	return r, err
+}
+
+// rawRecipe is recipe.toml as written; see release/recipes/linux/recipe.toml.
+type rawRecipe struct {
+	Name    string    `toml:"name"`
+	Version string    `toml:"version"`
+	Series  string    `toml:"series"`
+	Licence string    `toml:"licence"`
+	File    []rawFile `toml:"file"`
+}
+
+type rawFile struct {
+	Part      string        `toml:"part"`
+	File      string        `toml:"file"`
+	Size      int64         `toml:"size"`
+	SHA256    string        `toml:"sha256"`
+	Unpack    string        `toml:"unpack"`
+	Locations []rawLocation `toml:"locations"`
+}
+
+type rawLocation struct {
+	URL     string `toml:"url"`
+	Debian  string `toml:"debian"`
+	Version string `toml:"version"`
+	Arch    string `toml:"arch"`
+}
+
+// Parse decodes the recipe called name; file is its name in errors.
+func Parse(file, name string, data []byte) (Recipe, error) {
+	var raw rawRecipe
+	f, err := tomlfile.Decode(file, data, &raw)
+	if err != nil {
+		return Recipe{}, err
+	}
+	c := checker{f: f}
+	r := Recipe{Name: raw.Name, Version: raw.Version, Series: raw.Series, Licence: raw.Licence}
+	c.require(r.Name == name, fmt.Sprintf("name: %q is in the folder %q; the two must be the same", r.Name, name), "name")
+	c.require(r.Version != "", "version: a recipe needs one, e.g. \"6.12.117\"", "version")
+	c.require(r.Series != "", "series: a recipe needs one, e.g. \"6.12\"", "series")
+	c.require(r.Series == "" || r.InSeries(r.Version), fmt.Sprintf("version: %q is not of the series %q", r.Version, r.Series), "version")
+	c.require(r.Licence != "", "licence: a recipe needs an SPDX expression, e.g. \"GPL-2.0-only\"", "licence")
+	c.require(len(raw.File) > 0, "file: a recipe needs at least one", "file")
+	for i, rf := range raw.File {
+		r.Files = append(r.Files, c.file(rf, "file", fmt.Sprint(i)))
+	}
+	for i, a := range r.Files {
+		same := func(b File) bool { return b.Name == a.Name || b.SHA256 == a.SHA256 }
+		c.require(!slices.ContainsFunc(r.Files[:i], same), fmt.Sprintf("file %q: another [[file]] has the same name or hash", a.Name), "file", fmt.Sprint(i))
+	}
+	return r, c.problems.OrNil()
+}
+
+// checker collects what is wrong with a decoded recipe.
+type checker struct {
+	f        *tomlfile.File
+	problems tomlfile.Problems
+}
+
+func (c *checker) require(ok bool, text string, path ...string) {
+	if !ok {
+		c.problems = append(c.problems, tomlfile.Problem{File: c.f.Name, Line: c.f.Line(path...), Text: text})
+	}
+}
+
+var (
+	sha256RE  = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	partRE    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
+	fileRE    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~-]*$`)
+	packageRE = regexp.MustCompile(`^[a-z0-9][a-z0-9.+-]+$`) // Debian Policy 5.6.1
+	versionRE = regexp.MustCompile(`^([0-9]+:)?[0-9][A-Za-z0-9.+~-]*$`)
+	archRE    = regexp.MustCompile(`^[a-z0-9]+$`)
+)
+
+func (c *checker) file(rf rawFile, at ...string) File {
+	key := func(k string) []string { return append(slices.Clone(at), k) }
+	f := File{Part: rf.Part, Name: rf.File, Size: rf.Size, SHA256: rf.SHA256, Line: c.f.Line(at...)}
+	c.require(partRE.MatchString(f.Part), fmt.Sprintf("part: %q is not a name such as \"source\"", f.Part), key("part")...)
+	c.require(fileRE.MatchString(f.Name), fmt.Sprintf("file: %q is not a file name", f.Name), key("file")...)
+	c.require(f.Size > 0, fmt.Sprintf("size: %d is not a number of bytes above 0", f.Size), key("size")...)
+	c.require(sha256RE.MatchString(f.SHA256), fmt.Sprintf("sha256: %q is not 64 digits of lower-case hex", f.SHA256), key("sha256")...)
+	f.Unpack = c.unpack(rf.Unpack, key("unpack")...)
+	c.require(len(rf.Locations) > 0, "locations: a file needs at least one", key("locations")...)
+	for i, rl := range rf.Locations {
+		f.Locations = append(f.Locations, c.location(rl, append(key("locations"), fmt.Sprint(i))...))
+	}
+	return f
+}
+
+func (c *checker) unpack(s string, path ...string) Unpack {
+	inner, isInner := strings.CutPrefix(s, "deb:")
+	switch {
+	case s == "tar":
+		return Unpack{}
+	case s == "deb":
+		return Unpack{Deb: true}
+	case isInner && fs.ValidPath(inner) && inner != ".":
+		return Unpack{Deb: true, Inner: inner}
+	}
+	c.require(false, fmt.Sprintf("unpack: %q is not one of \"tar\", \"deb\", \"deb:PATH/OF/ARCHIVE\"", s), path...)
+	return Unpack{}
+}
+
+func (c *checker) location(rl rawLocation, path ...string) Location {
+	if rl.URL != "" {
+		c.require(rl.Debian == "" && rl.Version == "" && rl.Arch == "", "a location is a url or a debian package, not both", path...)
+		c.require(strings.HasPrefix(rl.URL, "https://"), fmt.Sprintf("url: %q does not begin with https://", rl.URL), path...)
+		return Location{URL: rl.URL}
+	}
+	p := DebianPackage{Package: rl.Debian, Version: rl.Version, Arch: rl.Arch}
+	c.require(packageRE.MatchString(p.Package), fmt.Sprintf("a location needs url or debian; debian: %q is not a package name", p.Package), path...)
+	c.require(versionRE.MatchString(p.Version), fmt.Sprintf("version: %q is not a version of a Debian package", p.Version), path...)
+	c.require(archRE.MatchString(p.Arch), fmt.Sprintf("arch: %q is not a Debian architecture; give \"all\" or e.g. \"amd64\"", p.Arch), path...)
+	return Location{Debian: &p}
+}
