@@ -1,0 +1,80 @@
+package cache
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// HashBytes returns the SHA-256 of data in lower-case hex.
+func HashBytes(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// HashFile returns the SHA-256 of the content of the file at path.
+func HashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("hash: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("hash: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// HashTree returns a hash over everything below dir that makes a difference to
+// a product: names, kinds, permissions, targets of symbolic links and contents,
+// but not times. Anything else than files, folders and symbolic links is an
+// error.
+func HashTree(dir string) (string, error) {
+	h := sha256.New()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		content := ""
+		if !d.IsDir() {
+			if content, err = hashEntry(path, info); err != nil {
+				return err
+			}
+		}
+		mode := info.Mode()
+		if mode.Type() == fs.ModeSymlink {
+			mode = fs.ModeSymlink // Linux gives links no permissions of their own
+		}
+		_, err = fmt.Fprintf(h, "%q %v %s\n", name, mode, content)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("hash %s: %w", dir, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// hashEntry hashes a file's content or a symbolic link's target.
+func hashEntry(path string, info fs.FileInfo) (string, error) {
+	switch info.Mode().Type() {
+	case 0:
+		return HashFile(path)
+	case fs.ModeSymlink:
+		target, err := os.Readlink(path)
+		return HashBytes([]byte(target)), err
+	}
+	return "", fmt.Errorf("%s is neither file, folder nor symbolic link (%v)", path, info.Mode())
+}

@@ -1,0 +1,197 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// StepError is a step that failed.
+type StepError struct {
+	Step string
+	Log  string   // path of its log; "" if it did not come so far
+	Tail []string // the log's last lines, at most 20
+	Err  error
+}
+
+func (e *StepError) Error() string { return e.Step + ": " + e.Err.Error() }
+
+func (e *StepError) Unwrap() error { return e.Err }
+
+// Waiting is the unit that progress is given, with a total of 0, while another
+// process builds the same product.
+const Waiting = "waiting for another tench that builds the same"
+
+// Run returns the step's product from the store, or builds it. The error is a
+// *StepError. progress may be nil.
+func (s *Store) Run(ctx context.Context, step Step, progress func(done, total int64, unit string)) (Product, error) {
+	if progress == nil {
+		progress = func(int64, int64, string) {}
+	}
+	began := s.now()
+	p, err := s.run(ctx, step, progress)
+	if err != nil {
+		var failed *StepError
+		if !errors.As(err, &failed) {
+			failed = &StepError{Step: step.Name, Err: s.explainError(ctx, err)}
+		}
+		return Product{}, failed
+	}
+	p.Took = s.now().Sub(began)
+	return p, nil
+}
+
+func (s *Store) run(ctx context.Context, step Step, progress func(done, total int64, unit string)) (Product, error) {
+	if err := errors.Join(ctx.Err(), step.check()); err != nil {
+		return Product{}, err
+	}
+	key := step.Key()
+	unlock, err := s.lock(ctx, step.Name, key, func() { progress(0, 0, Waiting) })
+	if err != nil {
+		return Product{}, err
+	}
+	defer unlock()
+	p, err := s.load(step.Name, key)
+	if err == nil {
+		p.Hit = true
+		s.touch(s.productDir(step.Name, key))
+		return p, nil
+	}
+	// It is not there, or damaged: either way it is built.
+	return s.build(ctx, step, key, progress)
+}
+
+// touch notes that a product or a scratch folder is in use, for Prune.
+func (s *Store) touch(dir string) {
+	now := s.now()
+	_ = os.Chtimes(dir, now, now)
+}
+
+// build makes the product in work/NAME/KEY.new and renames it when it is whole. The
+// caller holds the lock of key.
+func (s *Store) build(ctx context.Context, step Step, key string, progress func(done, total int64, unit string)) (Product, error) {
+	began := s.now()
+	scratch, final := s.workDir(step.Name, key), s.productDir(step.Name, key)
+	tmp, logPath := scratch+".new", scratch+".log"
+	for _, dir := range []string{tmp, final} { // an interrupted run's, a damaged one
+		if err := removeAll(dir); err != nil {
+			return Product{}, err
+		}
+	}
+	for _, dir := range []string{scratch, filepath.Join(tmp, outName), filepath.Dir(final)} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return Product{}, err
+		}
+	}
+	defer removeAll(tmp)
+	s.touch(scratch)
+	log, err := os.Create(logPath)
+	if err != nil {
+		return Product{}, err
+	}
+	defer log.Close()
+	work := Work{Out: filepath.Join(tmp, outName), Scratch: scratch, Log: log, Progress: progress}
+	err = step.Build(ctx, work)
+	if err == nil {
+		// A build that overlooked the end of ctx may have done half of it.
+		err = ctx.Err()
+	}
+	if err == nil {
+		err = s.finish(step, key, tmp, log, began)
+	}
+	if err != nil {
+		return Product{}, &StepError{Step: step.Name, Log: logPath, Tail: tail(logPath, 20), Err: s.explainError(ctx, err)}
+	}
+	if err := commit(tmp, final); err != nil {
+		return Product{}, err
+	}
+	// The product is safe: leftovers are only a waste of space, and Prune's.
+	_ = removeAll(scratch)
+	_ = os.Remove(logPath)
+	s.touch(final)
+	return s.load(step.Name, key)
+}
+
+// finish writes step.json and the log beside the product's files.
+func (s *Store) finish(step Step, key, tmp string, log *os.File, began time.Time) error {
+	files, err := listFiles(filepath.Join(tmp, outName))
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return errors.New("the step left no files")
+	}
+	r := record{Step: step.Name, Key: key, Took: s.now().Sub(began).Seconds(), Inputs: step.inputs(), Files: files}
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(tmp, recordName), append(data, '\n'), 0o644); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(log.Name())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(tmp, logName), text, 0o644)
+}
+
+// commit makes the finished folder tmp the product final: first its content
+// reaches the disk, then its name.
+func commit(tmp, final string) error {
+	parent, err := os.Open(filepath.Dir(final))
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	// One call for the whole file system: a product can have 90,000 files.
+	if err := unix.Syncfs(int(parent.Fd())); err != nil {
+		return fmt.Errorf("sync %s: %w", tmp, err)
+	}
+	if err := os.Rename(tmp, final); err != nil {
+		return err
+	}
+	return parent.Sync()
+}
+
+// explainError adds what the operator can do, and says that a step was
+// interrupted whatever the tools it had running made of it.
+func (s *Store) explainError(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil && !errors.Is(err, ctx.Err()):
+		return fmt.Errorf("%w (%v)", ctx.Err(), err)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%w\nhint: free some space for %s, or set TENCH_CACHE to a folder on a larger disk", err, s.dir)
+	}
+	return err
+}
+
+// tail returns the last n lines of the file at path. It reads no more than its
+// last 64 KiB.
+func tail(path string, n int) []string {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > 1<<16 {
+		_, _ = f.Seek(-1<<16, io.SeekEnd)
+	}
+	data, _ := io.ReadAll(f)
+	data = bytes.TrimRight(data, "\n")
+	if len(data) == 0 {
+		return nil
+	}
+	lines := strings.Split(string(data), "\n")
+	return lines[max(0, len(lines)-n):]
+}

@@ -1,0 +1,115 @@
+// Package cache runs the steps of a build, each once for the same inputs.
+//
+//	store.go     Store: folders, locks, Clean
+//	step.go      Step, its inputs and its key
+//	run.go       Run: a hit from the store, or the work and its product
+//	product.go   Product, its files, checking and Verify
+//	hash.go      hashes of files, trees and texts
+//	history.go   what each step's inputs were, for `tench explain`
+//	explain.go   the difference of two sets of inputs, in words
+//	prune.go     products and leftovers that nobody used for a while
+//
+// A step's key is the hash of its name, its version and its inputs' hashes; its
+// product is a folder that is written beside its place and renamed when it is
+// whole. A product of an earlier step is an input by its content, so that work
+// ends where nothing changed.
+package cache
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// Store holds products, unfinished work and history:
+//
+//	steps/NAME/KEY/out/        a product's files
+//	steps/NAME/KEY/step.json   inputs, files with their hashes, how long it took
+//	steps/NAME/KEY/log         what its tools said
+//	work/NAME/KEY/             scratch of an unfinished step, taken up by the next run
+//	work/NAME/KEY.new/         its product, as far as it is
+//	work/NAME/KEY.log          its log
+//	work/NAME/KEY.lock         held while a process works on it
+//	history/BOARD.json         see SaveHistory
+//
+// Several processes may use one store at the same time.
+type Store struct {
+	dir string
+	now func() time.Time
+}
+
+// Open opens the store in dir and makes its folders.
+func Open(dir string) (*Store, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cache: open: %w", err)
+	}
+	s := &Store{dir: dir, now: time.Now}
+	for _, sub := range s.own() {
+		if err := os.MkdirAll(sub, 0o755); err != nil {
+			return nil, fmt.Errorf("cache: open: %w\nhint: set TENCH_CACHE to a folder you may write to", err)
+		}
+	}
+	return s, nil
+}
+
+// own are the folders that belong to the store; others beside them do not.
+func (s *Store) own() []string {
+	return []string{filepath.Join(s.dir, "steps"), filepath.Join(s.dir, "work"), filepath.Join(s.dir, "history")}
+}
+
+// Clean removes all products, unfinished work and history; downloads and the
+// compiler's cache stay. It must not run beside a build.
+func (s *Store) Clean() error {
+	for _, dir := range s.own() {
+		if err := removeAll(dir); err != nil {
+			return fmt.Errorf("cache: clean: %w", err)
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("cache: clean: %w", err)
+		}
+	}
+	return nil
+}
+
+// removeAll removes a tree even if it has folders that may not be written to,
+// as Go's module cache and some packages have.
+func removeAll(dir string) error {
+	if os.RemoveAll(dir) == nil {
+		return nil
+	}
+	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			_ = os.Chmod(path, 0o700)
+		}
+		return nil
+	})
+	return os.RemoveAll(dir)
+}
+
+func (s *Store) productDir(step, key string) string { return filepath.Join(s.dir, "steps", step, key) }
+
+func (s *Store) workDir(step, key string) string { return filepath.Join(s.dir, "work", step, key) }
+
+// lock takes the lock of one product. When another process has it, it calls
+// wait once and then waits for it or for the end of ctx.
+func (s *Store) lock(ctx context.Context, step, key string, wait func()) (unlock func(), err error) {
+	path := s.workDir(step, key) + ".lock"
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	l := flock.New(path)
+	got, err := l.TryLock()
+	if err == nil && !got {
+		wait()
+		_, err = l.TryLockContext(ctx, 100*time.Millisecond)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return func() { _ = l.Unlock() }, nil
+}
