@@ -1,0 +1,185 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"tench/release"
+)
+
+// Options are how files are fetched and unpacked. The zero value fetches from
+// the network, follows a pin that is gone, and says nothing.
+type Options struct {
+	Offline  bool     // use the store and the mirrors only
+	Strict   bool     // the pinned version or nothing, as releases demand
+	Mirrors  []string // folders that hold files by their name
+	Archive  Archive  // zero: Debian's
+	Progress func(done, total int64, unit string)
+	Log      io.Writer
+}
+
+func (o Options) logf(format string, args ...any) {
+	if o.Log != nil {
+		fmt.Fprintf(o.Log, format+"\n", args...)
+	}
+}
+
+// bytes reports progress in bytes.
+func (o Options) bytes(done, total int64) {
+	if o.Progress != nil {
+		o.Progress(min(done, total), total, "B")
+	}
+}
+
+// Fetched is a verified file in the store.
+type Fetched struct {
+	Path     string // in the store; its name is its hash
+	Name     string // e.g. "grub-common_2.06-13+deb12u2_amd64.deb"
+	SHA256   string // lower-case hex
+	Version  string // upstream's, e.g. "6.12.117"
+	From     string // where it was had from: a URL, a Debian package, a mirror's file
+	Size     int64  // bytes
+	Followed bool   // not the pinned version: the archive's current one of the series
+	Unpack   release.Unpack
+}
+
+// attempt is one place that did not have the file, and why.
+type attempt struct {
+	file  string
+	place string
+	err   error
+}
+
+// Fetch returns one packaging of the recipe's part. It looks in the store, in
+// the mirrors, for a version followed earlier, and then at the locations of each
+// packaging in order. When none has the pinned file it follows the archive's
+// current version of the series, unless o.Strict.
+func (s *Store) Fetch(ctx context.Context, r release.Recipe, part string, o Options) (Fetched, error) {
+	files := r.Part(part)
+	if len(files) == 0 {
+		return Fetched{}, fmt.Errorf("recipe %s: there is no part %q", r.Name, part)
+	}
+	unlock, err := s.lock(ctx, filepath.Join("partial", r.Name+"-"+part), o)
+	if err != nil {
+		return Fetched{}, err
+	}
+	defer unlock()
+	f, err := s.fetch(ctx, r, files, o)
+	if err != nil {
+		return Fetched{}, fmt.Errorf("fetch %s %s: %w", r.Name, part, err)
+	}
+	return f, nil
+}
+
+func (s *Store) fetch(ctx context.Context, r release.Recipe, files []release.File, o Options) (Fetched, error) {
+	if got, ok, err := s.local(ctx, r, files, o); ok || err != nil {
+		return got, err
+	}
+	if o.Offline {
+		return Fetched{}, OfflineError([]Missing{{r.Name, files[0].Part, files}})
+	}
+	var tried []attempt
+	for _, f := range files {
+		for _, l := range f.Locations {
+			err := s.fromLocation(ctx, f, l, o)
+			if err == nil {
+				o.logf("%s: fetched from %s", f.Name, l)
+				return s.pinned(r, f, l.String()), nil
+			}
+			if ctx.Err() != nil || isFull(err) {
+				return Fetched{}, s.diskFull(err, f.Size)
+			}
+			o.logf("%s: not from %s: %v", f.Name, l, err)
+			tried = append(tried, attempt{f.Name, l.String(), err})
+		}
+	}
+	if o.Strict {
+		return Fetched{}, strictError(r, tried)
+	}
+	return s.follow(ctx, r, files, tried, o)
+}
+
+// local returns what the machine itself has.
+func (s *Store) local(ctx context.Context, r release.Recipe, files []release.File, o Options) (Fetched, bool, error) {
+	for _, f := range files {
+		from, ok, err := s.verified(ctx, pinOf(f), o)
+		if ok || err != nil {
+			return s.pinned(r, f, from), ok, err
+		}
+	}
+	for _, f := range files {
+		for _, m := range o.Mirrors {
+			path := filepath.Join(m, f.Name)
+			err := s.fromMirror(ctx, f, path, o)
+			switch {
+			case err == nil:
+				return s.pinned(r, f, path), true, nil
+			case ctx.Err() != nil || isFull(err):
+				return Fetched{}, false, s.diskFull(err, f.Size)
+			case !errors.Is(err, fs.ErrNotExist):
+				o.logf("%s: not from mirror %s: %v", f.Name, m, err)
+			}
+		}
+	}
+	if o.Strict {
+		return Fetched{}, false, nil
+	}
+	return s.followedEarlier(ctx, r, files, o)
+}
+
+func (s *Store) pinned(r release.Recipe, f release.File, from string) Fetched {
+	return Fetched{Path: s.path(pinOf(f)), Name: f.Name, SHA256: f.SHA256, Version: r.Version,
+		From: from, Size: f.Size, Unpack: f.Unpack}
+}
+
+// fromMirror copies a mirror's file into the store. It is copied, not linked:
+// what is in the store must not change when the mirror does.
+func (s *Store) fromMirror(ctx context.Context, f release.File, path string, o Options) error {
+	in, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	p := pinOf(f)
+	out, err := os.Create(s.partial(p) + ".mirror")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(out.Name())
+	defer out.Close()
+	// One byte more than it should have is enough to see that it is wrong.
+	limited := io.LimitReader(ctxReader{ctx, in}, p.Size+1)
+	if _, err := io.Copy(out, &countReader{r: limited, tell: func(n int64) { o.bytes(n, p.Size) }}); err != nil {
+		return err
+	}
+	return s.adopt(ctx, out.Name(), p, path)
+}
+
+func (s *Store) fromLocation(ctx context.Context, f release.File, l release.Location, o Options) error {
+	if l.Debian != nil {
+		return s.fromArchive(ctx, *l.Debian, pinOf(f), o)
+	}
+	return s.fromURL(ctx, l.URL, pinOf(f), o)
+}
+
+// places lists what was tried, one place a line.
+func places(tried []attempt) string {
+	var b strings.Builder
+	for _, a := range tried {
+		cause := strings.ReplaceAll(a.err.Error(), "\n", "\n      ")
+		fmt.Fprintf(&b, "\n  %s\n    from %s:\n      %s", a.file, a.place, cause)
+	}
+	return b.String()
+}
+
+func strictError(r release.Recipe, tried []attempt) error {
+	return fmt.Errorf("no location has the pinned version %s:%s\n"+
+		"hint: put the file into a folder named in TENCH_MIRROR, or pin a version that is still there in %s (its first lines say how), or build without --strict to follow series %s",
+		r.Version, places(tried), filepath.Join(r.Dir, release.RecipeFile), r.Series)
+}

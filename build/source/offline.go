@@ -1,0 +1,64 @@
+package source
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"tench/release"
+)
+
+// Missing is one part that neither store nor mirrors hold.
+type Missing struct {
+	Recipe string
+	Part   string
+	Files  []release.File // any one of them will do
+}
+
+// Missing reports whether a build without the network would lack the part. It
+// looks at names and sizes only: Fetch verifies before use.
+func (s *Store) Missing(r release.Recipe, part string, o Options) (Missing, bool) {
+	files := r.Part(part)
+	for _, f := range files {
+		candidates := []string{s.path(pinOf(f))}
+		for _, m := range o.Mirrors {
+			candidates = append(candidates, filepath.Join(m, f.Name))
+		}
+		if slices.ContainsFunc(candidates, func(path string) bool { return hasSize(path, f.Size) }) {
+			return Missing{}, false
+		}
+	}
+	if n, ok := s.readFollowed(r, files); ok && !o.Strict && hasSize(s.path(n.pin), n.Size) {
+		return Missing{}, false
+	}
+	return Missing{r.Name, part, files}, true
+}
+
+func hasSize(path string, size int64) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Size() == size
+}
+
+// OfflineError lists all that is missing and how to get it; nil if nothing is.
+func OfflineError(missing []Missing) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	for _, m := range missing {
+		fmt.Fprintf(&b, "\n  %s %s:", m.Recipe, m.Part)
+		for i, f := range m.Files {
+			if i > 0 {
+				b.WriteString("\n    or")
+			}
+			fmt.Fprintf(&b, "\n    %s  (%d bytes)\n      sha256 %s", f.Name, f.Size, f.SHA256)
+			for _, l := range f.Locations {
+				fmt.Fprintf(&b, "\n      from %s", l)
+			}
+		}
+	}
+	return fmt.Errorf("offline: these files are not in the store:%s\n"+
+		"hint: build once without --offline, or fetch them on another machine and name their folder in TENCH_MIRROR", b.String())
+}
