@@ -24,11 +24,15 @@ const labStart = 90 * time.Second
 // needLab skips where QEMU is missing, except in the lab.
 func needLab(t *testing.T) {
 	t.Helper()
-	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
-		if os.Getenv("TENCH_LAB") == "yes" {
-			t.Fatal("qemu-system-x86_64 is needed: apt-get install qemu-system-x86")
-		}
-		t.Skip("qemu-system-x86_64 is not installed; TENCH_LAB=yes makes this an error")
+	_, err := exec.LookPath("qemu-system-x86_64")
+	if err == nil {
+		_, err = os.Stat("/usr/share/OVMF/OVMF_CODE_4M.fd")
+	}
+	if err != nil && os.Getenv("TENCH_LAB") == "yes" {
+		t.Fatalf("%v: apt-get install qemu-system-x86 ovmf", err)
+	}
+	if err != nil {
+		t.Skipf("%v; TENCH_LAB=yes makes this an error", err)
 	}
 }
 
@@ -157,22 +161,37 @@ func breakKernel(t *testing.T, img Image, n int) {
 	overwrite(t, img, n, testKernel()[0x1fe:], make([]byte, 64))
 }
 
-// biosDisks are ways to attach the stick to a PC that starts through a BIOS.
-var biosDisks = map[string][]string{
-	"virtio":        {"-device", "virtio-blk-pci,drive=stick,bootindex=0"},
-	"USB over xHCI": {"-device", "qemu-xhci", "-device", "usb-storage,drive=stick,bootindex=0"},
+// starts are ways to start a PC from the stick.
+var starts = map[string][]string{
+	"BIOS with virtio":        {"-device", "virtio-blk-pci,drive=stick,bootindex=0"},
+	"BIOS with IDE":           {"-device", "ide-hd,drive=stick,bootindex=0"},
+	"BIOS with USB over EHCI": {"-device", "usb-ehci", "-device", "usb-storage,drive=stick,bootindex=0"},
+	"BIOS with USB over xHCI": {"-device", "qemu-xhci", "-device", "usb-storage,drive=stick,bootindex=0"},
+	"UEFI with USB over xHCI": {"-device", "qemu-xhci", "-device", "usb-storage,drive=stick,bootindex=0",
+		"-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+		"-drive", "if=pflash,format=raw,snapshot=on,file=/usr/share/OVMF/OVMF_VARS_4M.fd"},
 }
 
 func TestLabDefaultBoot(t *testing.T) {
 	needLab(t)
-	for _, name := range []string{"virtio", "USB over xHCI"} {
+	for name, args := range starts {
 		t.Run(name, func(t *testing.T) {
 			img := makeImage(t, t.TempDir(), testBoard(), testIdentity())
-			m := boot(t, img.Path, "", biosDisks[name]...)
+			m := boot(t, img.Path, "", args...)
 			m.expect(t, `^tench: slot a, release 2026.11$`,
 				`^BOOT_IMAGE=\S+/vmlinuz console=ttyS0,115200 loglevel=4 panic=10 usb-storage.delay_use=0 net.ifnames=0 `+
 					fmt.Sprintf(`tench.disk=%08x tench.slot=a tench.id=qemu-amd64/2026.11/a$`, img.DiskID))
 		})
+	}
+}
+
+func TestLabTrialUnderUEFI(t *testing.T) {
+	img := makeImage(t, t.TempDir(), testBoard(), testIdentity())
+	setEnv(t, img, "slot=b", "good=a", "pending=1", "tries=3")
+	m := boot(t, img.Path, "", starts["UEFI with USB over xHCI"]...)
+	m.expect(t, `^tench: slot b is on trial, 2 tries left$`, `tench.slot=b `)
+	if diff := cmp.Diff("slot=b good=a pending=1 tries=2", getEnv(t, img)); diff != "" {
+		t.Errorf("grubenv (-want +got):\n%s", diff)
 	}
 }
 
@@ -190,7 +209,7 @@ func TestLabTwoSticksInOneMachine(t *testing.T) {
 func TestLabTrialRunsOutOfTries(t *testing.T) {
 	img := makeImage(t, t.TempDir(), testBoard(), testIdentity())
 	setEnv(t, img, "slot=b", "good=a", "pending=1", "tries=3")
-	m := boot(t, img.Path, "", biosDisks["virtio"]...)
+	m := boot(t, img.Path, "", starts["BIOS with virtio"]...)
 	m.expect(t,
 		`^tench: slot b is on trial, 2 tries left$`, `tench.slot=b `,
 		`^tench: slot b is on trial, 1 tries left$`, `tench.slot=b `,
@@ -252,7 +271,7 @@ func TestLabFallback(t *testing.T) {
 			needLab(t)
 			img := makeImage(t, t.TempDir(), testBoard(), testIdentity())
 			test.prepare(t, img)
-			boot(t, img.Path, test.drive, biosDisks["virtio"]...).expect(t, test.expect...)
+			boot(t, img.Path, test.drive, starts["BIOS with virtio"]...).expect(t, test.expect...)
 			if diff := cmp.Diff(test.env, getEnv(t, img)); diff != "" {
 				t.Errorf("grubenv (-want +got):\n%s", diff)
 			}
@@ -264,7 +283,7 @@ func TestLabBootMenu(t *testing.T) {
 	b := testBoard()
 	b.Layout.BootWait = 30
 	img := makeImage(t, t.TempDir(), b, testIdentity())
-	m := boot(t, img.Path, "", biosDisks["virtio"]...)
+	m := boot(t, img.Path, "", starts["BIOS with virtio"]...)
 	m.expect(t, `^tench: ESC within 30 s opens the boot menu$`)
 	fmt.Fprint(m.keys, "\x1b")
 	m.expect(t, `start as usual`, `slot a`, `slot b`, `executed automatically in`)
