@@ -12,7 +12,8 @@ import (
 )
 
 func boardsCommand() *cobra.Command {
-	return &cobra.Command{
+	var markdown bool
+	c := &cobra.Command{
 		Use:   "boards [NAME]",
 		Short: "List the boards, or show one",
 		Example: `  tench boards
@@ -29,12 +30,14 @@ func boardsCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				showBoard(c.OutOrStdout(), b)
-				return nil
+				return showBoard(c.OutOrStdout(), b)
 			}
 			list, err := boards.List(t.boards())
 			if err != nil {
 				return err
+			}
+			if markdown {
+				return boardsPage(c.OutOrStdout(), list)
 			}
 			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 8, 2, ' ', 0)
 			fmt.Fprintln(w, "BOARD\tCPU\tMEMORY\tCONSOLE\tFIRMWARE\tWHAT")
@@ -45,25 +48,50 @@ func boardsCommand() *cobra.Command {
 			return w.Flush()
 		},
 	}
+	c.Flags().BoolVar(&markdown, "markdown", false, "print BOARDS.md, which is made from the board files")
+	return c
 }
 
-func showBoard(out io.Writer, b boards.Board) {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	defer w.Flush()
-	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
-	row("board", "%s", b.Name)
-	row("what", "%s", b.Title)
-	row("CPU", "%s", b.Arch.Name)
-	row("memory", "%d MiB", b.RAMMiB)
-	row("console", "%s at %d bit/s", b.Console.Device, b.Console.Speed)
-	row("firmware", "%s", strings.Join(b.Firmware, ", "))
-	row("image", "%d MiB: boot %d, two slots of %d, data %d", b.Layout.TotalMiB(),
-		b.Layout.BootMiB, b.Layout.SlotMiB, b.Layout.DataMiB)
-	row("kernel", "fragments %s", strings.Join(b.Kernel.Fragments, ", "))
-	for _, p := range b.Ports {
-		row("port "+p.Label, "%s", p.Path)
+// boardsPage writes BOARDS.md.
+func boardsPage(w io.Writer, list []boards.Board) error {
+	fmt.Fprint(w, `# Boards
+
+Made by `+"`tench boards --markdown`"+` from boards/*/board.toml. To add a board, see CONTRIBUTING.md.
+`)
+	for _, b := range list {
+		fmt.Fprintf(w, "\n## %s\n\n%s\n\n| | |\n|---|---|\n", b.Name, b.Title)
+		for _, r := range boardRows(b) {
+			fmt.Fprintf(w, "| %s | %s |\n", r[0], r[1])
+		}
 	}
-	row("watchdog", "%s, %d s", b.Watchdog.Driver, b.Watchdog.Timeout)
-	row("stand-in", "qemu-system-%s -machine %s -cpu %s", b.QEMU.System, b.QEMU.Machine, b.QEMU.CPU)
-	row("notes", "%s", b.Notes)
+	return nil
+}
+
+func showBoard(out io.Writer, b boards.Board) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(w, "board\t%s\nwhat\t%s\n", b.Name, b.Title)
+	for _, r := range boardRows(b) {
+		fmt.Fprintf(w, "%s\t%s\n", r[0], r[1])
+	}
+	return w.Flush()
+}
+
+// boardRows is what there is to say about a board, as pairs of name and value.
+func boardRows(b boards.Board) [][2]string {
+	rows := [][2]string{
+		{"CPU", b.Arch.Name},
+		{"memory", fmt.Sprintf("%d MiB", b.RAMMiB)},
+		{"console", fmt.Sprintf("%s at %d bit/s", b.Console.Device, b.Console.Speed)},
+		{"firmware", strings.Join(b.Firmware, ", ")},
+		{"image", fmt.Sprintf("%d MiB: boot %d, two slots of %d, data %d", b.Layout.TotalMiB(),
+			b.Layout.BootMiB, b.Layout.SlotMiB, b.Layout.DataMiB)},
+		{"kernel", "fragments " + strings.Join(b.Kernel.Fragments, ", ")},
+	}
+	for _, p := range b.Ports {
+		rows = append(rows, [2]string{"port " + p.Label, p.Path})
+	}
+	return append(rows,
+		[2]string{"watchdog", fmt.Sprintf("%s, %d s", b.Watchdog.Driver, b.Watchdog.Timeout)},
+		[2]string{"stand-in", fmt.Sprintf("qemu-system-%s -machine %s -cpu %s", b.QEMU.System, b.QEMU.Machine, b.QEMU.CPU)},
+		[2]string{"notes", b.Notes})
 }

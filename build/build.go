@@ -1,0 +1,106 @@
+// Package build turns a board into a stick image: the pipeline, on one screen.
+//
+//	build.go     Image: the steps in order
+//	plan.go      what a build works with: folders, stores, reports
+//	steps.go     each step: its inputs, its work
+//	config.go    the box's router.toml, checked against the board
+//	manifest.go  manifest.json and SHA256
+//	explain.go   tench explain
+//
+// Each step returns what the next one takes. A step whose inputs did not change
+// is not run again (see build/cache).
+package build
+
+import (
+	"context"
+	"time"
+
+	"tench/boards"
+	"tench/release"
+)
+
+// Options say what to build and where things are.
+type Options struct {
+	Root    string   // the checkout
+	Cache   string   // downloads and products of steps
+	Out     string   // folder for the image, its manifest and checksums
+	Config  string   // the box's router.toml; "" for the board's own
+	Offline bool     // never use the network
+	Strict  bool     // stop when an archive no longer has a pinned version
+	Mirrors []string // folders with copies of sources
+	Jobs    int      // compilers at once; 0 for one per processor
+	Report  Reporter
+}
+
+// Reporter shows a build to a person.
+type Reporter interface {
+	// Start says that a step begins to work; one that is a hit only gets Done.
+	Start(step, detail string)
+	// Progress tells how far a step is, in "B" or in things of the named unit;
+	// total is 0 where it is not known.
+	Progress(step string, done, total int64, unit string)
+	// Done says how a step ended.
+	Done(StepReport)
+	// Warn tells something that the operator should not miss.
+	Warn(text string)
+}
+
+// StepReport is a finished step.
+type StepReport struct {
+	Step   string
+	Hit    bool // its product was in the cache
+	Failed bool
+	Took   time.Duration
+	Size   int64 // bytes of the product
+	Detail string
+}
+
+// Image builds the board's image and returns the manifest of the build.
+func Image(ctx context.Context, b boards.Board, o Options) (release.Manifest, error) {
+	p, err := newPlan(b, o)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	defer p.saveHistory()
+	router, err := p.routerConfig() // a mistake there is told before an hour of work
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	linux, err := p.source(ctx, "linux", "source")
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	loader, err := p.sources(ctx, "grub", "tools", "bios", "efi-"+b.Arch.Debian)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	kernel, err := p.kernel(ctx, linux)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	commands, err := p.commands(ctx)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	tenchd, err := p.tenchd(ctx)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	initrd, err := p.initrd(ctx, commands, tenchd)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	slot, err := p.slot(ctx, kernel, initrd)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	grub, err := p.grub(ctx, loader)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	data, err := p.data(ctx, router)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	return p.disk(ctx, grub, slot, data)
+}

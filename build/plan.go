@@ -1,0 +1,190 @@
+package build
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"tench/boards"
+	"tench/build/cache"
+	"tench/build/disk"
+	"tench/build/source"
+	"tench/release"
+)
+
+// plan is one build under way.
+type plan struct {
+	b       boards.Board
+	o       Options
+	release release.Release
+	id      disk.Identity
+	store   *cache.Store
+	dl      *source.Store
+	began   time.Time
+	inputs  []release.Used
+	ran     []release.Ran
+	history []cache.Record
+}
+
+func newPlan(b boards.Board, o Options) (*plan, error) {
+	r, err := release.LoadRelease(filepath.Join(o.Root, "release"))
+	if err != nil {
+		return nil, err
+	}
+	store, err := cache.Open(o.Cache)
+	if err != nil {
+		return nil, err
+	}
+	dl, err := source.Open(o.Cache)
+	if err != nil {
+		return nil, err
+	}
+	return &plan{
+		b: b, o: o, release: r, store: store, dl: dl, began: time.Now(),
+		id: disk.Identity{Seed: r.Name + "/" + b.Name, Epoch: r.Epoch, Release: r.Name},
+	}, nil
+}
+
+// recipe loads a recipe of this tree.
+func (p *plan) recipe(name string) (release.Recipe, error) {
+	return release.Load(filepath.Join(p.o.Root, "release", "recipes"), name)
+}
+
+// run runs a cached step and reports it. detail is what to show beside it.
+func (p *plan) run(ctx context.Context, step cache.Step, detail string) (cache.Product, error) {
+	work := step.Build
+	step.Build = func(ctx context.Context, w cache.Work) error {
+		p.o.Report.Start(step.Name, detail)
+		return work(ctx, w)
+	}
+	began := time.Now()
+	product, err := p.store.Run(ctx, step, func(done, total int64, unit string) {
+		p.o.Report.Progress(step.Name, done, total, unit)
+	})
+	if err != nil {
+		p.o.Report.Done(StepReport{Step: step.Name, Failed: true, Took: time.Since(began), Detail: detail})
+		return cache.Product{}, err
+	}
+	p.o.Report.Done(StepReport{Step: step.Name, Hit: product.Hit, Took: product.Took, Size: product.Size, Detail: detail})
+	p.ran = append(p.ran, release.Ran{Name: product.Step, Key: product.Key, Hit: product.Hit})
+	p.history = append(p.history, product.Record(p.began))
+	return product, nil
+}
+
+// saveHistory remembers what ran and why, for tench explain, and lets go of
+// products that nobody used for long. Neither may fail a build.
+func (p *plan) saveHistory() {
+	if err := p.store.SaveHistory(p.b.Name, p.history); err != nil {
+		p.o.Report.Warn(err.Error())
+	}
+	if err := p.store.Prune(); err != nil {
+		p.o.Report.Warn(err.Error())
+	}
+}
+
+// source fetches one part of a recipe. It is no cached step: the content store
+// verifies the file each time.
+func (p *plan) source(ctx context.Context, name, part string) (source.Fetched, error) {
+	step := "source"
+	r, err := p.recipe(name)
+	if err != nil {
+		return source.Fetched{}, err
+	}
+	detail := name
+	if part != "source" {
+		detail += " " + part
+	}
+	log, err := p.logFile("source-" + name + "-" + part)
+	if err != nil {
+		return source.Fetched{}, err
+	}
+	defer log.Close()
+	began, fetching := time.Now(), false
+	f, err := p.dl.Fetch(ctx, r, part, source.Options{
+		Offline: p.o.Offline, Strict: p.o.Strict, Mirrors: p.o.Mirrors, Log: log,
+		Progress: func(done, total int64, unit string) {
+			if !fetching {
+				fetching = true
+				p.o.Report.Start(step, detail)
+			}
+			p.o.Report.Progress(step, done, total, unit)
+		},
+	})
+	if err != nil {
+		p.o.Report.Done(StepReport{Step: step, Failed: true, Took: time.Since(began), Detail: detail})
+		return source.Fetched{}, &cache.StepError{Step: step, Log: log.Name(), Tail: tailOf(log.Name()), Err: err}
+	}
+	p.o.Report.Done(StepReport{Step: step, Hit: !fetching, Took: time.Since(began), Size: f.Size, Detail: detail + " " + f.Version})
+	if f.Followed {
+		p.o.Report.Warn(fmt.Sprintf("%s: no location has the pinned %s any more; the archive's %s stands in, verified by the archive's signature",
+			name, r.Version, f.Name))
+	}
+	p.inputs = append(p.inputs, release.Used{Name: name + " " + part, Kind: "source", Version: f.Version,
+		SHA256: f.SHA256, Size: f.Size, From: f.From, Followed: f.Followed})
+	return f, nil
+}
+
+// sources fetches several parts of a recipe, by part.
+func (p *plan) sources(ctx context.Context, name string, parts ...string) (map[string]source.Fetched, error) {
+	files := map[string]source.Fetched{}
+	for _, part := range parts {
+		f, err := p.source(ctx, name, part)
+		if err != nil {
+			return nil, err
+		}
+		files[part] = f
+	}
+	return files, nil
+}
+
+// logFile opens the log of a step that is not cached.
+func (p *plan) logFile(name string) (*os.File, error) {
+	dir := filepath.Join(p.o.Cache, "log")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
+	f, err := os.Create(filepath.Join(dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
+	return f, nil
+}
+
+// tailOf is the last 20 lines of a log.
+func tailOf(path string) []string {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	if err != nil || len(data) == 0 {
+		return nil
+	}
+	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
+	return lines[max(0, len(lines)-20):]
+}
+
+// use adds a file of this tree to the manifest's inputs and returns it as an
+// input of a step.
+func (p *plan) use(kind, name, path string) (cache.Input, error) {
+	hash, err := cache.HashFile(path)
+	if err != nil {
+		return cache.Input{}, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return cache.Input{}, err
+	}
+	p.inputs = append(p.inputs, release.Used{Name: name, Kind: kind, SHA256: hash, Size: info.Size()})
+	return cache.Input{Name: kind + " " + name, Hash: hash}, nil
+}
+
+// text is an input that is not a file.
+func text(name, value string) cache.Input {
+	return cache.Input{Name: name, Hash: cache.HashBytes([]byte(value))}
+}

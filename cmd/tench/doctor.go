@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"tench/boards"
+)
+
+// need is something outside this tree that some of our work calls for.
+type need struct {
+	what    string // a program's name, or an absolute path of a file
+	pkg     string // the Debian package that has it
+	purpose string // "build", "run", "test"
+	why     string
+}
+
+// needs lists what work for the board calls for, by purpose.
+func needs(b boards.Board) []need {
+	return []need{
+		{"gcc", "gcc", "build", "compiles the kernel"},
+		{"make", "make", "build", "drives the kernel's build"},
+		{"/usr/include/stdio.h", "libc6-dev", "build", "the kernel's own build tools"},
+		{"flex", "flex", "build", "the kernel's configuration"},
+		{"bison", "bison", "build", "the kernel's configuration"},
+		{"bc", "bc", "build", "the kernel's build"},
+		{"perl", "perl-base", "build", "the kernel's build"},
+		{"/usr/include/gelf.h", "libelf-dev", "build", "the kernel's objtool"},
+		{"/usr/include/openssl/ssl.h", "libssl-dev", "build", "the kernel's build tools"},
+		{"patch", "patch", "build", "our kernel patches"},
+		{"xz", "xz-utils", "build", "unpacks sources"},
+		{"zstd", "zstd", "build", "packs kernel and root file system"},
+		{"dpkg-deb", "dpkg", "build", "unpacks Debian packages"},
+		{"apt-get", "apt", "build", "fetches Debian packages"},
+		{"mke2fs", "e2fsprogs", "build", "the data partition"},
+		{"debugfs", "e2fsprogs", "build", "the data partition"},
+		{"/lib/x86_64-linux-gnu/libdevmapper.so.1.02.1", "libdevmapper1.02.1", "build", "grub-mkimage"},
+		{"ccache", "ccache", "build", "a second kernel build in a tenth of the time"},
+		{"qemu-system-" + b.QEMU.System, "qemu-system-x86", "run", "the machine to boot"},
+		{ovmfCode, "ovmf", "run", "UEFI for QEMU"},
+		{"ip", "iproute2", "test", "network namespaces"},
+		{"dnsmasq", "dnsmasq-base", "test", "a DHCP server to test against"},
+		{"tcpdump", "tcpdump", "test", "reads our packets"},
+		{"fsck.vfat", "dosfstools", "test", "checks our FAT"},
+		{"mcopy", "mtools", "test", "reads our FAT"},
+		{"sfdisk", "fdisk", "test", "checks our partition table"},
+		{"cpio", "cpio", "test", "reads our initramfs"},
+		{"file", "file", "test", "names what we wrote"},
+		{"grub-fstest", "grub-common", "test", "GRUB's reading of our slots"},
+		{"/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin", "test", "GRUB for BIOS"},
+		{"/usr/lib/grub/x86_64-efi/modinfo.sh", "grub-efi-amd64-bin", "test", "GRUB for UEFI"},
+		{"gpg", "gnupg", "test", "signs a test archive"},
+		{"apt-ftparchive", "apt-utils", "test", "indexes a test archive"},
+	}
+}
+
+// met reports whether the machine has it. Programs for root count too, though
+// they are not in everybody's PATH.
+func (n need) met() bool {
+	paths := []string{n.what}
+	if !filepath.IsAbs(n.what) {
+		paths = []string{"/usr/local/bin/" + n.what, "/usr/bin/" + n.what, "/bin/" + n.what, "/usr/sbin/" + n.what, "/sbin/" + n.what}
+		if _, err := exec.LookPath(n.what); err == nil {
+			return true
+		}
+	}
+	return slices.ContainsFunc(paths, func(p string) bool { _, err := os.Stat(p); return err == nil })
+}
+
+func doctorCommand() *cobra.Command {
+	var install, quiet bool
+	var purposes []string
+	c := &cobra.Command{
+		Use:   "doctor [BOARD]",
+		Short: "Say what this machine lacks, and how to mend it",
+		Example: `  tench doctor
+  tench doctor --for build --install     install what building lacks, as root or with sudo`,
+		Args:              between(0, 1),
+		ValidArgsFunction: completeBoards,
+		RunE: func(c *cobra.Command, args []string) error {
+			t, err := findTree()
+			if err != nil {
+				return err
+			}
+			b, err := t.board(args)
+			if err != nil {
+				return err
+			}
+			for _, p := range purposes {
+				if !slices.Contains(allPurposes, p) {
+					return usageError{fmt.Errorf("doctor: --for %s: known are %s", p, strings.Join(allPurposes, ", "))}
+				}
+			}
+			d := doctor{out: c.OutOrStdout(), quiet: quiet}
+			missing := d.examine(t, needs(b), purposes)
+			if len(missing) == 0 {
+				return nil
+			}
+			if install {
+				return d.install(c.Context(), missing)
+			}
+			return fmt.Errorf("doctor: packages are missing\nhint: %s", aptCommand(missing))
+		},
+	}
+	c.Flags().BoolVar(&install, "install", false, "install the missing packages, if this user may")
+	c.Flags().BoolVar(&quiet, "quiet", false, "say only what is missing")
+	c.Flags().StringSliceVar(&purposes, "for", allPurposes, "look only at what `work` needs: build, run, test")
+	return c
+}
+
+var allPurposes = []string{"build", "run", "test"}
+
+type doctor struct {
+	out   io.Writer
+	quiet bool
+}
+
+// examine prints a line for each need and returns the packages that are missing.
+func (d doctor) examine(t tree, all []need, purposes []string) []string {
+	var missing []string
+	for _, n := range all {
+		if !slices.Contains(purposes, n.purpose) {
+			continue
+		}
+		met := n.met()
+		if !met && !slices.Contains(missing, n.pkg) {
+			missing = append(missing, n.pkg)
+		}
+		if state := map[bool]string{true: "ok", false: "MISSING"}[met]; !d.quiet || !met {
+			fmt.Fprintf(d.out, "%-8s %-6s %-18s %s\n", state, n.purpose, n.pkg, n.why)
+		}
+	}
+	sort.Strings(missing)
+	if !d.quiet {
+		d.host(t)
+	}
+	return missing
+}
+
+// host prints what packages cannot mend.
+func (d doctor) host(t tree) {
+	fmt.Fprintf(d.out, "%-8s %-6s %s, %d processors\n", "ok", "build", runtime.Version(), runtime.NumCPU())
+	const wanted = 8 << 30 // an unpacked and compiled kernel takes 4 GB, ccache 1
+	dir := t.Cache
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); err == nil {
+			break
+		}
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err == nil {
+		free := fs.Bavail * uint64(fs.Bsize)
+		state := "ok"
+		if free < wanted {
+			state = "LOW"
+		}
+		fmt.Fprintf(d.out, "%-8s %-6s %s free for the cache %s (a first build takes about 6 GiB)\n",
+			state, "build", humanize.IBytes(free), t.Cache)
+	}
+	if accelerator() == "tcg" {
+		fmt.Fprintf(d.out, "%-8s %-6s no KVM: QEMU runs, but slowly\n", "ok", "run")
+	}
+}
+
+// install runs apt-get as root, or through sudo when that asks no password.
+func (d doctor) install(ctx context.Context, pkgs []string) error {
+	var prefix []string
+	switch {
+	case os.Geteuid() == 0:
+	case exec.CommandContext(ctx, "sudo", "-n", "true").Run() == nil:
+		prefix = []string{"sudo", "-n"}
+	default:
+		return fmt.Errorf("doctor: packages are missing, and this user may not install them\nhint: %s", aptCommand(pkgs))
+	}
+	fmt.Fprintf(d.out, "installing %s\n", strings.Join(pkgs, " "))
+	apt := append(prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq")
+	// A stale third-party list makes update fail though Debian's are fresh: what
+	// counts is whether the packages can be installed.
+	update, updateErr := aptGet(ctx, apt, "update")
+	out, err := aptGet(ctx, apt, append([]string{"-y", "--no-install-recommends", "install"}, pkgs...)...)
+	if err == nil {
+		return nil
+	}
+	if updateErr != nil {
+		out = append(update, out...)
+	}
+	return fmt.Errorf("doctor: install packages: %w\n%s\nhint: %s", err, tail(out), aptCommand(pkgs))
+}
+
+func aptGet(ctx context.Context, apt []string, args ...string) ([]byte, error) {
+	args = append(slices.Clone(apt), args...)
+	return exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+}
+
+// tail is the last 2000 bytes of a program's output.
+func tail(out []byte) string { return strings.TrimSpace(string(out[max(0, len(out)-2000):])) }
+
+func aptCommand(pkgs []string) string {
+	return "sudo apt-get install --no-install-recommends " + strings.Join(pkgs, " ")
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"tench/build"
+	"tench/build/cache"
+	"tench/release"
+)
+
+func imageCommand() *cobra.Command {
+	var o build.Options
+	c := &cobra.Command{
+		Use:   "image [BOARD]",
+		Short: "Build a board's stick image from source",
+		Long: `image fetches and verifies the sources, compiles what changed, and writes the
+stick image, its manifest and its checksums to out/BOARD/. Sources and products
+of each step are kept in ${TENCH_CACHE:-~/.cache/tench}; folders named in
+TENCH_MIRROR (separated by colons) are asked for sources first.`,
+		Example: `  tench image
+  tench image qemu-amd64 --config my/router.toml
+  tench image --offline                  use only what the cache holds`,
+		Args:              between(0, 1),
+		ValidArgsFunction: completeBoards,
+		RunE: func(c *cobra.Command, args []string) error {
+			t, err := findTree()
+			if err != nil {
+				return err
+			}
+			b, err := t.board(args)
+			if err != nil {
+				return err
+			}
+			o.Root, o.Cache, o.Mirrors = t.Root, t.Cache, t.Mirrors
+			o.Out = filepath.Join(t.Out, b.Name)
+			o.Report = newProgress(c.ErrOrStderr())
+			began := time.Now()
+			m, err := build.Image(c.Context(), b, o)
+			if err != nil {
+				return explainFailure(err)
+			}
+			showProducts(c.OutOrStdout(), o.Out, m, time.Since(began))
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Config, "config", "", "the box's router.toml `file` (default: the board's)")
+	f.BoolVar(&o.Offline, "offline", false, "never use the network; say what is missing")
+	f.BoolVar(&o.Strict, "strict", false, "stop when an archive no longer has a pinned version")
+	f.IntVar(&o.Jobs, "jobs", 0, "compile this `many` files at once (default: one per processor)")
+	return c
+}
+
+// explainFailure adds the end of a failed step's log to its error.
+func explainFailure(err error) error {
+	var step *cache.StepError
+	if !errors.As(err, &step) || len(step.Tail) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w\nthe log %s ends with:\n  %s", err, step.Log, strings.Join(step.Tail, "\n  "))
+}
+
+func showProducts(out io.Writer, dir string, m release.Manifest, took time.Duration) {
+	for _, p := range m.Products {
+		fmt.Fprintf(out, "%s  %s\n", filepath.Join(dir, p.File), humanize.IBytes(uint64(p.Size)))
+	}
+	for _, in := range m.Inputs {
+		if in.Followed {
+			fmt.Fprintf(out, "note: %s %s stands in for the pinned version, which the archive no longer has\n", in.Name, in.Version)
+		}
+	}
+	fmt.Fprintf(out, "done in %.1f s; tench run %s boots it\n", took.Seconds(), m.Board)
+}
+
+func explainCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain [BOARD]",
+		Short: "Say which input made which step of the last build run",
+		Example: `  tench explain
+  tench explain qemu-amd64`,
+		Args:              between(0, 1),
+		ValidArgsFunction: completeBoards,
+		RunE: func(c *cobra.Command, args []string) error {
+			t, err := findTree()
+			if err != nil {
+				return err
+			}
+			b, err := t.board(args)
+			if err != nil {
+				return err
+			}
+			return build.Explain(c.OutOrStdout(), b, t.Cache)
+		},
+	}
+}

@@ -1,0 +1,137 @@
+package labs
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"tench/internal/lab"
+)
+
+// Emulated machines on a busy host may take many times what they take alone.
+const (
+	bootTimeout = 5 * time.Minute
+	menuTimeout = time.Minute
+)
+
+// readyLine is what a box prints once its configured network is applied.
+const readyLine = `tench: ready in ([0-9.]+) s \(kernel ([0-9.]+) s\) slot=([ab])(; missing[^\r\n]*)?`
+
+// boot starts the built image the way a user does, with `tench run`.
+func boot(t *testing.T, args ...string) *lab.Console {
+	t.Helper()
+	lab.Require(t, "qemu-system-x86_64")
+	return lab.Start(t, filepath.Join(lab.Root(t), "bin", "tench"), append([]string{"run", "--fresh"}, args...)...)
+}
+
+// powerOff leaves through the menu, and QEMU must end by itself.
+func powerOff(t *testing.T, c *lab.Console) {
+	t.Helper()
+	c.Send(t, "9\n")
+	c.Expect(t, `yes`, menuTimeout)
+	c.Send(t, "yes\n")
+	if err := c.Ended(t, bootTimeout); err != nil {
+		t.Errorf("power off from the menu: QEMU ended with %v", err)
+	}
+}
+
+func TestBoot(t *testing.T) {
+	for name, args := range map[string][]string{
+		"SeaBIOS":                    {"--firmware", "bios"},
+		"OVMF":                       {"--firmware", "uefi"},
+		"SeaBIOS from an USB stick":  {"--firmware", "bios", "--disk", "usb-storage"},
+		"SeaBIOS from an IDE disk":   {"--firmware", "bios", "--disk", "ide-hd"},
+		"SeaBIOS on a q35 with AHCI": {"--firmware", "bios", "--disk", "ide-hd", "--qemu", "-machine", "--qemu", "q35"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := boot(t, args...)
+			m := c.Expect(t, readyLine, bootTimeout)
+			if m[3] != "a" || m[4] != "" {
+				t.Errorf("the ready line is %q, want slot a and nothing missing", m[0])
+			}
+			c.Send(t, "\n1\n")
+			// QEMU's user network gives its guest this address.
+			c.Expect(t, `10\.0\.2\.15/24`, menuTimeout)
+			c.Send(t, "\n")
+			powerOff(t, c)
+		})
+	}
+}
+
+func TestMenuAnswers(t *testing.T) {
+	c := boot(t)
+	c.Expect(t, readyLine, bootTimeout)
+	c.Send(t, "3\n")
+	c.Send(t, "lan\n")
+	c.Expect(t, `lan up`, menuTimeout)
+	c.Send(t, "\n7\n")
+	c.Send(t, "echo $((6*7)) from the shell\n")
+	c.Expect(t, `42 from the shell`, menuTimeout)
+	c.Send(t, "exit\n")
+	powerOff(t, c)
+}
+
+// The network loop is killed without warning: PID 1 has it back within a
+// second, and no address or route is lost meanwhile.
+func TestLoopKilled(t *testing.T) {
+	c := boot(t)
+	c.Expect(t, readyLine, bootTimeout)
+	c.Send(t, "7\n")
+	network := `ip -o addr show; ip route show`
+	// ip monitor would be the witness, but the shell's ip has none: the kernel's
+	// own counters of address changes are not kept either. So the addresses are
+	// read in a loop while the process dies and comes back.
+	c.Send(t, network+"; echo before-$((1+1))\n")
+	before := c.Expect(t, `(?s)(\d+: lo.*)before-2`, menuTimeout)[1]
+	c.Send(t, `kill -9 $(ps -e | grep 'tenchd loop' | grep -v grep | while read pid rest; do echo $pid; done)`+"\n")
+	c.Send(t, network+"; echo during-$((1+1))\n")
+	during := c.Expect(t, `(?s)(\d+: lo.*)during-2`, menuTimeout)[1]
+	c.Send(t, "sleep 2; tenchd status && echo back-$((1+1))\n")
+	c.Expect(t, `back-2`, menuTimeout)
+	c.Send(t, network+"; echo after-$((1+1))\n")
+	after := c.Expect(t, `(?s)(\d+: lo.*)after-2`, menuTimeout)[1]
+	if addresses(before) != addresses(during) || addresses(before) != addresses(after) {
+		t.Errorf("addresses and routes changed when the loop was killed:\nbefore\n%s\nduring\n%s\nafter\n%s", before, during, after)
+	}
+	c.Send(t, "exit\n")
+	powerOff(t, c)
+}
+
+// addresses keeps the lines of `ip` that name an address or a route, without
+// lifetimes that count down.
+func addresses(text string) string {
+	var lines []string
+	for line := range strings.SplitSeq(text, "\n") {
+		if regexp.MustCompile(`inet6? |^default|^[0-9a-f.:]+/\d+ `).MatchString(line) {
+			lines = append(lines, regexp.MustCompile(`(valid_lft|preferred_lft|expires) \w+`).ReplaceAllString(strings.TrimSpace(line), ""))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// A router.toml that cannot be used must not lock anybody out.
+func TestBrokenConfigReachesTheConsole(t *testing.T) {
+	root := lab.Root(t)
+	image := filepath.Join(t.TempDir(), "broken.img")
+	data, err := os.ReadFile(filepath.Join(root, "out", "qemu-amd64", "tench-qemu-amd64.img"))
+	if err != nil {
+		t.Fatalf("%v\nhint: make image", err)
+	}
+	// The same length, so that the file system stays as it is.
+	broken := strings.Replace(string(data), "\nforwarding = ", "\nforwarbing = ", 1)
+	if broken == string(data) {
+		t.Fatal("the image's router.toml has no line \"forwarding = \"")
+	}
+	if err := os.WriteFile(image, []byte(broken), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := boot(t, "--image", image)
+	c.Expect(t, `unknown key "forwarbing"`, bootTimeout)
+	c.Send(t, "\n1\n")
+	c.Expect(t, `unknown key "forwarbing"`, menuTimeout)
+	c.Send(t, "\n")
+	powerOff(t, c)
+}

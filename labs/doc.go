@@ -1,0 +1,9 @@
+// Package labs holds stories: real programs against real peers, in network
+// namespaces or in QEMU. They run with TENCH_LAB=yes, see CONTRIBUTING.md.
+//
+//	boot_test.go       the built image in QEMU, to the menu and back
+//	net_*_test.go      DHCP, links and repair against Debian's programs
+//	loop_test.go       the network loop in a namespace
+//	reproduce_test.go  the same image from another folder
+//	bench/             the numbers of make bench
+package labs
