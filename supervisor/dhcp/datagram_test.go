@@ -1,0 +1,94 @@
+package dhcp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"testing"
+)
+
+// reply is an IPv4 packet from a server, made from one of ours.
+func reply(payload []byte) []byte {
+	b := encodeDatagram(netip.MustParseAddr("10.0.2.2"), netip.MustParseAddr("10.0.2.15"), payload)
+	binary.BigEndian.PutUint16(b[ipHeader:], serverPort)
+	binary.BigEndian.PutUint16(b[ipHeader+2:], clientPort)
+	return b
+}
+
+// rechecked corrects the header's checksum after a change.
+func rechecked(b []byte) []byte {
+	header := b[:int(b[0]&0xf)*4]
+	b[10], b[11] = 0, 0
+	binary.BigEndian.PutUint16(b[10:], checksum(0, header))
+	return b
+}
+
+func TestDecodeDatagram(t *testing.T) {
+	payload := []byte("DISCOVERED")
+	for _, tc := range []struct {
+		name   string
+		change func([]byte) []byte
+		want   string // error; empty for none
+	}{
+		{"as sent", func(b []byte) []byte { return b }, ""},
+		{"padded by the link", func(b []byte) []byte { return append(b, 0, 0, 0, 0) }, ""},
+		{"UDP checksum not filled in", func(b []byte) []byte { b[ipHeader+6]++; return b }, ""},
+		{"with options", func(b []byte) []byte {
+			b = slices.Insert(b, ipHeader, 1, 1, 1, 0)
+			b[0] = 0x46
+			binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
+			return rechecked(b)
+		}, ""},
+		{"cut", func(b []byte) []byte { return b[:len(b)-1] }, "wrong length in the IPv4 header"},
+		{"cut in the header", func(b []byte) []byte { return b[:19] }, "not an IPv4 packet"},
+		{"IPv6", func(b []byte) []byte { b[0] = 0x65; return b }, "not an IPv4 packet"},
+		{"header of 4 words", func(b []byte) []byte { b[0] = 0x44; return rechecked(b) }, "wrong length in the IPv4 header"},
+		{"one bit wrong", func(b []byte) []byte { b[8] ^= 1; return b }, "wrong checksum of the IPv4 header"},
+		{"fragment", func(b []byte) []byte { b[6] = 0x20; return rechecked(b) }, "a fragment"},
+		{"TCP", func(b []byte) []byte { b[9] = 6; return rechecked(b) }, "not for the DHCP client"},
+		{"other port", func(b []byte) []byte { b[ipHeader+3]++; return b }, "not for the DHCP client"},
+		{"UDP longer than IP", func(b []byte) []byte { b[ipHeader+5]++; return b }, "wrong length in the UDP header"},
+		{"UDP shorter than its header", func(b []byte) []byte { b[ipHeader+5] = 7; return b }, "wrong length in the UDP header"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := decodeDatagram(tc.change(reply(payload)))
+			switch {
+			case tc.want != "" && (err == nil || err.Error() != tc.want):
+				t.Errorf("decodeDatagram: %v, want %s", err, tc.want)
+			case tc.want == "" && (err != nil || !bytes.Equal(got, payload)):
+				t.Errorf("decodeDatagram = %q, %v, want %q", got, err, payload)
+			}
+		})
+	}
+}
+
+func FuzzDecodeDatagram(f *testing.F) {
+	f.Add(reply([]byte("x")))
+	f.Add(reply(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if payload, err := decodeDatagram(b); err == nil && len(payload) > len(b)-ipHeader-udpHeader {
+			t.Errorf("%d bytes of payload in a packet of %d", len(payload), len(b))
+		}
+	})
+}
+
+// FuzzEncodeDatagram checks both checksums the way a receiver does.
+func FuzzEncodeDatagram(f *testing.F) {
+	f.Add([]byte("DISCOVER"), uint32(0))
+	f.Add([]byte("odd"), uint32(0x0a00020f))
+	f.Fuzz(func(t *testing.T, payload []byte, from uint32) {
+		if len(payload) > largestMessage {
+			return
+		}
+		src := netip.AddrFrom4([4]byte{byte(from >> 24), byte(from >> 16), byte(from >> 8), byte(from)})
+		b := encodeDatagram(src, netip.AddrFrom4([4]byte{255, 255, 255, 255}), payload)
+		if checksum(0, b[:ipHeader]) != 0 {
+			t.Error("wrong checksum of the IPv4 header")
+		}
+		pseudo := slices.Concat(b[12:20], []byte{0, protoUDP}, b[ipHeader+4:ipHeader+6])
+		if checksum(add(0, pseudo), b[ipHeader:]) != 0 {
+			t.Error("wrong checksum of UDP")
+		}
+	})
+}
