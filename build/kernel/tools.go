@@ -1,0 +1,76 @@
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"tench/boards"
+)
+
+// Tool is something on the build machine that a kernel build needs.
+type Tool struct {
+	Name    string // a program, or the absolute path of a file
+	Package string // the Debian package that has it
+	Why     string
+}
+
+// Tools lists what building the board's kernel needs. ccache is not among them:
+// it is used where it is.
+func Tools(boards.Board) []Tool {
+	return []Tool{
+		{"gcc", "gcc", "compiles the kernel"},
+		{"ld", "binutils", "links the kernel"},
+		{"make", "make", "drives the kernel's build"},
+		{"/usr/include/stdio.h", "libc6-dev", "the kernel's own build tools"},
+		{"flex", "flex", "the kernel's configuration"},
+		{"bison", "bison", "the kernel's configuration"},
+		{"bc", "bc", "the kernel's time constants"},
+		{"perl", "perl-base", "the kernel's assembly ciphers"},
+		{"/usr/include/gelf.h", "libelf-dev", "the kernel's objtool"},
+		{"zstd", "zstd", "packs the kernel"},
+	}
+}
+
+func (t Tool) found() bool {
+	if filepath.IsAbs(t.Name) {
+		_, err := os.Stat(t.Name)
+		return err == nil
+	}
+	_, err := exec.LookPath(t.Name)
+	return err == nil
+}
+
+// checkTools names everything that is missing at once, before make stops at the
+// first.
+func checkTools(b boards.Board) error {
+	var names, packages []string
+	for _, t := range Tools(b) {
+		if !t.found() {
+			names = append(names, t.Name)
+			packages = append(packages, t.Package)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return fmt.Errorf("this machine lacks %s\nhint: apt-get install %s", strings.Join(names, ", "), strings.Join(packages, " "))
+}
+
+// ToolID names the compiler, the assembler and linker, and the compressor with
+// their versions: with another one the same source gives other bytes.
+func ToolID(ctx context.Context, _ boards.Board) (string, error) {
+	var lines []string
+	for _, args := range [][]string{{"gcc", "--version"}, {"ld", "--version"}, {"zstd", "--version"}} {
+		out, err := exec.CommandContext(ctx, args[0], args[1:]...).Output()
+		if err != nil {
+			return "", fmt.Errorf("kernel: ask %s for its version: %w", args[0], err)
+		}
+		line, _, _ := strings.Cut(string(out), "\n")
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "; "), nil
+}
