@@ -61,22 +61,27 @@ func (r *reader) hostname(at place, v any) string {
 	return r.domain(at, s)
 }
 
-// domain checks a domain name: labels of 1 to 63 letters, digits and hyphens,
-// no hyphen at either end, 253 characters in all (RFC 1123, section 2.1).
+// domain checks a domain name.
 func (r *reader) domain(at place, s string) string {
-	if len(s) > 253 {
-		r.bad(at, "", "%s is longer than 253 characters", show(s))
+	if !IsDomain(s) {
+		r.bad(at, "at most 253 characters; labels between dots have 1 to 63 letters, digits and hyphens, and no hyphen at their ends",
+			"%s is not a host or domain name", show(s))
 		return ""
 	}
-	for _, label := range strings.Split(s, ".") {
-		fits := len(label) > 0 && len(label) <= 63 && only(label, isLetter, isDigit, oneOf("-"))
-		if !fits || strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
-			r.bad(at, "labels between dots have 1 to 63 letters, digits and hyphens, and no hyphen at their ends",
-				"%s is not a host or domain name", show(s))
-			return ""
+	return s
+}
+
+// IsDomain reports whether s is a domain name: labels of 1 to 63 letters,
+// digits and hyphens, no hyphen at either end, 253 characters in all (RFC 1123,
+// section 2.1).
+func IsDomain(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if len(label) == 0 || len(label) > 63 || !only(label, isLetter, isDigit, oneOf("-")) ||
+			strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
+			return false
 		}
 	}
-	return s
+	return len(s) <= 253
 }
 
 // interfaceName checks a name by the kernel's rules (dev_valid_name in
