@@ -2,7 +2,9 @@
 // Config and Facts always give the same Desired.
 //
 //	desired.go  Desired and its parts
-//	compute.go  Compute
+//	compute.go  Compute: links, addresses, settings, services
+//	resolve.go  which device an interface is, or why it is none
+//	route.go    static routes and those of leases
 //
 // netstate makes the kernel's network equal to it; the loop makes the running
 // units equal to it.
@@ -67,7 +69,9 @@ type DHCP struct {
 	Config    config.DHCP4
 }
 
-// Missing is something in the Config that cannot be had now, and why.
+// Missing is something in the Config that cannot be had now, and why. An
+// interface can be missing and have a link all the same: then what is missing
+// is a part of it, which the cause names.
 type Missing struct {
 	Interface string // name in router.toml; or "route 10.0.0.0/8"
 	Cause     string // e.g. "no device with MAC 52:54:00:12:34:56"
