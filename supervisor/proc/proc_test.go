@@ -1,0 +1,184 @@
+package proc
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The tests start this test program again, and have the children of its
+// children handed to it, as PID 1 has: the Reaper waits for all of them.
+func TestMain(m *testing.M) {
+	if role := os.Getenv("PROC_TEST_ROLE"); role != "" {
+		child(role)
+		return
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		fmt.Fprintln(os.Stderr, "become subreaper:", err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// child is what a started process does.
+func child(role string) {
+	switch role {
+	case "talk":
+		fmt.Println("out")
+		fmt.Fprintln(os.Stderr, "err")
+		fmt.Fprintln(os.NewFile(3, "report"), "cycle")
+		os.Exit(3)
+	case "orphan":
+		// Starts a process that outlives this one, and tells its pid.
+		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		if err != nil {
+			panic(err)
+		}
+		p, err := os.StartProcess("/proc/self/exe", []string{"grandchild"}, &os.ProcAttr{
+			Env: []string{"PROC_TEST_ROLE=linger"}, Files: []*os.File{null, null, null}})
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println("grandchild", p.Pid)
+		select {}
+	case "linger":
+		select {}
+	case "stubborn":
+		signal.Ignore(unix.SIGTERM)
+		fmt.Println("deaf")
+		select {}
+	}
+}
+
+// run keeps the role running and returns the lines it causes.
+func run(t *testing.T, role string) (c *Child, lines func() string, wait func(line string), stop func()) {
+	t.Helper()
+	reaper := NewReaper()
+	ctx, cancel := context.WithCancel(context.Background())
+	go reaper.Run(ctx)
+	var mu sync.Mutex
+	var all []string
+	news := make(chan struct{}, 10000)
+	note := func(from string) func(string) {
+		return func(line string) {
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, from+line)
+			news <- struct{}{}
+		}
+	}
+	spec := Spec{
+		Name: "child", Path: "/proc/self/exe", Argv: []string{"child"}, Env: []string{"PROC_TEST_ROLE=" + role},
+		Log: note("log: "), Report: note("report: "), Start: func() { note("")("started") },
+		Logf: func(format string, args ...any) { note("")(fmt.Sprintf(format, args...)) },
+	}
+	c = New(spec, reaper)
+	childCtx, stopChild := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { c.Run(childCtx); close(done) }()
+	lines = func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return strings.Join(all, "\n")
+	}
+	wait = func(line string) {
+		t.Helper()
+		limit := time.After(20 * time.Second)
+		for !strings.Contains(lines(), line) {
+			select {
+			case <-news:
+			case <-limit:
+				t.Fatalf("%q never came; got:\n%s", line, lines())
+			}
+		}
+	}
+	stop = func() {
+		t.Helper()
+		stopChild()
+		select {
+		case <-done:
+		case <-time.After(20 * time.Second):
+			t.Fatal("the child does not end")
+		}
+	}
+	t.Cleanup(func() { stopChild(); <-done; cancel() })
+	return c, lines, wait, stop
+}
+
+func TestOutputReportAndRestart(t *testing.T) {
+	_, lines, wait, stop := run(t, "talk")
+	wait("child: ended with status 3\nstarted") // the first restart, at once
+	stop()
+	first, _, _ := strings.Cut(lines(), "child: ended")
+	for _, want := range []string{"log: out", "log: err", "report: cycle"} {
+		if !strings.Contains(first, want) {
+			t.Errorf("%q did not come before the line about the end:\n%s", want, lines())
+		}
+	}
+}
+
+func TestKilledChildIsBackWithinASecond(t *testing.T) {
+	c, _, wait, stop := run(t, "linger")
+	wait("started")
+	began := time.Now()
+	c.Kill("the test says so")
+	wait("child: killed: the test says so\nchild: ended by signal: killed\nstarted")
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("it was back after %v; want less than a second", took)
+	}
+	stop()
+}
+
+func TestStopEndsTheWholeGroupAndReapsOrphans(t *testing.T) {
+	_, lines, wait, stop := run(t, "orphan")
+	wait("log: grandchild ")
+	_, rest, _ := strings.Cut(lines(), "log: grandchild ")
+	var pid int
+	fmt.Sscan(rest, &pid)
+	if err := unix.Kill(pid, 0); err != nil {
+		t.Fatalf("the grandchild %d does not run: %v", pid, err)
+	}
+	stop()
+	// Gone from the process table, not only dead: the Reaper took the orphan.
+	for end := time.Now().Add(10 * time.Second); unix.Kill(pid, 0) == nil; {
+		if time.Now().After(end) {
+			t.Fatalf("the grandchild %d is still there", pid)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func TestStubbornChildIsKilled(t *testing.T) {
+	_, lines, wait, stop := run(t, "stubborn")
+	wait("log: deaf")
+	stop()
+	if !strings.Contains(lines(), "child: killed: it did not stop when asked") {
+		t.Errorf("the log does not tell:\n%s", lines())
+	}
+}
+
+func TestProgramThatCannotBeStarted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	told := make(chan string, 1)
+	c := New(Spec{Name: "x", Path: "/nonexistent", Argv: []string{"x"}, Log: func(string) {},
+		Logf: func(format string, args ...any) {
+			select {
+			case told <- fmt.Sprintf(format, args...):
+			default:
+			}
+		}}, NewReaper())
+	done := make(chan struct{})
+	go func() { c.Run(ctx); close(done) }()
+	if got, want := <-told, "x: start: /nonexistent: no such file or directory"; got != want {
+		t.Errorf("log %q; want %q", got, want)
+	}
+	cancel()
+	<-done
+}
