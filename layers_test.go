@@ -24,7 +24,7 @@ var layers = map[string][]string{
 	"build/userland": {"boards", "release", "build/source", "build/cache"},
 	"build/rootfs":   {"boards", "overlays", "config"},
 	"build/disk":     {"boards"},
-	"build": {"boards", "overlays", "config", "release", "build/source", "build/cache",
+	"build": {"internal/tomlfile", "boards", "overlays", "config", "release", "build/source", "build/cache",
 		"build/kernel", "build/userland", "build/rootfs", "build/disk"},
 
 	"supervisor/system":   {},
@@ -45,7 +45,7 @@ var layers = map[string][]string{
 	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
 
 	"internal/lab": {},
-	"labs":         {"boards", "config", "internal/lab"},
+	"labs":         {"internal/lab"},
 }
 
 func TestLayers(t *testing.T) {

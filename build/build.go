@@ -45,14 +45,24 @@ type Reporter interface {
 	Warn(text string)
 }
 
+// Outcome says how a step ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Hit     Outcome = "hit" // its product was in the cache
+	Built   Outcome = "built"
+	Fetched Outcome = "fetched"
+	Failed  Outcome = "FAILED"
+)
+
 // StepReport is a finished step.
 type StepReport struct {
-	Step   string
-	Hit    bool // its product was in the cache
-	Failed bool
-	Took   time.Duration
-	Size   int64 // bytes of the product
-	Detail string
+	Step    string
+	Outcome Outcome
+	Took    time.Duration
+	Size    int64 // bytes of the product
+	Detail  string
 }
 
 // Image builds the board's image and returns the manifest of the build.

@@ -30,6 +30,9 @@ type plan struct {
 	history []cache.Record
 }
 
+// StepError is a step that failed: it has the step's log and its last lines.
+type StepError = cache.StepError
+
 func newPlan(b boards.Board, o Options) (*plan, error) {
 	r, err := release.LoadRelease(filepath.Join(o.Root, "release"))
 	if err != nil {
@@ -66,13 +69,21 @@ func (p *plan) run(ctx context.Context, step cache.Step, detail string) (cache.P
 		p.o.Report.Progress(step.Name, done, total, unit)
 	})
 	if err != nil {
-		p.o.Report.Done(StepReport{Step: step.Name, Failed: true, Took: time.Since(began), Detail: detail})
+		p.o.Report.Done(StepReport{Step: step.Name, Outcome: Failed, Took: time.Since(began), Detail: detail})
 		return cache.Product{}, err
 	}
-	p.o.Report.Done(StepReport{Step: step.Name, Hit: product.Hit, Took: product.Took, Size: product.Size, Detail: detail})
+	p.o.Report.Done(StepReport{Step: step.Name, Outcome: outcome(product.Hit, Built), Took: product.Took, Size: product.Size, Detail: detail})
 	p.ran = append(p.ran, release.Ran{Name: product.Step, Key: product.Key, Hit: product.Hit})
 	p.history = append(p.history, product.Record(p.began))
 	return product, nil
+}
+
+// outcome is Hit, or what else the work was.
+func outcome(hit bool, work Outcome) Outcome {
+	if hit {
+		return Hit
+	}
+	return work
 }
 
 // saveHistory remembers what ran and why, for tench explain, and lets go of
@@ -115,10 +126,10 @@ func (p *plan) source(ctx context.Context, name, part string) (source.Fetched, e
 		},
 	})
 	if err != nil {
-		p.o.Report.Done(StepReport{Step: step, Failed: true, Took: time.Since(began), Detail: detail})
-		return source.Fetched{}, &cache.StepError{Step: step, Log: log.Name(), Tail: tailOf(log.Name()), Err: err}
+		p.o.Report.Done(StepReport{Step: step, Outcome: Failed, Took: time.Since(began), Detail: detail})
+		return source.Fetched{}, &StepError{Step: step, Log: log.Name(), Tail: tailOf(log.Name()), Err: err}
 	}
-	p.o.Report.Done(StepReport{Step: step, Hit: !fetching, Took: time.Since(began), Size: f.Size, Detail: detail + " " + f.Version})
+	p.o.Report.Done(StepReport{Step: step, Outcome: outcome(!fetching, Fetched), Took: time.Since(began), Size: f.Size, Detail: detail + " " + f.Version})
 	if f.Followed {
 		p.o.Report.Warn(fmt.Sprintf("%s: no location has the pinned %s any more; the archive's %s stands in, verified by the archive's signature",
 			name, r.Version, f.Name))

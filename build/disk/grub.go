@@ -41,15 +41,26 @@ var modules = []string{"part_msdos", "fat", "normal", "serial", "terminal", "lin
 // are not taken for each other.
 const prefix = "(,msdos1)/boot/grub"
 
+// GRUBIn gives the paths of the boot loader that BuildGRUB made in dir.
+func GRUBIn(b boards.Board, dir string) GRUB {
+	var g GRUB
+	if slices.Contains(b.Firmware, "bios") {
+		g.BIOSBoot = filepath.Join(dir, "boot.img")
+		g.BIOSCore = filepath.Join(dir, "core.img")
+	}
+	if slices.Contains(b.Firmware, "uefi") {
+		g.EFI = filepath.Join(dir, b.Arch.EFIBoot)
+	}
+	return g
+}
+
 // BuildGRUB makes the boot loader of board b in the folder out with the
 // grub-mkimage of parts.Tools. Its words go to log.
 func BuildGRUB(ctx context.Context, b boards.Board, parts GRUBParts, out string, log io.Writer) (GRUB, error) {
-	var g GRUB
+	g := GRUBIn(b, out)
 	m := mkimage{program: filepath.Join(parts.Tools, "usr/bin/grub-mkimage"), log: log}
 	if slices.Contains(b.Firmware, "bios") {
 		lib := filepath.Join(parts.BIOS, "usr/lib/grub/i386-pc")
-		g.BIOSBoot = filepath.Join(out, "boot.img")
-		g.BIOSCore = filepath.Join(out, "core.img")
 		boot, err := os.ReadFile(filepath.Join(lib, "boot.img"))
 		if err == nil {
 			err = renameio.WriteFile(g.BIOSBoot, boot, 0o644, renameio.WithTempDir(out))
@@ -63,7 +74,6 @@ func BuildGRUB(ctx context.Context, b boards.Board, parts GRUBParts, out string,
 	}
 	if slices.Contains(b.Firmware, "uefi") {
 		lib := filepath.Join(parts.EFI, "usr/lib/grub", b.Arch.GRUBEFI)
-		g.EFI = filepath.Join(out, b.Arch.EFIBoot)
 		if err := m.run(ctx, lib, g.EFI, modules); err != nil {
 			return GRUB{}, err
 		}

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"tench/build"
-	"tench/build/cache"
 	"tench/release"
 )
 
@@ -61,7 +60,7 @@ TENCH_MIRROR (separated by colons) are asked for sources first.`,
 
 // explainFailure adds the end of a failed step's log to its error.
 func explainFailure(err error) error {
-	var step *cache.StepError
+	var step *build.StepError
 	if !errors.As(err, &step) || len(step.Tail) == 0 {
 		return err
 	}

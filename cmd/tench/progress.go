@@ -80,18 +80,11 @@ func (p *progress) Done(s build.StepReport) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stop()
-	what := "built"
-	switch {
-	case s.Failed:
-		what = "FAILED"
-	case s.Hit:
-		what = "hit"
-	}
 	size := ""
 	if s.Size > 0 {
 		size = humanize.IBytes(uint64(s.Size))
 	}
-	fmt.Fprintf(p.out, "%-14s %-6s %8s %10s  %s\n", s.Step, what, took(s.Took), size, s.Detail)
+	fmt.Fprintf(p.out, "%-14s %-7s %8s %10s  %s\n", s.Step, s.Outcome, took(s.Took), size, s.Detail)
 }
 
 // Warn prints a line that the operator should not miss.

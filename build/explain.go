@@ -1,0 +1,48 @@
+package build
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"tench/boards"
+	"tench/build/cache"
+)
+
+// Explain prints what each step of the board's last build did, and because of
+// which input.
+func Explain(w io.Writer, b boards.Board, cacheDir string) error {
+	store, err := cache.Open(cacheDir)
+	if err != nil {
+		return err
+	}
+	history, err := store.History(b.Name)
+	if err != nil {
+		return err
+	}
+	if len(history) == 0 {
+		return fmt.Errorf("explain %s: it was never built with the cache %s\nhint: make image BOARD=%s", b.Name, cacheDir, b.Name)
+	}
+	last := history[len(history)-1].When
+	fmt.Fprintf(w, "%s, built %s:\n", b.Name, last.Local().Format("2006-01-02 15:04:05"))
+	before := map[string][]cache.Input{} // a step's inputs in the build before
+	for _, r := range history {
+		if r.When.Equal(last) {
+			fmt.Fprintf(w, "  %-10s %s\n", r.Step, reason(r, before[r.Step]))
+		}
+		before[r.Step] = r.Inputs
+	}
+	return nil
+}
+
+// reason says in words why a step ran or did not.
+func reason(r cache.Record, before []cache.Input) string {
+	if r.Hit {
+		return "hit: nothing it is made of changed"
+	}
+	causes := cache.Explain(before, r.Inputs)
+	if len(causes) == 0 {
+		causes = []string{"its product was gone or damaged"}
+	}
+	return fmt.Sprintf("built in %.1f s: %s", r.Took.Seconds(), strings.Join(causes, ", "))
+}

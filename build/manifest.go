@@ -1,0 +1,102 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"tench/build/cache"
+	"tench/build/disk"
+	"tench/release"
+)
+
+// Products beside the image.
+const (
+	manifestName = "manifest.json"
+	sumsName     = "SHA256"
+)
+
+// assembleVersion rises when Assemble makes something else of the same parts.
+const assembleVersion = 1
+
+// disk assembles the image and writes what belongs to it. The image is no
+// product of the cache: it is large, cheap to make, and what the user came for.
+func (p *plan) disk(ctx context.Context, grub, slot, data cache.Product) (release.Manifest, error) {
+	const step = "disk"
+	if err := ctx.Err(); err != nil {
+		return release.Manifest{}, err
+	}
+	record := cache.Record{Step: step, When: p.began.UTC(), Inputs: []cache.Input{
+		grub.Input(), slot.Input(), data.Input(), p.identity(),
+		text("layout", fmt.Sprint(p.b.Layout)), text("console", fmt.Sprint(p.b.Console)),
+	}}
+	record.Key = cache.Step{Name: step, Version: assembleVersion, Inputs: record.Inputs}.Key()
+	began := time.Now()
+	m, err := p.assembled(record.Key)
+	record.Hit = err == nil
+	if err != nil {
+		p.o.Report.Start(step, "image")
+		m, err = p.assemble(grub, slot, data)
+	}
+	record.Took = time.Since(began)
+	report := StepReport{Step: step, Outcome: outcome(record.Hit, Built), Took: record.Took, Detail: "image"}
+	if err != nil {
+		report.Outcome = Failed
+		p.o.Report.Done(report)
+		return release.Manifest{}, err
+	}
+	p.history = append(p.history, record)
+	report.Size = m.Products[0].Size
+	p.o.Report.Done(report)
+	m.Inputs, m.Steps = p.inputs, append(p.ran, release.Ran{Name: step, Key: record.Key, Hit: record.Hit})
+	return m, m.Write(filepath.Join(p.o.Out, manifestName))
+}
+
+// assembled returns the manifest of the last build when its image is the one
+// that key stands for, and is still whole.
+func (p *plan) assembled(key string) (release.Manifest, error) {
+	m, err := release.ReadManifest(filepath.Join(p.o.Out, manifestName))
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	if len(m.Steps) == 0 || m.Steps[len(m.Steps)-1].Key != key {
+		return release.Manifest{}, errors.New("the image was made of other parts")
+	}
+	if _, err := os.Stat(filepath.Join(p.o.Out, sumsName)); err != nil {
+		return release.Manifest{}, err
+	}
+	for _, product := range m.Products {
+		hash, err := cache.HashFile(filepath.Join(p.o.Out, product.File))
+		if err != nil {
+			return release.Manifest{}, err
+		}
+		if hash != product.SHA256 {
+			return release.Manifest{}, fmt.Errorf("%s was changed", product.File)
+		}
+	}
+	return m, nil
+}
+
+func (p *plan) assemble(grub, slot, data cache.Product) (release.Manifest, error) {
+	if err := os.MkdirAll(p.o.Out, 0o755); err != nil {
+		return release.Manifest{}, fmt.Errorf("disk: %w", err)
+	}
+	name := release.ImageName(p.b.Name)
+	parts := disk.Parts{Slot: slot.Path(slotName), Data: data.Path(dataName), GRUB: disk.GRUBIn(p.b, grub.Dir)}
+	img, err := disk.Assemble(p.b, parts, p.id, filepath.Join(p.o.Out, name))
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	hash, err := cache.HashFile(img.Path)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	m := release.Manifest{
+		Board: p.b.Name, Release: p.release.Name, Epoch: p.release.Epoch.Unix(),
+		Products: []release.Product{{File: name, Size: img.Size, SHA256: hash}},
+	}
+	return m, release.WriteSums(filepath.Join(p.o.Out, sumsName), m.Products)
+}

@@ -1,0 +1,238 @@
+package build
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"tench/build/cache"
+	"tench/build/disk"
+	"tench/build/kernel"
+	"tench/build/rootfs"
+	"tench/build/source"
+	"tench/build/userland"
+	"tench/overlays"
+	"tench/release"
+)
+
+// Step versions: one rises when its step makes something else of the same
+// inputs.
+const (
+	kernelVersion   = 1
+	commandsVersion = 1
+	tenchdVersion   = 1
+	initrdVersion   = 1
+	slotVersion     = 1
+	grubVersion     = 1
+	dataVersion     = 1
+)
+
+// kernel unpacks, patches, configures and compiles Linux.
+func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, error) {
+	recipe, err := p.recipe("linux")
+	if err != nil {
+		return cache.Product{}, err
+	}
+	frags, err := kernel.Fragments(p.b, filepath.Join(recipe.Dir, "fragments"))
+	if err != nil {
+		return cache.Product{}, err
+	}
+	tools, err := kernel.ToolID(ctx, p.b)
+	if err != nil {
+		return cache.Product{}, err
+	}
+	inputs := []cache.Input{
+		{Name: "source " + src.Name, Hash: src.SHA256},
+		text("tools", tools),
+		text("board's kernel settings", fmt.Sprintf("%v %v %v", p.b.Arch, p.b.Kernel.Require, p.b.Kernel.Forbid)),
+		text("epoch", p.release.Epoch.String()),
+	}
+	for _, f := range frags {
+		in, err := p.use("fragment", f.Name, f.Path)
+		if err != nil {
+			return cache.Product{}, err
+		}
+		inputs = append(inputs, in)
+	}
+	for _, patch := range recipe.Patches {
+		in, err := p.use("patch", patch.Name, patch.Path)
+		if err != nil {
+			return cache.Product{}, err
+		}
+		inputs = append(inputs, in)
+	}
+	return p.run(ctx, cache.Step{Name: "kernel", Version: kernelVersion, Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
+		tree, err := p.patchedTree(ctx, src, recipe.Patches, w)
+		if err != nil {
+			return err
+		}
+		p.o.Report.Start("kernel", "configure and compile "+src.Version)
+		_, err = kernel.Build(ctx, p.b, kernel.Source{Tree: tree, Version: src.Version}, frags, kernel.Options{
+			Out: w.Out, Scratch: filepath.Join(w.Scratch, "build"), Log: w.Log, Progress: w.Progress,
+			Epoch: p.release.Epoch, CCache: filepath.Join(p.o.Cache, "ccache"), Jobs: p.o.Jobs,
+		})
+		return err
+	}}, "linux "+src.Version)
+}
+
+// patchedTree unpacks a source and applies its patches, below the step's
+// scratch, where an interrupted build finds it again.
+func (p *plan) patchedTree(ctx context.Context, src source.Fetched, patches []release.Patch, w cache.Work) (string, error) {
+	tree := filepath.Join(w.Scratch, "source")
+	if _, err := os.Stat(tree); err == nil {
+		return tree, nil
+	}
+	p.o.Report.Start("unpack", src.Name)
+	raw := tree + ".unpatched"
+	if err := os.RemoveAll(raw); err != nil {
+		return "", err
+	}
+	if err := source.Unpack(ctx, src, raw, source.Options{Log: w.Log, Progress: w.Progress}); err != nil {
+		return "", err
+	}
+	p.o.Report.Start("patch", fmt.Sprintf("%d patches", len(patches)))
+	if err := source.Patch(ctx, patches, raw, w.Log); err != nil {
+		return "", err
+	}
+	return tree, os.Rename(raw, tree)
+}
+
+// commandList is the file beside the busybox that lists its commands.
+const commandList = "commands"
+
+// commands builds the u-root commands.
+func (p *plan) commands(ctx context.Context) (cache.Product, error) {
+	ins, err := userland.CommandsInputs(ctx, p.b, p.o.Root)
+	if err != nil {
+		return cache.Product{}, err
+	}
+	return p.run(ctx, cache.Step{Name: "commands", Version: commandsVersion, Inputs: ins, Build: func(ctx context.Context, w cache.Work) error {
+		bb, err := userland.Commands(ctx, p.b, p.o.Root, userland.Options{Out: w.Out, Scratch: w.Scratch, Log: w.Log})
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(w.Out, commandList), []byte(strings.Join(bb.Commands, "\n")+"\n"), 0o644)
+	}}, "u-root")
+}
+
+// tenchd builds the box's own program.
+func (p *plan) tenchd(ctx context.Context) (cache.Product, error) {
+	ins, err := userland.TenchdInputs(ctx, p.b, p.o.Root)
+	if err != nil {
+		return cache.Product{}, err
+	}
+	return p.run(ctx, cache.Step{Name: "tenchd", Version: tenchdVersion, Inputs: ins, Build: func(ctx context.Context, w cache.Work) error {
+		_, err := userland.Tenchd(ctx, p.b, p.o.Root, userland.Options{Out: w.Out, Scratch: w.Scratch, Log: w.Log})
+		return err
+	}}, "")
+}
+
+// initrd packs the root file system.
+func (p *plan) initrd(ctx context.Context, commands, tenchd cache.Product) (cache.Product, error) {
+	layers, err := overlays.Load(filepath.Join(p.o.Root, "overlays"), p.b)
+	if err != nil {
+		return cache.Product{}, err
+	}
+	zstd, err := exec.CommandContext(ctx, "zstd", "--version").Output()
+	if err != nil {
+		return cache.Product{}, fmt.Errorf("initrd: run zstd: %w\nhint: tench doctor --for build", err)
+	}
+	board, err := p.use("board", p.b.Name, filepath.Join(p.b.Dir, "board.toml"))
+	if err != nil {
+		return cache.Product{}, err
+	}
+	info, err := p.buildInfo()
+	if err != nil {
+		return cache.Product{}, err
+	}
+	inputs := []cache.Input{commands.Input(), tenchd.Input(), board,
+		text("build.json", string(info)), text("zstd", string(zstd))}
+	for _, e := range layers {
+		inputs = append(inputs, text("overlay "+e.Path, fmt.Sprintf("%v %q %x", e.Mode, e.Link, e.Data)))
+	}
+	return p.run(ctx, cache.Step{Name: "initrd", Version: initrdVersion, Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
+		names, err := os.ReadFile(commands.Path(commandList))
+		if err != nil {
+			return err
+		}
+		boardFile, err := os.ReadFile(filepath.Join(p.b.Dir, "board.toml"))
+		if err != nil {
+			return err
+		}
+		_, err = rootfs.Build(ctx, p.b, rootfs.Files{
+			Tenchd: tenchd.Path("tenchd"), Busybox: commands.Path("bb"), Commands: strings.Fields(string(names)),
+			Etc:      map[string][]byte{"board.toml": boardFile, "build.json": info},
+			Overlays: layers,
+		}, rootfs.Options{Out: w.Out, Epoch: p.release.Epoch, Log: w.Log})
+		return err
+	}}, "root file system")
+}
+
+// buildInfo is /etc/tench/build.json on the box.
+func (p *plan) buildInfo() ([]byte, error) {
+	data, err := json.Marshal(map[string]any{"board": p.b.Name, "release": p.release.Name, "epoch": p.release.Epoch.Unix()})
+	return append(data, '\n'), err
+}
+
+// grub puts the boot loader together.
+func (p *plan) grub(ctx context.Context, parts map[string]source.Fetched) (cache.Product, error) {
+	inputs := []cache.Input{text("board's firmware", fmt.Sprint(p.b.Firmware, p.b.Arch))}
+	for part, f := range parts {
+		inputs = append(inputs, cache.Input{Name: "source " + part, Hash: f.SHA256})
+	}
+	return p.run(ctx, cache.Step{Name: "grub", Version: grubVersion, Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
+		dirs := map[string]string{}
+		for part, f := range parts {
+			dirs[part] = filepath.Join(w.Scratch, part)
+			if err := os.RemoveAll(dirs[part]); err != nil {
+				return err
+			}
+			if err := source.Unpack(ctx, f, dirs[part], source.Options{Log: w.Log}); err != nil {
+				return err
+			}
+		}
+		_, err := disk.BuildGRUB(ctx, p.b, disk.GRUBParts{Tools: dirs["tools"], BIOS: dirs["bios"], EFI: dirs["efi-"+p.b.Arch.Debian]}, w.Out, w.Log)
+		return err
+	}}, "boot loader")
+}
+
+// identity is the part of the disk's identity that the steps depend on.
+func (p *plan) identity() cache.Input { return text("release", fmt.Sprint(p.id)) }
+
+const (
+	slotName = "slot.img"
+	dataName = "data.img"
+)
+
+// slot makes the file system that goes into both slots.
+func (p *plan) slot(ctx context.Context, kernel, initrd cache.Product) (cache.Product, error) {
+	inputs := []cache.Input{kernel.Input(), initrd.Input(), p.identity(),
+		text("kernel arguments", fmt.Sprint(disk.KernelArgs(p.b))), text("layout", fmt.Sprint(p.b.Layout))}
+	return p.run(ctx, cache.Step{Name: "slot", Version: slotVersion, Inputs: inputs, Build: func(_ context.Context, w cache.Work) error {
+		return disk.Slot(p.b, kernel.Path("vmlinuz"), initrd.Path("initrd"), p.id, filepath.Join(w.Out, slotName))
+	}}, "kernel and root file system")
+}
+
+// data makes the data partition with the box's first generation.
+func (p *plan) data(ctx context.Context, router []byte) (cache.Product, error) {
+	mke2fs, err := exec.CommandContext(ctx, "mke2fs", "-V").CombinedOutput()
+	if err != nil {
+		return cache.Product{}, fmt.Errorf("data: run mke2fs: %w\nhint: tench doctor --for build", err)
+	}
+	inputs := []cache.Input{text("router.toml", string(router)), text("mke2fs", string(mke2fs)), p.identity(),
+		text("layout", fmt.Sprint(p.b.Layout))}
+	return p.run(ctx, cache.Step{Name: "data", Version: dataVersion, Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
+		return disk.Data(ctx, p.b, []disk.DataFile{
+			{Path: "config", Mode: os.ModeDir | 0o700},
+			{Path: "config/current", Mode: 0o600, Content: []byte("1\n")},
+			{Path: "config/1", Mode: os.ModeDir | 0o700},
+			{Path: "config/1/router.toml", Mode: 0o600, Content: router},
+			{Path: "identity", Mode: os.ModeDir | 0o700},
+			{Path: "state", Mode: os.ModeDir | 0o700},
+		}, p.id, filepath.Join(w.Out, dataName), w.Log)
+	}}, "data partition")
+}
