@@ -1,0 +1,302 @@
+// Package supervisor is what runs on the box: PID 1, and the network loop that
+// it starts as a child.
+//
+//	supervisor.go   RunLoop and the loop's cycle
+//	units.go        starting and stopping units to match what is desired
+//	control.go      what the control socket's clients may ask of the loop
+//	report.go       the status tree
+//	boot*.go …      PID 1, see boot.go
+//
+// The loop is level-triggered. One goroutine owns the Facts; units, the kernel
+// and clients send it events; every event is followed by a whole cycle:
+// observe, compute what is desired, apply the difference, start and stop
+// units. Nothing depends on having seen an earlier event.
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"tench/boards"
+	"tench/config"
+	"tench/supervisor/clock"
+	"tench/supervisor/desired"
+	"tench/supervisor/netstate"
+	"tench/supervisor/status"
+	"tench/supervisor/system"
+	"tench/supervisor/unit"
+	"tench/supervisor/update"
+)
+
+const (
+	// heartbeat is the longest time between two cycles. PID 1 takes the loop
+	// for hung after five of them.
+	heartbeat = 2 * time.Second
+	// readyWait is how long the ready line waits for what may still come: a
+	// DHCP server, a USB network card.
+	readyWait = 10 * time.Second
+	// passes bounds the rounds of one cycle: what one round made (a bridge) is
+	// seen and filled by the next.
+	passes = 4
+)
+
+// LoopOptions says where the loop finds and keeps things. The network it works
+// on is the network namespace it runs in.
+type LoopOptions struct {
+	DataDir   string    // generations and leases, on a box /data
+	RunDir    string    // control socket and resolv.conf, on a box /run/tench
+	BoardFile string    // board.toml, for port labels and the console; "" for none
+	Report    io.Writer // one line a message to PID 1, see ARCHITECTURE.md; nil without one
+	Log       func(format string, args ...any)
+}
+
+// loop is the state of the network loop; only the goroutine in run touches it.
+type loop struct {
+	o     LoopOptions
+	sys   system.System
+	store update.Store
+	board boards.Board
+	epoch time.Time         // when this release was built; zero outside of an image
+	ports map[string]string // label on the case -> bus path
+
+	cfg     config.Config
+	current status.Config // the router.toml in force, as text
+	facts   unit.Facts
+	state   netstate.State
+	want    desired.Desired
+	refused map[string]error // by the kernel: changes, by Change.String
+	units   units
+
+	events   chan unit.Event
+	requests chan func() // work that clients hand to the loop's goroutine
+	started  time.Time
+	ready    bool
+}
+
+// RunLoop runs the network loop until ctx ends. It leaves the network as it is
+// then: the next loop takes it over, and no address or route is lost between.
+func RunLoop(ctx context.Context, o LoopOptions) error {
+	l, err := newLoop(o)
+	if err != nil {
+		return err
+	}
+	socket, err := status.Listen(filepath.Join(o.RunDir, status.SocketName))
+	if err != nil {
+		return err
+	}
+	go func() {
+		if err := status.Serve(ctx, socket, control{l}); err != nil {
+			o.Log("%v", err)
+		}
+	}()
+	go l.watch(ctx)
+	l.run(ctx)
+	return nil
+}
+
+func newLoop(o LoopOptions) (*loop, error) {
+	sys, err := system.New()
+	if err != nil {
+		return nil, err
+	}
+	// The root file system's /etc/resolv.conf is a link to it.
+	sys.ResolvConf = filepath.Join(o.RunDir, "resolv.conf")
+	l := &loop{
+		o: o, sys: sys,
+		store:  update.Store{Dir: filepath.Join(o.DataDir, "config")},
+		ports:  map[string]string{},
+		facts:  unit.Facts{}.Clone(),
+		events: make(chan unit.Event, 64), requests: make(chan func()),
+		started: time.Now(),
+	}
+	l.units = newUnits(l)
+	if o.BoardFile != "" {
+		if err := l.readBoard(); err != nil {
+			o.Log("%v", err) // the box comes up without port labels
+		}
+	}
+	l.setClockFloor()
+	l.loadConfig()
+	l.tell(l.consoles().String())
+	return l, nil
+}
+
+func (l *loop) readBoard() error {
+	data, err := os.ReadFile(l.o.BoardFile)
+	if err != nil {
+		return fmt.Errorf("board: %w", err)
+	}
+	l.board, err = boards.Parse(l.o.BoardFile, "", data)
+	if err != nil {
+		return err
+	}
+	for _, p := range l.board.Ports {
+		l.ports[p.Label] = p.Path
+	}
+	return nil
+}
+
+// stateDir holds what units remember over a restart.
+func (l *loop) stateDir() string { return filepath.Join(l.o.DataDir, "state") }
+
+// setClockFloor takes the clock to the last time this box knew. PID 1 has taken
+// it to the epoch of the build before.
+func (l *loop) setClockFloor() {
+	if text, err := os.ReadFile(buildFile); err == nil {
+		info, err := parseBuildInfo(text)
+		if err != nil {
+			l.o.Log("%v", err)
+		}
+		l.epoch = time.Unix(info.Epoch, 0)
+	}
+	if err := clock.SetFloor(l.sys, l.stateDir(), l.epoch); err != nil {
+		l.o.Log("%v", err)
+	}
+}
+
+// consoles says where PID 1 shall run the serial menu.
+func (l *loop) consoles() consoles { return consolesFor(l.board.Console, l.cfg.Console) }
+
+// watch forwards the kernel's news for as long as the loop runs.
+func (l *loop) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := netstate.Watch(ctx, l.sys, l.events)
+		if ctx.Err() == nil {
+			l.o.Log("netlink: %v; watching again in a second", err)
+			sleep(ctx, time.Second)
+		}
+	}
+}
+
+func (l *loop) run(ctx context.Context) {
+	tick := time.NewTicker(heartbeat)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		l.cycle(ctx)
+		select {
+		case <-ctx.Done():
+		case e := <-l.events:
+			l.take(e)
+		case work := <-l.requests:
+			work()
+		case <-tick.C:
+		}
+		l.drain()
+	}
+	l.units.stopAll()
+}
+
+// drain takes every event that already waits: one cycle serves them all.
+func (l *loop) drain() {
+	for {
+		select {
+		case e := <-l.events:
+			l.take(e)
+		default:
+			return
+		}
+	}
+}
+
+func (l *loop) take(e unit.Event) {
+	if e.Text != "" {
+		l.o.Log("%s: %s", e.From, e.Text)
+	}
+	if e.Apply != nil {
+		e.Apply(&l.facts)
+	}
+}
+
+// cycle makes the box what it should be, as far as that can be had now.
+func (l *loop) cycle(ctx context.Context) {
+	l.applyAll()
+	l.units.match(ctx, l.want)
+	l.tell(wordCycle)
+	if missing := l.missing(); !l.ready && (len(missing) == 0 || time.Since(l.started) > readyWait) {
+		l.ready = true
+		l.tell(strings.TrimSpace(wordReady + " " + strings.Join(missing, ", ")))
+	}
+}
+
+// applyAll observes and changes the kernel's network and settings until
+// nothing is left to do, or until the kernel refuses what is left.
+func (l *loop) applyAll() {
+	refused := map[string]error{}
+	for range passes {
+		state, err := netstate.Observe(l.sys)
+		if err != nil {
+			refused["observe"] = err
+			break
+		}
+		l.state = state
+		l.facts.Links = netstate.Links(state)
+		l.want = desired.Compute(l.cfg, l.ports, l.facts)
+		changes := netstate.Plan(state, l.want)
+		if !l.applyChanges(append(changes, netstate.PlanSettings(l.sys, l.want)...), refused) {
+			break
+		}
+	}
+	for change, err := range refused {
+		if l.refused[change] == nil {
+			l.o.Log("%v", err)
+		}
+	}
+	l.refused = refused
+}
+
+// applyChanges reports whether it changed anything. A change that the kernel
+// refused is not tried again before the next cycle.
+func (l *loop) applyChanges(changes []netstate.Change, refused map[string]error) bool {
+	progress := false
+	for _, c := range changes {
+		if refused[c.String()] != nil {
+			continue
+		}
+		if err := netstate.Apply(l.sys, c); err != nil {
+			refused[c.String()] = err
+			continue
+		}
+		progress = true
+		l.o.Log("%s", c)
+	}
+	return progress
+}
+
+// missing lists what keeps the configured network from being complete.
+func (l *loop) missing() []string {
+	var list []string
+	for _, m := range l.want.Missing {
+		list = append(list, m.Interface)
+	}
+	for _, d := range l.want.DHCP {
+		if _, bound := l.facts.Leases[d.Interface]; !bound {
+			list = append(list, "dhcp "+d.Interface)
+		}
+	}
+	return append(list, slices.Sorted(maps.Keys(l.refused))...)
+}
+
+// tell sends PID 1 a message; without a PID 1 nobody listens.
+func (l *loop) tell(message string) {
+	if l.o.Report == nil {
+		return
+	}
+	if _, err := fmt.Fprintln(l.o.Report, message); err != nil {
+		l.o.Log("loop: tell PID 1 %q: %v", message, err)
+	}
+}
+
+// sleep waits for d or for ctx to end.
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
