@@ -1,0 +1,171 @@
+package lab
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// inside names the test that runs in namespaces of its own.
+const inside = "TENCH_LAB_INSIDE"
+
+// Isolate runs the calling test again in a process with network, mount, PID and
+// host name namespaces of its own, and returns whether this is that process.
+// The caller returns where it is not:
+//
+//	if !lab.Isolate(t) {
+//		return
+//	}
+//
+// A process of its own, because a Go program cannot move all its threads into
+// another namespace; and PID 1 of its namespace, so that whatever it started
+// and made is gone when it ends, however it ends.
+func Isolate(t *testing.T) bool {
+	t.Helper()
+	RequireRoot(t, "ip")
+	if os.Getenv(inside) == t.Name() {
+		private(t)
+		return true
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=5m")
+	cmd.Env = append(os.Environ(), inside+"="+t.Name())
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS,
+		Pdeathsig:  syscall.SIGKILL,
+	}
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil:
+		t.Fatalf("in its namespaces: %v\n%s", err, out)
+	case !bytes.Contains(out, []byte("--- PASS: "+t.Name())):
+		t.Fatalf("it did not run in its namespaces:\n%s", out)
+	}
+	t.Logf("in its namespaces:\n%s", out)
+	return false
+}
+
+// private gives the process file systems that show its own namespaces.
+func private(t *testing.T) {
+	t.Helper()
+	for _, m := range []struct {
+		source, target, kind string
+		flags                uintptr
+	}{
+		{"none", "/", "", syscall.MS_REC | syscall.MS_PRIVATE},
+		{"proc", "/proc", "proc", 0},
+		{"sysfs", "/sys", "sysfs", 0},
+		{"tmpfs", "/run", "tmpfs", 0}, // where ip-netns(8) keeps names, and programs their PID files
+	} {
+		if err := syscall.Mount(m.source, m.target, m.kind, m.flags, ""); err != nil {
+			t.Fatalf("lab: mount %s: %v", m.target, err)
+		}
+	}
+}
+
+// NewPeer makes a network namespace, to be named in Run and Spawn.
+func NewPeer(t testing.TB, name string) {
+	t.Helper()
+	Run(t, "", "ip", "netns", "add", name)
+	Run(t, name, "ip", "link", "set", "lo", "up")
+}
+
+// Cable makes a veth pair: one end here, the other in peer and up.
+func Cable(t testing.TB, here, peer, there string) {
+	t.Helper()
+	Run(t, "", "ip", "link", "add", here, "type", "veth", "peer", "name", there, "netns", peer)
+	Run(t, peer, "ip", "link", "set", there, "up")
+}
+
+// command runs in peer, or here for "".
+func command(peer string, args []string) *exec.Cmd {
+	if peer != "" {
+		args = append([]string{"ip", "netns", "exec", peer}, args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	return cmd
+}
+
+// Run runs a program to its end and returns what it printed. A failure of the
+// program fails the test.
+func Run(t testing.TB, peer string, args ...string) string {
+	t.Helper()
+	out, err := command(peer, args).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// Program is a program that runs in the background.
+type Program struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+// Spawn starts a program in peer and stops it when the test ends. What it
+// printed is logged when the test failed.
+func Spawn(t testing.TB, peer string, args ...string) *Program {
+	t.Helper()
+	p := &Program{cmd: command(peer, args), done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("lab: start %s: %v", args[0], err)
+	}
+	go func() { p.cmd.Wait(); close(p.done) }()
+	t.Cleanup(func() {
+		p.Stop()
+		if t.Failed() {
+			t.Logf("%s printed:\n%s", strings.Join(args, " "), p.Output())
+		}
+	})
+	return p
+}
+
+// Write takes what the program prints.
+func (p *Program) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.Write(b)
+}
+
+// Output is what the program printed so far.
+func (p *Program) Output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.String()
+}
+
+// Stop ends the program, kindly at first.
+func (p *Program) Stop() {
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(2 * time.Second):
+		p.cmd.Process.Kill()
+		<-p.done
+	}
+}
+
+// Eventually looks until ok is true, at most for limit, and returns how long
+// that took. It fails the test, naming what, when it stays false.
+func Eventually(t testing.TB, limit time.Duration, what string, ok func() bool) time.Duration {
+	t.Helper()
+	start := time.Now()
+	for !ok() {
+		if time.Since(start) > limit {
+			t.Fatalf("not within %v: %s", limit, what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return time.Since(start)
+}
