@@ -1,0 +1,164 @@
+package supervisor
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// dataPartition is the number of the data partition in the MBR.
+	dataPartition = 4
+	// diskWait is how long the disk that we booted from may take to appear: a
+	// USB stick is found again only after the controller has reset the bus.
+	diskWait = 20 * time.Second
+	// rescan bounds the pause between two looks at all disks, in case the news
+	// of a disk got lost.
+	rescan = 500 * time.Millisecond
+)
+
+// dataFlags keep the data partition from holding programs or devices; noatime
+// spares the flash.
+const dataFlags = unix.MS_NOATIME | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+
+// DataProblemName is a file below the run directory with one line that tells
+// why the data partition is not as it should be. There is none when it is.
+const DataProblemName = "data-problem"
+
+// mountData mounts the data partition of the disk with the given MBR id on dir.
+func mountData(disk uint32, dir string) error {
+	if disk == 0 {
+		return errors.New("data: the kernel command line names no tench.disk")
+	}
+	device, err := waitForDisk(disk)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("data: make mount point: %w", err)
+	}
+	err = unix.Mount(device, dir, "ext4", dataFlags, "errors=remount-ro")
+	if err == nil {
+		return nil
+	}
+	// Read-only still gives the configuration; noload because a journal cannot
+	// be replayed onto a disk that takes no writes.
+	if unix.Mount(device, dir, "ext4", dataFlags|unix.MS_RDONLY, "noload") == nil {
+		return fmt.Errorf("data: %s is read-only: %w", device, err)
+	}
+	return fmt.Errorf("data: mount %s: %w", device, err)
+}
+
+// mountSpare puts a RAM disk in the place of a data partition that cannot be
+// had, so that the box can still be configured, until it is switched off.
+func mountSpare(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("data: make mount point: %w", err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", dataFlags, "mode=0755,size=4m"); err != nil {
+		return fmt.Errorf("data: mount RAM disk: %w", err)
+	}
+	return nil
+}
+
+// isMounted reports whether dir is a mount point.
+func isMounted(dir string) bool {
+	var here, above unix.Stat_t
+	return unix.Stat(dir, &here) == nil && unix.Stat(filepath.Dir(dir), &above) == nil && here.Dev != above.Dev
+}
+
+// waitForDisk returns the data partition's device once the disk is there. The
+// kernel tells of new block devices on a netlink socket, which is opened before
+// the first look, so that none can appear in between unseen.
+func waitForDisk(disk uint32) (string, error) {
+	news, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_KOBJECT_UEVENT)
+	if err != nil {
+		return "", fmt.Errorf("data: open uevent socket: %w", err)
+	}
+	defer unix.Close(news)
+	if err := unix.Bind(news, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1}); err != nil {
+		return "", fmt.Errorf("data: bind uevent socket: %w", err)
+	}
+	deadline := time.Now().Add(diskWait)
+	for {
+		device, err := findData("/sys/block", "/dev", disk)
+		if err == nil || time.Now().After(deadline) {
+			return device, err
+		}
+		waitForNews(news)
+	}
+}
+
+// waitForNews returns after the next uevent, or after rescan. Everything that
+// waits on the socket is read: one look serves it all.
+func waitForNews(socket int) {
+	poll := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLIN}}
+	_, _ = unix.Poll(poll, int(rescan.Milliseconds()))
+	buf := make([]byte, 4096)
+	for {
+		if _, err := unix.Read(socket, buf); err != nil {
+			return
+		}
+	}
+}
+
+// findData looks for the disk whose MBR has the given id among those in
+// sysBlock, and returns its data partition's device in dev.
+func findData(sysBlock, dev string, disk uint32) (string, error) {
+	entries, err := os.ReadDir(sysBlock)
+	if err != nil {
+		return "", fmt.Errorf("data: list disks: %w", err)
+	}
+	var seen []string
+	for _, e := range entries {
+		name := e.Name()
+		if strings.HasPrefix(name, "loop") || strings.HasPrefix(name, "ram") || strings.HasPrefix(name, "zram") {
+			continue
+		}
+		seen = append(seen, name)
+		if id, err := diskID(filepath.Join(dev, name)); err != nil || id != disk {
+			continue
+		}
+		part := partitionName(name, dataPartition)
+		if _, err := os.Stat(filepath.Join(sysBlock, name, part)); err != nil {
+			return "", fmt.Errorf("data: disk %s has no partition %d", name, dataPartition)
+		}
+		return filepath.Join(dev, part), nil
+	}
+	if len(seen) == 0 {
+		return "", fmt.Errorf("data: no disk with id %08x: the box has no disk", disk)
+	}
+	return "", fmt.Errorf("data: no disk with id %08x; the box has %s", disk, strings.Join(seen, ", "))
+}
+
+// diskID reads the disk id of an MBR: bytes 440 to 443, little endian.
+func diskID(path string) (uint32, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var sector [512]byte
+	if _, err := io.ReadFull(f, sector[:]); err != nil {
+		return 0, err
+	}
+	if sector[510] != 0x55 || sector[511] != 0xaa {
+		return 0, fmt.Errorf("%s: no MBR", path)
+	}
+	return binary.LittleEndian.Uint32(sector[440:]), nil
+}
+
+// partitionName follows the kernel: sda4, vda4, but mmcblk0p4, nvme0n1p4.
+func partitionName(disk string, n int) string {
+	if last := disk[len(disk)-1]; last >= '0' && last <= '9' {
+		return fmt.Sprintf("%sp%d", disk, n)
+	}
+	return fmt.Sprintf("%s%d", disk, n)
+}

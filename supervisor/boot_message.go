@@ -1,0 +1,81 @@
+package supervisor
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"tench/boards"
+	"tench/config"
+)
+
+// Words that start a line on the pipe from the loop to PID 1.
+const (
+	wordCycle   = "cycle"   // a cycle of the loop is complete
+	wordReady   = "ready"   // the configured network is applied; what follows is missing
+	wordConsole = "console" // where the menu is wanted: trusted or locked, speed, ports
+)
+
+// message is a line from the loop as PID 1 reads it.
+type message struct {
+	word     string
+	missing  string // with ready, e.g. "dhcp wan"; empty when nothing is
+	consoles consoles
+}
+
+// consoles says where the serial menu runs. The loop tells PID 1, because
+// router.toml may override the board, and PID 1 starts the menus, because they
+// must live when the loop does not.
+type consoles struct {
+	trusted bool     // show the menu without asking who is there
+	speed   int      // bit/s
+	ports   []string // e.g. "ttyS0"
+}
+
+// consolesFor lays router.toml's [console] over the board's.
+func consolesFor(b boards.Console, c config.Console) consoles {
+	want := consoles{trusted: b.Menu, speed: b.Speed, ports: []string{b.Device}}
+	if c.Trusted != nil {
+		want.trusted = *c.Trusted
+	}
+	if c.Speed != 0 {
+		want.speed = c.Speed
+	}
+	if len(c.Ports) > 0 {
+		want.ports = c.Ports
+	}
+	return want
+}
+
+// String is the line that tells PID 1, e.g. "console trusted 115200 ttyS0". The
+// loop sends it before its first cycle and whenever router.toml changes it.
+func (c consoles) String() string {
+	trust := "locked"
+	if c.trusted {
+		trust = "trusted"
+	}
+	return strings.Join(append([]string{wordConsole, trust, strconv.Itoa(c.speed)}, c.ports...), " ")
+}
+
+// parseMessage reads a line from the loop.
+func parseMessage(line string) (message, error) {
+	word, rest, _ := strings.Cut(line, " ")
+	switch word {
+	case wordCycle:
+		return message{word: word}, nil
+	case wordReady:
+		return message{word: word, missing: rest}, nil
+	case wordConsole:
+		fields := strings.Fields(rest)
+		if len(fields) < 2 || fields[0] != "trusted" && fields[0] != "locked" {
+			return message{}, fmt.Errorf("loop: read message %q: want trusted or locked, speed, ports", line)
+		}
+		speed, err := strconv.Atoi(fields[1])
+		if err != nil || speed <= 0 {
+			return message{}, fmt.Errorf("loop: read message %q: %q is not a speed", line, fields[1])
+		}
+		return message{word: word, consoles: consoles{fields[0] == "trusted", speed, fields[2:]}}, nil
+	}
+	return message{}, fmt.Errorf("loop: read message: %q does not start with %s, %s or %s",
+		line, wordCycle, wordReady, wordConsole)
+}

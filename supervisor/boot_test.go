@@ -1,0 +1,282 @@
+package supervisor
+
+import (
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tench/boards"
+	"tench/config"
+)
+
+func TestParseCmdline(t *testing.T) {
+	for _, tc := range []struct {
+		name, text string
+		want       cmdline
+		err        string
+	}{
+		{name: "empty"},
+		{name: "ours among the kernel's", text: "console=ttyS0,115200 panic=10 tench.disk=1a2b3c4d tench.slot=b tench.id=\"x y\" quiet\n",
+			want: cmdline{disk: 0x1a2b3c4d, slot: "b"}},
+		{name: "the last one wins", text: "tench.slot=a tench.slot=b", want: cmdline{slot: "b"}},
+		{name: "disk id is no number", text: "tench.disk=sda", err: "tench.disk=sda is not"},
+		{name: "disk id is too long", text: "tench.disk=112345678", err: "is not"},
+		{name: "disk id is zero", text: "tench.disk=0", err: "other than 0"},
+		{name: "unknown slot", text: "tench.slot=c", err: "tench.slot=c is not a or b"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := parseCmdline(tc.text)
+			if tc.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.err) {
+					t.Errorf("parseCmdline(%q) = %v; want %q", tc.text, err, tc.err)
+				}
+				return
+			}
+			if err != nil || got != tc.want {
+				t.Errorf("parseCmdline(%q) = %+v, %v; want %+v", tc.text, got, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestReadyLine(t *testing.T) {
+	for _, tc := range []struct{ slot, missing, want string }{
+		{"a", "", "tench: ready in 1.234 s (kernel 0.9 s) slot=a"},
+		{"b", "dhcp wan, lan", "tench: ready in 1.234 s (kernel 0.9 s) slot=b; missing: dhcp wan, lan"},
+		{"", "", "tench: ready in 1.234 s (kernel 0.9 s)"},
+	} {
+		if got := readyLine(1234*time.Millisecond, 900*time.Millisecond, tc.slot, tc.missing); got != tc.want {
+			t.Errorf("readyLine = %q; want %q", got, tc.want)
+		}
+	}
+}
+
+func TestParseMessage(t *testing.T) {
+	for _, tc := range []struct {
+		line string
+		want message
+		err  string
+	}{
+		{line: "cycle", want: message{word: "cycle"}},
+		{line: "ready", want: message{word: "ready"}},
+		{line: "ready dhcp wan, lan", want: message{word: "ready", missing: "dhcp wan, lan"}},
+		{line: "console locked 9600 ttyS0 ttyUSB0",
+			want: message{word: "console", consoles: consoles{speed: 9600, ports: []string{"ttyS0", "ttyUSB0"}}}},
+		{line: "console yes 9600 ttyS0", err: "want trusted or locked"},
+		{line: "console trusted", err: "want trusted or locked"},
+		{line: "console trusted fast ttyS0", err: `"fast" is not a speed`},
+		{line: "console trusted -1 ttyS0", err: `"-1" is not a speed`},
+		{line: "", err: "does not start with"},
+		{line: "reboot", err: "does not start with"},
+	} {
+		got, err := parseMessage(tc.line)
+		if tc.err != "" {
+			if err == nil || !strings.Contains(err.Error(), tc.err) {
+				t.Errorf("parseMessage(%q) = %v; want %q", tc.line, err, tc.err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("parseMessage(%q): %v", tc.line, err)
+		}
+		if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(message{}, consoles{})); diff != "" {
+			t.Errorf("parseMessage(%q) (-want +got):\n%s", tc.line, diff)
+		}
+	}
+}
+
+func TestConsolesFor(t *testing.T) {
+	yes, no := true, false
+	board := boards.Console{Device: "ttyS0", Speed: 115200, Menu: true}
+	for _, tc := range []struct {
+		name  string
+		board boards.Console
+		cfg   config.Console
+		want  string
+	}{
+		{"the board's", board, config.Console{}, "console trusted 115200 ttyS0"},
+		{"router.toml locks it", board, config.Console{Trusted: &no}, "console locked 115200 ttyS0"},
+		{"router.toml unlocks it", boards.Console{Device: "ttyS1", Speed: 9600}, config.Console{Trusted: &yes}, "console trusted 9600 ttyS1"},
+		{"other ports and speed", board, config.Console{Ports: []string{"ttyS1", "ttyUSB0"}, Speed: 9600}, "console trusted 9600 ttyS1 ttyUSB0"},
+	} {
+		c := consolesFor(tc.board, tc.cfg)
+		if c.String() != tc.want {
+			t.Errorf("%s: %q; want %q", tc.name, c, tc.want)
+		}
+		back, err := parseMessage(c.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c, back.consoles, cmp.AllowUnexported(consoles{})); diff != "" {
+			t.Errorf("%s: read back (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}
+
+func FuzzParseMessage(f *testing.F) {
+	f.Add("ready dhcp wan")
+	f.Add("console trusted 115200 ttyS0")
+	f.Fuzz(func(t *testing.T, line string) {
+		if m, err := parseMessage(line); err == nil && m.word == wordConsole && m.consoles.speed <= 0 {
+			t.Errorf("parseMessage(%q) = %+v", line, m)
+		}
+	})
+}
+
+func TestPulse(t *testing.T) {
+	born := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	at := func(seconds int) time.Time { return born.Add(time.Duration(seconds) * time.Second) }
+	for _, tc := range []struct {
+		name             string
+		started, cycled  int // seconds; -1 for never
+		now              int
+		wantFeed, wantHu bool
+	}{
+		{"waiting for a slow disk", -1, -1, 25, true, false},
+		{"no loop for too long", -1, -1, 60, false, false},
+		{"started, not yet a cycle", 20, -1, 29, true, false},
+		{"started, and hangs", 20, -1, 30, true, true},
+		{"cycles", 1, 100, 109, true, false},
+		{"silent", 1, 100, 110, false, true},
+		{"killed for silence, started again", 111, 100, 120, false, false},
+		{"started again, hangs again", 111, 100, 121, false, true},
+		{"started again and cycles", 111, 112, 113, true, false},
+		{"the first cycle ends the boot allowance", 1, 2, 12, false, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := pulse{born: born}
+			if tc.started >= 0 {
+				p.started = at(tc.started)
+			}
+			if tc.cycled >= 0 {
+				p.cycled = at(tc.cycled)
+			}
+			if got := p.feed(at(tc.now)); got != tc.wantFeed {
+				t.Errorf("feed = %v; want %v", got, tc.wantFeed)
+			}
+			if got := p.hung(at(tc.now)); got != tc.wantHu {
+				t.Errorf("hung = %v; want %v", got, tc.wantHu)
+			}
+		})
+	}
+}
+
+func TestLogFileRotates(t *testing.T) {
+	now := 1234 * time.Millisecond
+	path := filepath.Join(t.TempDir(), "log")
+	l := &logFile{path: path, max: 100, uptime: func() time.Duration { return now }}
+	l.add("loop", "wan: down -> up")
+	const line = "[    1.234] loop: wan: down -> up\n"
+	check := func(path, want string) {
+		t.Helper()
+		got, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, string(got)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", filepath.Base(path), diff)
+		}
+	}
+	check(path, line)
+	l.add("loop", "wan: down -> up")
+	now = 100 * time.Second
+	l.add("init", "third") // 34 + 34 + 26 bytes still fit
+	check(path, line+line+"[  100.000] init: third\n")
+	l.add("init", "fourth")
+	check(path, "[  100.000] init: fourth\n")
+	check(path+".1", line+line+"[  100.000] init: third\n")
+	// A new process goes on where the last one ended.
+	l = &logFile{path: path, max: 100, uptime: l.uptime}
+	l.add("init", "fifth")
+	check(path, "[  100.000] init: fourth\n[  100.000] init: fifth\n")
+}
+
+// disk makes a file in dev that looks like a disk with an MBR, and its folder
+// in sys.
+func disk(t *testing.T, sys, dev, name string, id uint32, partitions ...string) {
+	t.Helper()
+	sector := make([]byte, 1024)
+	binary.LittleEndian.PutUint32(sector[440:], id)
+	sector[510], sector[511] = 0x55, 0xaa
+	if err := os.WriteFile(filepath.Join(dev, name), sector, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range append(partitions, "queue") {
+		if err := os.MkdirAll(filepath.Join(sys, name, p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestFindData(t *testing.T) {
+	sys, dev := t.TempDir(), t.TempDir()
+	if _, err := findData(sys, dev, 1); err == nil || !strings.Contains(err.Error(), "the box has no disk") {
+		t.Errorf("without a disk: %v", err)
+	}
+	disk(t, sys, dev, "loop0", 0x1a2b3c4d, "loop0p4")
+	disk(t, sys, dev, "sda", 0x11111111, "sda1")
+	disk(t, sys, dev, "sdb", 0x1a2b3c4d, "sdb1", "sdb4")
+	disk(t, sys, dev, "mmcblk0", 0x22222222, "mmcblk0p4")
+	if err := os.WriteFile(filepath.Join(dev, "sr0"), nil, 0o600); err != nil { // a drive without a medium
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(sys, "sr0"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		id   uint32
+		want string
+		err  string
+	}{
+		{id: 0x1a2b3c4d, want: "sdb4"},
+		{id: 0x22222222, want: "mmcblk0p4"},
+		{id: 0x11111111, err: "disk sda has no partition 4"},
+		{id: 0x99, err: "no disk with id 00000099; the box has mmcblk0, sda, sdb, sr0"},
+	} {
+		got, err := findData(sys, dev, tc.id)
+		if tc.err != "" {
+			if err == nil || !strings.Contains(err.Error(), tc.err) {
+				t.Errorf("findData(%08x) = %v; want %q", tc.id, err, tc.err)
+			}
+			continue
+		}
+		if err != nil || got != filepath.Join(dev, tc.want) {
+			t.Errorf("findData(%08x) = %q, %v; want %s", tc.id, got, err, tc.want)
+		}
+	}
+}
+
+func TestChooseWatchdog(t *testing.T) {
+	for _, tc := range []struct {
+		name, driver, want string
+		there              []string
+	}{
+		{name: "none"},
+		{name: "only the kernel's", there: []string{softDog}, want: softDog},
+		{name: "hardware before the kernel's", there: []string{softDog, "iTCO_wdt"}, want: "iTCO_wdt"},
+		{name: "the board's before others", driver: "i6300esb", there: []string{"iTCO_wdt", softDog, "i6300ESB timer"}, want: "i6300ESB timer"},
+		{name: "the board's is missing", driver: "i6300esb", there: []string{softDog, "iTCO_wdt"}, want: "iTCO_wdt"},
+		{name: "the board names the kernel's", driver: softDog, there: []string{softDog, "iTCO_wdt"}, want: softDog},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			sys := t.TempDir()
+			for i, id := range tc.there {
+				dir := filepath.Join(sys, "watchdog"+string(rune('0'+i)))
+				if err := os.Mkdir(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(dir, "identity"), []byte(id+"\n"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, got := chooseWatchdog(sys, tc.driver); got != tc.want {
+				t.Errorf("chooseWatchdog(%q) = %q; want %q", tc.driver, got, tc.want)
+			}
+		})
+	}
+}
