@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"path/filepath"
+
+	"tench/supervisor"
+	"tench/supervisor/console"
+	"tench/supervisor/status"
+)
+
+// reportFD is where PID 1 leaves the pipe that the loop reports on.
+const reportFD = 3
+
+// parseRole reads the flags of a role.
+func parseRole(f *flag.FlagSet, args []string) error {
+	f.SetOutput(io.Discard)
+	if err := f.Parse(args); err != nil {
+		return usageError{fmt.Errorf("%s: %w", f.Name(), err)}
+	}
+	if f.NArg() > 0 {
+		return usageError{fmt.Errorf("%s: %q is not expected", f.Name(), f.Arg(0))}
+	}
+	return nil
+}
+
+// loop is the role of the network loop. It works on the network namespace that
+// it is started in, so that a lab can run it without a box around it.
+func loop(ctx context.Context, args []string) error {
+	f := flag.NewFlagSet("loop", flag.ContinueOnError)
+	o := supervisor.LoopOptions{Log: log.New(os.Stderr, "", 0).Printf}
+	f.StringVar(&o.DataDir, "data", supervisor.DataDir, "directory of generations and leases")
+	f.StringVar(&o.RunDir, "run", supervisor.RunDir, "directory of the control socket")
+	f.StringVar(&o.BoardFile, "board", "", "board.toml")
+	report := f.Bool("report", false, "report to PID 1 on file descriptor 3")
+	if err := parseRole(f, args); err != nil {
+		return err
+	}
+	if *report {
+		o.Report = os.NewFile(reportFD, "report")
+	}
+	return supervisor.RunLoop(ctx, o)
+}
+
+// consolePort is the role of the menu on a serial port.
+func consolePort(ctx context.Context, args []string) error {
+	f := flag.NewFlagSet("console", flag.ContinueOnError)
+	var p console.Port
+	f.StringVar(&p.Name, "port", "ttyS0", "serial port below /dev")
+	f.IntVar(&p.Speed, "speed", 115200, "bit/s")
+	f.BoolVar(&p.Locked, "locked", false, "show no menu")
+	f.StringVar(&p.Box.Board, "board", "", "name of the board")
+	f.StringVar(&p.Box.Slot, "slot", "", "slot that was booted")
+	runDir := f.String("run", supervisor.RunDir, "directory of control socket and log")
+	if err := parseRole(f, args); err != nil {
+		return err
+	}
+	p.Box.Client = status.Client{Path: filepath.Join(*runDir, status.SocketName)}
+	p.Box.LogPath = filepath.Join(*runDir, supervisor.LogName)
+	return p.Run(ctx, log.New(os.Stderr, "", 0).Printf)
+}
