@@ -1,0 +1,220 @@
+package labs
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"tench/internal/lab"
+)
+
+// The numbers of `make bench`. Measures that do not depend on how busy the
+// machine is are preferred: CPU seconds, and guest time of an emulated 500 MHz
+// core (QEMU's -icount). Each benchmark logs the command behind its numbers.
+
+// tenchCommand runs the host tool in the checkout and returns how long it took,
+// by the wall and by all its processes' CPU time.
+func tenchCommand(b *testing.B, env []string, args ...string) (wall, cpu time.Duration) {
+	b.Helper()
+	root := lab.Root(b)
+	cmd := exec.Command(filepath.Join(root, "bin", "tench"), args...)
+	cmd.Dir, cmd.Env = root, append(os.Environ(), env...)
+	b.Logf("%v %v", env, cmd)
+	began := time.Now()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("%v: %v\n%s", cmd, err, out)
+	}
+	return time.Since(began), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+}
+
+func BenchmarkBuildWarm(b *testing.B) {
+	lab.Require(b)
+	for b.Loop() {
+		tenchCommand(b, nil, "image")
+	}
+}
+
+func BenchmarkBuildOtherConfig(b *testing.B) {
+	lab.Require(b)
+	text, err := os.ReadFile(filepath.Join(lab.Root(b), "boards", "qemu-amd64", "router.toml"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for n := 0; b.Loop(); n++ {
+		b.StopTimer()
+		path := filepath.Join(b.TempDir(), "router.toml")
+		text = fmt.Appendf(text, "# change %d at %d\n", n, time.Now().UnixNano())
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		tenchCommand(b, nil, "image", "--config", path)
+	}
+	b.StopTimer()
+	tenchCommand(b, nil, "image") // the board's own again
+}
+
+// BenchmarkBuildCold builds once with an empty cache: no downloads, no compiler
+// cache, no products.
+func BenchmarkBuildCold(b *testing.B) {
+	lab.Require(b)
+	var wall, cpu time.Duration
+	for range b.N {
+		wall, cpu = tenchCommand(b, []string{"TENCH_CACHE=" + b.TempDir()}, "image")
+	}
+	b.ReportMetric(wall.Seconds(), "wall-s")
+	b.ReportMetric(cpu.Seconds(), "cpu-s")
+	b.ReportMetric(0, "ns/op")
+}
+
+func BenchmarkImageSize(b *testing.B) {
+	lab.Require(b)
+	image := filepath.Join(lab.Root(b), "out", "qemu-amd64", "tench-qemu-amd64.img")
+	info, err := os.Stat(image)
+	if err != nil {
+		b.Fatalf("%v\nhint: make image", err)
+	}
+	slot := image + "@@" + strconv.Itoa((1+65)<<20) // the second partition
+	out, err := exec.Command("mdir", "-i", slot, "::").CombinedOutput()
+	if err != nil {
+		b.Fatalf("mdir: %v\n%s", err, out)
+	}
+	b.Logf("mdir -i %s ::\n%s", slot, out)
+	total := 0
+	for _, m := range regexp.MustCompile(`(?m)^(?:vmlinuz|initrd) +(\d+) `).FindAllSubmatch(out, -1) {
+		n, err := strconv.Atoi(string(m[1]))
+		if err != nil {
+			b.Fatal(err)
+		}
+		total += n
+	}
+	for b.Loop() {
+	}
+	b.ReportMetric(float64(info.Size())/1e6, "image-MB")
+	b.ReportMetric(float64(total)/1e6, "slot-MB")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkBoot measures QEMU's own CPU time from its start to the ready line,
+// DHCP on one port and static addresses on the other.
+func BenchmarkBoot(b *testing.B) {
+	for _, bb := range []struct {
+		name string
+		args []string
+	}{
+		{"SeaBIOS", []string{"--firmware", "bios"}},
+		{"SeaBIOS-usb", []string{"--firmware", "bios", "--disk", "usb-storage"}},
+		{"OVMF", []string{"--firmware", "uefi"}},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			var cpu time.Duration
+			for range b.N {
+				c := boot(b, bb.args...)
+				c.Expect(b, readyLine, bootTimeout)
+				took, err := c.CPU()
+				if err != nil {
+					b.Fatal(err)
+				}
+				cpu += took
+				c.Kill()
+			}
+			b.Logf("bin/tench run --fresh %v, /proc/PID/stat at the ready line", bb.args)
+			b.ReportMetric(cpu.Seconds()/float64(b.N), "qemu-cpu-s")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// BenchmarkReady measures guest time with static addresses: an instruction
+// takes 2 ns, as on a 500 MHz core, whatever the host does.
+func BenchmarkReady(b *testing.B) {
+	lab.Require(b, "debugfs")
+	image := imageWithConfig(b, `hostname = "bench"
+[interface.wan]
+device = "port:WAN"
+address = ["192.0.2.1/24"]
+[interface.lan]
+device = "port:LAN"
+address = ["192.168.1.1/24", "fd00:1::1/64"]
+`)
+	var kernel, ready float64
+	for range b.N {
+		c := boot(b, "--image", image, "--qemu=-icount", "--qemu=shift=1,sleep=off")
+		c.Expect(b, readyLine, bootTimeout)
+		c.Send(b, "\n7\n")
+		c.Send(b, "tenchd log -n 200; echo end-$((1+1))\n")
+		m := c.Expect(b, `(?s)PID 1 started at ([0-9.]+) s.*tench: ready in ([0-9.]+) s.*end-2`, bootTimeout)
+		k, err := strconv.ParseFloat(m[1], 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		r, err := strconv.ParseFloat(m[2], 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		kernel, ready = kernel+k, ready+r-k
+		c.Kill()
+	}
+	b.Log("bin/tench run --fresh --image STATIC --qemu=-icount --qemu=shift=1,sleep=off")
+	b.ReportMetric(kernel/float64(b.N), "kernel-guest-s")
+	b.ReportMetric(ready/float64(b.N), "pid1-to-ready-guest-s")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkMemory measures what tenchd's processes take together, shared pages
+// counted once (PSS).
+func BenchmarkMemory(b *testing.B) {
+	var total int
+	for range b.N {
+		c := boot(b)
+		c.Expect(b, readyLine, bootTimeout)
+		c.Send(b, "\n7\n")
+		c.Send(b, "cd /proc; for p in [0-9]*; do if grep -q tenchd $p/cmdline; then grep ^Pss: $p/smaps_rollup; fi; done; echo end-$((1+1))\n")
+		m := c.Expect(b, `(?s)(Pss:.*)end-2`, bootTimeout)
+		b.Logf("grep ^Pss: /proc/PID/smaps_rollup\n%s", m[1])
+		for _, f := range regexp.MustCompile(`Pss: +(\d+) kB`).FindAllStringSubmatch(m[1], -1) {
+			n, err := strconv.Atoi(f[1])
+			if err != nil {
+				b.Fatal(err)
+			}
+			total += n
+		}
+		c.Kill()
+	}
+	b.ReportMetric(float64(total)/1e3/float64(b.N), "tenchd-PSS-MB")
+	b.ReportMetric(0, "ns/op")
+}
+
+// imageWithConfig is the built image with another first generation.
+func imageWithConfig(b testing.TB, router string) string {
+	b.Helper()
+	dir := b.TempDir()
+	image, file := filepath.Join(dir, "disk.img"), filepath.Join(dir, "router.toml")
+	built := filepath.Join(lab.Root(b), "out", "qemu-amd64", "tench-qemu-amd64.img")
+	if out, err := exec.Command("cp", "--sparse=always", built, image).CombinedOutput(); err != nil {
+		b.Fatalf("copy the image: %v\n%s\nhint: make image", err, out)
+	}
+	if err := os.WriteFile(file, []byte(router), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	// The fourth partition begins behind 1 MiB, boot and two slots.
+	data := image + "?offset=" + strconv.Itoa((1+65+2*32)<<20)
+	debugfs := exec.Command("debugfs", "-w", "-f", "-", data)
+	in, err := debugfs.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	go func() {
+		defer in.Close()
+		fmt.Fprintf(in, "rm /config/1/router.toml\nwrite %s /config/1/router.toml\n", file)
+	}()
+	if out, err := debugfs.CombinedOutput(); err != nil {
+		b.Fatalf("debugfs: %v\n%s", err, out)
+	}
+	return image
+}
