@@ -48,7 +48,9 @@ lint:
 
 bench: bin/tench
 	@bin/tench doctor --quiet --install --for build,run,test $(BOARD)
-	@go run ./labs/bench $(BOARD)
+	@bin/tench image $(BOARD)
+	@TENCH_LAB=yes go test ./labs -run '^$$' -bench . -benchtime 3x -timeout 60m -v -skip BuildCold
+	@TENCH_LAB=yes go test ./labs -run '^$$' -bench BuildCold -benchtime 1x -timeout 60m -v
 
 clean:
 	rm -rf bin out

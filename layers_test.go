@@ -12,15 +12,16 @@ import (
 // layers is who may import whom, among our own packages (see ARCHITECTURE.md).
 // A package that is not here fails the test: decide where it belongs first.
 var layers = map[string][]string{
-	"internal/tomlfile": {},
-	"boards":            {"internal/tomlfile"},
-	"config":            {"internal/tomlfile"},
+	"internal/nearest":  {},
+	"internal/tomlfile": {"internal/nearest"},
+	"boards":            {"internal/nearest", "internal/tomlfile"},
+	"config":            {"internal/nearest", "internal/tomlfile"},
 	"release":           {"internal/tomlfile"},
 	"overlays":          {"boards"},
 
 	"build/source":   {"release"},
 	"build/cache":    {"release"},
-	"build/kernel":   {"boards", "release", "build/source", "build/cache"},
+	"build/kernel":   {"internal/nearest", "boards", "release", "build/source", "build/cache"},
 	"build/userland": {"boards", "release", "build/source", "build/cache"},
 	"build/rootfs":   {"boards", "overlays", "config"},
 	"build/disk":     {"boards"},
@@ -35,7 +36,7 @@ var layers = map[string][]string{
 	"supervisor/dhcp":     {"config", "supervisor/system", "supervisor/unit"},
 	"supervisor/clock":    {"config", "supervisor/system", "supervisor/unit"},
 	"supervisor/update":   {"config", "release", "supervisor/system", "supervisor/unit"},
-	"supervisor/status":   {"supervisor/unit"},
+	"supervisor/status":   {"internal/nearest", "supervisor/unit"},
 	"supervisor/console":  {"supervisor/unit", "supervisor/status"},
 	"supervisor": {"boards", "config", "release", "supervisor/system", "supervisor/unit", "supervisor/desired",
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",

@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 
+	"tench/internal/nearest"
 	"tench/internal/tomlfile"
 )
 
@@ -76,7 +77,7 @@ func Load(dir, name string) (Board, error) {
 	if err != nil || !nameRE.MatchString(name) {
 		names := Names(dir)
 		hint := "boards: " + strings.Join(names, ", ")
-		if near := tomlfile.Nearest(name, names); near != "" {
+		if near := nearest.Of(name, names); near != "" {
 			hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 		}
 		return Board{}, fmt.Errorf("board %q: there is no such board\nhint: %s", name, hint)

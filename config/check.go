@@ -81,7 +81,7 @@ func (p *parser) checkVLAN(i Interface) {
 		p.bad(at.key("over"), "name the interface that carries it", "%s cannot carry itself", i.Name)
 		return
 	case !known:
-		p.bad(at.key("over"), nearest(i.Over, p.others(i.Name)), "there is no interface %q", i.Over)
+		p.bad(at.key("over"), didYouMean(i.Over, p.others(i.Name)), "there is no interface %q", i.Over)
 		return
 	case parent.Kind == Loopback:
 		p.bad(at.key("over"), "", "the loopback carries no VLANs")
@@ -112,7 +112,7 @@ func (p *parser) checkBridge(i Interface) {
 		m, known := p.byName[name]
 		switch {
 		case !known:
-			p.bad(at, nearest(name, p.others(i.Name)), "there is no interface %q", name)
+			p.bad(at, didYouMean(name, p.others(i.Name)), "there is no interface %q", name)
 		case name == i.Name:
 			p.bad(at, "", "%s cannot be a member of itself", name)
 		case m.Kind == Loopback:

@@ -45,7 +45,7 @@ func (p *parser) checkRouteInterface(at place, name string) bool {
 	i, known := p.byName[name]
 	switch {
 	case !known:
-		p.bad(at, nearest(name, p.names()), "there is no interface %q", name)
+		p.bad(at, didYouMean(name, p.names()), "there is no interface %q", name)
 	case i.Kind == Loopback:
 		p.bad(at, "to drop packets, say blackhole = true", "lo leads nowhere")
 	case p.bridgeOf(name) != "":

@@ -104,7 +104,7 @@ func (p *parser) parseDHCP4(at place, v any) DHCP4 {
 		if !slices.Contains(dhcp4Keys, key) {
 			p.problems = append(p.problems, tomlfile.Problem{
 				File: p.file.Name, Line: p.line(at.key(key)),
-				Text: "unknown key " + show(at.text+"."+key), Hint: nearest(key, dhcp4Keys),
+				Text: "unknown key " + show(at.text+"."+key), Hint: didYouMean(key, dhcp4Keys),
 			})
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tench/internal/nearest"
 	"tench/internal/tomlfile"
 )
 
@@ -176,9 +177,9 @@ func show(v any) string {
 	}
 }
 
-// nearest makes a hint from the known names: the closest, or all of them.
-func nearest(word string, known []string) string {
-	if near := tomlfile.Nearest(word, known); near != "" {
+// didYouMean makes a hint from the known names: the closest, or all of them.
+func didYouMean(word string, known []string) string {
+	if near := nearest.Of(word, known); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	if len(known) == 0 {

@@ -113,7 +113,7 @@ func (p *parser) sysctlInterface(at place, key string) bool {
 		return true
 	}
 	if _, known := p.byName[name]; !known {
-		p.bad(at, nearest(name, p.names()), "there is no interface %q", name)
+		p.bad(at, didYouMean(name, p.names()), "there is no interface %q", name)
 		return false
 	}
 	return true

@@ -21,7 +21,7 @@ const (
 const readyLine = `tench: ready in ([0-9.]+) s \(kernel ([0-9.]+) s\) slot=([ab])(; missing[^\r\n]*)?`
 
 // boot starts the built image the way a user does, with `tench run`.
-func boot(t *testing.T, args ...string) *lab.Console {
+func boot(t testing.TB, args ...string) *lab.Console {
 	t.Helper()
 	lab.Require(t, "qemu-system-x86_64")
 	return lab.Start(t, filepath.Join(lab.Root(t), "bin", "tench"), append([]string{"run", "--fresh"}, args...)...)

@@ -5,5 +5,5 @@
 //	net_*_test.go      DHCP, links and repair against Debian's programs
 //	loop_test.go       the network loop in a namespace
 //	reproduce_test.go  the same image from another folder
-//	bench/             the numbers of make bench
+//	bench_test.go      the numbers of make bench
 package labs

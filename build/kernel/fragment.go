@@ -8,12 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"sort"
 	"strings"
 
-	"github.com/agext/levenshtein"
-
 	"tench/boards"
+	"tench/internal/nearest"
 )
 
 // Fragment is a file with a part of a kernel configuration.
@@ -68,7 +66,7 @@ func fragmentHint(dir, name string) string {
 		names = append(names, strings.TrimSuffix(filepath.Base(f), ".config"))
 	}
 	hint := "fragments: " + strings.Join(names, ", ")
-	if near := nearest(name, names); near != "" {
+	if near := nearest.Of(name, names); near != "" {
 		hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 	}
 	return hint
@@ -171,16 +169,4 @@ func renderSymbols(symbols []Symbol) []byte {
 		fmt.Fprintf(&b, "CONFIG_%s=%s\n", s.Name, s.Value)
 	}
 	return b.Bytes()
-}
-
-// nearest returns the candidate closest to word, or "" when none is close.
-func nearest(word string, candidates []string) string {
-	sort.Strings(candidates)
-	best, bestDist := "", len(word)/4+2
-	for _, c := range candidates {
-		if d := levenshtein.Distance(word, c, nil); d < bestDist {
-			best, bestDist = c, d
-		}
-	}
-	return best
 }

@@ -3,6 +3,8 @@ package kernel
 import (
 	"fmt"
 	"strings"
+
+	"tench/internal/nearest"
 )
 
 // why says in words why the wanted symbol is not so in c. It returns "" when
@@ -30,7 +32,7 @@ func (k *kconfig) whyUnknown(name string) string {
 			names = append(names, n)
 		}
 	}
-	if near := nearest(name, names); near != "" {
+	if near := nearest.Of(name, names); near != "" {
 		return fmt.Sprintf("there is no such symbol for this CPU; the nearest name is %s", near)
 	}
 	return "there is no such symbol for this CPU"

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agext/levenshtein"
+	"tench/internal/nearest"
 )
 
 // unknown lists the keys of the file that type t has no field for.
@@ -27,7 +27,7 @@ func (f *File) unknown(t reflect.Type) Problems {
 		bad[id] = true
 		last := path[len(path)-1]
 		p := Problem{File: f.Name, Line: f.lines[id], Text: fmt.Sprintf("unknown key %q", strings.Join(path, "."))}
-		if near := Nearest(last, known); near != "" {
+		if near := nearest.Of(last, known); near != "" {
 			p.Hint = fmt.Sprintf("did you mean %q?", near)
 		} else if len(known) > 0 {
 			p.Hint = "known here: " + strings.Join(known, ", ")
@@ -89,16 +89,4 @@ func sortedKeys(m map[string]reflect.Type) []string {
 	}
 	sort.Strings(keys)
 	return keys
-}
-
-// Nearest returns the candidate closest to word, or "" when none is close
-// enough to be what was meant (more than a third of its letters differ).
-func Nearest(word string, candidates []string) string {
-	best, bestDist := "", len(word)/3+2
-	for _, c := range candidates {
-		if d := levenshtein.Distance(word, c, nil); d < bestDist {
-			best, bestDist = c, d
-		}
-	}
-	return best
 }

@@ -15,7 +15,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agext/levenshtein"
+	"tench/internal/nearest"
 )
 
 // Node is one thing on the box and how it does. Its JSON form is what
@@ -113,22 +113,10 @@ func (n Node) line() string {
 func unknown(root Node, name string) error {
 	names := root.Names()
 	hint := "names: " + strings.Join(names, ", ")
-	if near := nearest(name, names); near != "" {
+	if near := nearest.Of(name, names); near != "" {
 		hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 	}
 	return errors.New(plain(fmt.Sprintf("why %q: there is nothing of this name", name)) + "\nhint: " + plain(hint))
-}
-
-// nearest returns the name closest to word, or "" when more than a third of
-// its letters differ from every name.
-func nearest(word string, names []string) string {
-	best, bestDist := "", len(word)/3+2
-	for _, name := range names {
-		if d := levenshtein.Distance(word, name, nil); d < bestDist {
-			best, bestDist = name, d
-		}
-	}
-	return best
 }
 
 // plain keeps what a server on the network or a file put into a text from
