@@ -54,6 +54,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(stderr, "tench: %v\n", err)
 		return exitUsage
+	case strings.HasPrefix(err.Error(), "unknown command"): // cobra has no type for it
+		fmt.Fprintf(stderr, "tench: %s\nhint: tench --help\n", strings.TrimSpace(err.Error()))
+		return exitUsage
 	}
 	fmt.Fprintf(stderr, "tench: %s\n", strings.TrimSpace(err.Error()))
 	return exitError

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -51,7 +52,7 @@ line was wrong.`,
 		SilenceErrors: true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetArgs(args)
+	root.SetArgs(longFlags(args))
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -68,6 +69,18 @@ line was wrong.`,
 		return usageError{fmt.Errorf("%w\nhint: tenchd --help", err)}
 	}
 	return err
+}
+
+// longFlags writes -json as --json: many who type it come from programs whose
+// long flags have one dash.
+func longFlags(args []string) []string {
+	args = slices.Clone(args)
+	for i, a := range args {
+		if name, _, _ := strings.Cut(a, "="); name == "-json" || name == "-run" {
+			args[i] = "-" + a
+		}
+	}
+	return args
 }
 
 // exactly is cobra.ExactArgs with a hint.
@@ -95,7 +108,7 @@ func (c *client) status() *cobra.Command {
 		Short: "What is up, and what is not",
 		Long:  `status shows everything the box keeps alive. A "!" marks what is not as it should be.`,
 		Example: `  tenchd status
-  tenchd status --json`,
+  tenchd status -json`,
 		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			root, err := c.box().Status(cmd.Context())

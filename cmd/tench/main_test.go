@@ -1,0 +1,97 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"tench": main,
+	})
+}
+
+func TestScripts(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("ROOT", root)
+			env.Setenv("TENCH_CACHE", filepath.Join(env.WorkDir, "cache"))
+			return nil
+		},
+	})
+}
+
+func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		if c.Short == "" || c.Example == "" {
+			t.Errorf("%s has no short help or no example", c.CommandPath())
+		}
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	visit(rootCommand(nil, nil, nil))
+}
+
+func TestBoardsPageIsUpToDate(t *testing.T) {
+	page, err := os.ReadFile("../../BOARDS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if code := run([]string{"boards", "--markdown"}, nil, &out, &out); code != exitOK {
+		t.Fatalf("tench boards --markdown exits with %d: %s", code, out.String())
+	}
+	if out.String() != string(page) {
+		t.Error("BOARDS.md is not what boards/ says\nhint: bin/tench boards --markdown > BOARDS.md")
+	}
+}
+
+func TestCopySparseKeepsTheBytes(t *testing.T) {
+	dir := t.TempDir()
+	for name, data := range map[string][]byte{
+		"empty":              {},
+		"short":              []byte("x"),
+		"zeros at the end":   append([]byte("x"), make([]byte, 200_000)...),
+		"zeros at the start": append(make([]byte, 200_000), 'x'),
+		"only zeros":         make([]byte, 65_536),
+	} {
+		t.Run(name, func(t *testing.T) {
+			from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+			if err := os.WriteFile(from, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := copySparse(from, to); err != nil {
+				t.Fatal(err)
+			}
+			got, err := os.ReadFile(to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(got) != string(data) {
+				t.Errorf("copySparse gave %d bytes, want %d, or others", len(got), len(data))
+			}
+		})
+	}
+}
+
+func TestCopyKeysStopsAtTheQuitKey(t *testing.T) {
+	var out strings.Builder
+	if err := copyKeys(&out, strings.NewReader("status\r"+string(rune(quitByte))+"more")); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != "status\r" {
+		t.Errorf("copyKeys sent %q, want what was typed before ctrl-]", out.String())
+	}
+}
