@@ -22,7 +22,7 @@ import (
 // Debian 12's main archive with its updates and security updates.
 type Archive struct {
 	Suites  string // lines of "URI SUITE COMPONENT", e.g. "http://deb.debian.org/debian bookworm main"
-	Keyring string // file with the only keys that may sign its indexes
+	Keyring string // file with the only keys that may sign its indexes; apt allows no spaces in its path
 }
 
 // Plain http is Debian's default: apt verifies the signed indexes, and with
@@ -235,9 +235,40 @@ func complaints(stderr string) string {
 	return b.String()
 }
 
-// aptDownload has apt-get fetch one version of a package, which apt verifies
-// by the signed index, and adopts it if it is what p says.
+// aptDownload fetches one version of a package and adopts it if it is what p
+// says. apt finds it in its verified index; we download it from there, because
+// apt-get download begins anew after an interruption. Where we do not get it,
+// for instance behind a proxy that only apt knows, apt does.
 func (s *Store) aptDownload(ctx context.Context, a apt, pkg release.DebianPackage, p pin, o Options) error {
+	name := pkg.Package + "=" + pkg.Version
+	out, err := a.run(ctx, nil, "apt-get", "download", "--print-uris", name)
+	if err != nil {
+		return err
+	}
+	// 'URI' FILE SIZE HASH
+	uri, _, _ := strings.Cut(strings.TrimPrefix(string(out), "'"), "' ")
+	if strings.HasPrefix(uri, "http:") || strings.HasPrefix(uri, "https:") {
+		err := s.fromURL(ctx, uri, p, locationOf(pkg), o)
+		if err == nil || ctx.Err() != nil || isFull(err) {
+			return err
+		}
+		o.logf("%s: not from %s: %v: trying with apt", p.Name, uri, err)
+	}
+	if err := s.aptGet(ctx, a, name, p, o); err != nil {
+		return err
+	}
+	// apt writes an epoch's colon as %3a; the rest of the name is ours.
+	file := pkg.Package + "_" + strings.ReplaceAll(pkg.Version, ":", "%3a") + "_" + pkg.Arch + ".deb"
+	return s.adopt(ctx, filepath.Join(a.dir, "download", file), p, locationOf(pkg))
+}
+
+// locationOf is how a package is named as the origin of a file.
+func locationOf(pkg release.DebianPackage) string {
+	return release.Location{Debian: &pkg}.String()
+}
+
+// aptGet downloads a package, given as NAME=VERSION, to dir/download.
+func (s *Store) aptGet(ctx context.Context, a apt, name string, p pin, o Options) error {
 	status, w, err := os.Pipe()
 	if err != nil {
 		return err
@@ -247,19 +278,14 @@ func (s *Store) aptDownload(ctx context.Context, a apt, pkg release.DebianPackag
 		defer close(finished)
 		readStatus(status, func(percent float64) { o.bytes(int64(percent/100*float64(p.Size)), p.Size) })
 	}()
-	_, err = a.run(ctx, w, "apt-get", "download", "-o", "APT::Status-Fd=3", pkg.Package+"="+pkg.Version)
+	_, err = a.run(ctx, w, "apt-get", "download", "-o", "APT::Status-Fd=3", name)
 	w.Close()
 	<-finished
 	status.Close()
-	if err != nil {
-		if strings.Contains(err.Error(), "No space left on device") {
-			err = fmt.Errorf("%w: %w", err, syscall.ENOSPC)
-		}
-		return err
+	if err != nil && strings.Contains(err.Error(), "No space left on device") {
+		return fmt.Errorf("%w: %w", err, syscall.ENOSPC)
 	}
-	// apt writes an epoch's colon as %3a; the rest of the name is ours.
-	name := pkg.Package + "_" + strings.ReplaceAll(pkg.Version, ":", "%3a") + "_" + pkg.Arch + ".deb"
-	return s.adopt(ctx, filepath.Join(a.dir, "download", name), p, pkg.String())
+	return err
 }
 
 // readStatus reads the lines `dlstatus:FILE:PERCENT:TEXT` that apt writes to

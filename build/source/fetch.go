@@ -165,7 +165,7 @@ func (s *Store) fromLocation(ctx context.Context, f release.File, l release.Loca
 	if l.Debian != nil {
 		return s.fromArchive(ctx, *l.Debian, pinOf(f), o)
 	}
-	return s.fromURL(ctx, l.URL, pinOf(f), o)
+	return s.fromURL(ctx, l.URL, pinOf(f), l.URL, o)
 }
 
 // places lists what was tried, one place a line.

@@ -105,9 +105,9 @@ func (s *Store) follow(ctx context.Context, r release.Recipe, files []release.Fi
 		return Fetched{}, gone(err)
 	}
 	if p.SHA256 == file.SHA256 {
-		return s.pinned(r, file, newest.String()), nil
+		return s.pinned(r, file, locationOf(newest)), nil
 	}
-	n := followed{pin: p, Version: upstream(newest.Version), From: newest.String(), Pins: hashes(files), Unpack: file.Unpack}
+	n := followed{pin: p, Version: upstream(newest.Version), From: locationOf(newest), Pins: hashes(files), Unpack: file.Unpack}
 	data, err := json.MarshalIndent(n, "", "  ")
 	if err != nil {
 		return Fetched{}, err

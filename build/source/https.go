@@ -23,12 +23,12 @@ type transient struct{ error }
 
 func (t transient) Unwrap() error { return t.error }
 
-// fromURL downloads the file of p into the store. What an interrupted download
+// fromURL downloads the file of p into the store and notes its origin. What an interrupted download
 // left is taken up: every attempt asks for the rest only.
-func (s *Store) fromURL(ctx context.Context, url string, p pin, o Options) error {
+func (s *Store) fromURL(ctx context.Context, url string, p pin, origin string, o Options) error {
 	pause := s.pause
 	for n := 1; ; n++ {
-		err := s.attempt(ctx, url, p, o)
+		err := s.attempt(ctx, url, p, origin, o)
 		if err == nil {
 			return nil
 		}
@@ -50,7 +50,7 @@ func (s *Store) fromURL(ctx context.Context, url string, p pin, o Options) error
 }
 
 // attempt makes one request, and adopts the file when it is complete.
-func (s *Store) attempt(ctx context.Context, url string, p pin, o Options) error {
+func (s *Store) attempt(ctx context.Context, url string, p pin, origin string, o Options) error {
 	out, err := os.OpenFile(s.partial(p), os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func (s *Store) attempt(ctx context.Context, url string, p pin, o Options) error
 			return err
 		}
 	}
-	err = s.adopt(ctx, out.Name(), p, url)
+	err = s.adopt(ctx, out.Name(), p, origin)
 	var wrong *mismatch
 	if errors.As(err, &wrong) && resumed > 0 {
 		// The beginning came from an earlier run, perhaps of another place:
@@ -236,9 +236,9 @@ func wrongSize(size int64, p pin) error {
 // refusal is a redirection that is not followed.
 type refusal struct{ error }
 
-// onlyHTTPS refuses a redirection to anything else.
-func onlyHTTPS(req *http.Request, via []*http.Request) error {
-	if req.URL.Scheme != "https" {
+// keepHTTPS refuses a redirection from https to anything else.
+func keepHTTPS(req *http.Request, via []*http.Request) error {
+	if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
 		return refusal{fmt.Errorf("the server redirects to %s, which is not https", req.URL.Redacted())}
 	}
 	if len(via) >= 10 {

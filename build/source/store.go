@@ -64,7 +64,7 @@ func Open(cacheDir string) (*Store, error) {
 	}
 	s := &Store{
 		dir:     filepath.Join(dir, "dl"),
-		client:  &http.Client{CheckRedirect: onlyHTTPS},
+		client:  &http.Client{CheckRedirect: keepHTTPS},
 		idle:    30 * time.Second,
 		pause:   time.Second,
 		updated: map[Archive]error{},

@@ -17,10 +17,10 @@ import (
 	"time"
 )
 
-// Unpack unpacks f into dir, which must be empty or not exist. Modes and times
-// are kept, owners are not: the tree belongs to who unpacks it. The tree is
-// made beside dir and renamed when it is complete, so a dir that is there is
-// whole.
+// Unpack unpacks f into dir, which must be empty or not exist. Modes
+// and times of files and folders are kept, owners are not: the tree belongs to
+// who unpacks it. The tree is made beside dir and renamed when it is complete,
+// so a dir that is there is whole.
 func Unpack(ctx context.Context, f Fetched, dir string, o Options) error {
 	if err := unpack(ctx, f, dir, o); err != nil {
 		if ctx.Err() != nil {
@@ -76,25 +76,24 @@ func unpackDeb(ctx context.Context, f Fetched, dir string, o Options) error {
 	}
 	defer data.Close()
 	if f.Unpack.Inner == "" {
-		if err := extract(ctx, data, dir, 0); err != nil {
-			return err
-		}
-		return data.finish()
+		return data.finish(extract(ctx, data, dir, 0))
 	}
+	return data.finish(unpackInner(ctx, data, f.Unpack.Inner, dir, o))
+}
+
+// unpackInner unpacks the archive called name inside the tar stream data.
+func unpackInner(ctx context.Context, data io.Reader, name, dir string, o Options) error {
 	t := tar.NewReader(data)
 	for {
 		h, err := t.Next()
 		if err == io.EOF {
-			return fmt.Errorf("there is no %s in the package", f.Unpack.Inner)
+			return fmt.Errorf("there is no %s in the package", name)
 		}
 		if err != nil {
-			return errors.Join(err, data.complaint())
+			return fmt.Errorf("read package: %w", err)
 		}
-		if path.Clean(h.Name) == f.Unpack.Inner && h.Typeflag == tar.TypeReg {
-			if err := unpackTar(ctx, t, h.Size, dir, o); err != nil {
-				return err
-			}
-			return data.finish()
+		if path.Clean(h.Name) == name && h.Typeflag == tar.TypeReg {
+			return unpackTar(ctx, t, h.Size, dir, o)
 		}
 	}
 }
@@ -118,7 +117,11 @@ func unpackTar(ctx context.Context, r io.Reader, size int64, dir string, o Optio
 		if err != nil {
 			return err
 		}
-		return extract(ctx, z, dir, 1)
+		if err := extract(ctx, z, dir, 1); err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, z) // the checksum comes last
+		return err
 	}
 	return extract(ctx, in, dir, 1)
 }
@@ -130,10 +133,7 @@ func unpackThrough(ctx context.Context, in io.Reader, dir, name string, args ...
 		return err
 	}
 	defer p.Close()
-	if err := extract(ctx, p, dir, 1); err != nil {
-		return errors.Join(err, p.complaint())
-	}
-	return p.finish()
+	return p.finish(extract(ctx, p, dir, 1))
 }
 
 // process is a program whose output is read.
@@ -163,13 +163,22 @@ func start(ctx context.Context, in io.Reader, name string, args ...string) (*pro
 	return p, nil
 }
 
-// finish reads the rest of the output and reports how the program ended. The
-// rest of an archive is padding; reading it lets the program end well.
-func (p *process) finish() error {
-	if _, err := io.Copy(io.Discard, p); err != nil {
-		return err
+// finish reads the rest of the output, an archive's padding, and waits for the
+// program's end. err is what reading the output before came to: a program that
+// ended badly is the cause of it.
+func (p *process) finish(err error) error {
+	if err == nil {
+		if _, err := io.Copy(io.Discard, p); err != nil {
+			return err
+		}
+		return p.wait()
 	}
-	return p.wait()
+	if _, end := p.Read(make([]byte, 1)); end == io.EOF {
+		if cause := p.wait(); cause != nil {
+			return cause
+		}
+	}
+	return err
 }
 
 func (p *process) wait() error {
@@ -181,16 +190,6 @@ func (p *process) wait() error {
 		p.err = fmt.Errorf("%s: %w: %s", p.cmd.Args[0], err, strings.TrimSpace(p.stderr.String()))
 	}
 	return p.err
-}
-
-// complaint is what the program said on its error output after the reader of
-// its output met an error: usually the cause of it.
-func (p *process) complaint() error {
-	p.Close()
-	if text := strings.TrimSpace(p.stderr.String()); text != "" {
-		return errors.New(text)
-	}
-	return nil
 }
 
 // Close ends the program, if it still runs.
