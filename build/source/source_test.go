@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
+	"log"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -75,7 +77,7 @@ func openStore(t *testing.T, dir string) *Store {
 func serve(t *testing.T, s *Store, h http.Handler) string {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(h)
-	srv.Config.ErrorLog = nil
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it would tell of each connection we break
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	s.client.Transport = srv.Client().Transport
