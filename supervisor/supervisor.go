@@ -42,6 +42,9 @@ const (
 	// readyWait is how long the ready line waits for what may still come: a
 	// DHCP server, a USB network card.
 	readyWait = 10 * time.Second
+	// takeOverWait is how long the first cycle waits for the DHCP clients to
+	// read their lease files.
+	takeOverWait = time.Second
 	// passes bounds the rounds of one cycle: what one round made (a bridge) is
 	// seen and filled by the next.
 	passes = 4
@@ -122,6 +125,10 @@ func newLoop(o LoopOptions) (*loop, error) {
 			o.Log("%v", err) // the box comes up without port labels
 		}
 	}
+	// It holds leases, which tell where the box is connected.
+	if err := os.MkdirAll(l.stateDir(), 0o700); err != nil {
+		o.Log("loop: make %s: %v", l.stateDir(), err)
+	}
 	l.setClockFloor()
 	l.loadConfig()
 	l.tell(l.consoles().String())
@@ -178,6 +185,7 @@ func (l *loop) watch(ctx context.Context) {
 func (l *loop) run(ctx context.Context) {
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
+	l.takeOver(ctx)
 	for ctx.Err() == nil {
 		l.cycle(ctx)
 		select {
@@ -191,6 +199,37 @@ func (l *loop) run(ctx context.Context) {
 		l.drain()
 	}
 	l.units.stopAll()
+}
+
+// takeOver lets the DHCP clients take up the leases of the loop before this one
+// before the first cycle, which would otherwise remove their addresses.
+func (l *loop) takeOver(ctx context.Context) {
+	state, err := netstate.Observe(l.sys)
+	if err != nil {
+		return // the first cycle tells
+	}
+	l.facts.Links = netstate.Links(state)
+	l.want = desired.Compute(l.cfg, l.ports, l.facts)
+	l.units.match(ctx, l.want)
+	limit := time.After(takeOverWait)
+	for l.silentClients() {
+		select {
+		case e := <-l.events:
+			l.take(e)
+		case <-limit:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// silentClients reports whether a DHCP client has not yet said how it does.
+func (l *loop) silentClients() bool {
+	return slices.ContainsFunc(l.want.DHCP, func(d desired.DHCP) bool {
+		_, reported := l.facts.Units["dhcp "+d.Interface]
+		return !reported
+	})
 }
 
 // drain takes every event that already waits: one cycle serves them all.
