@@ -1,0 +1,81 @@
+package dhcp
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"tench/supervisor/system"
+	"tench/supervisor/unit"
+)
+
+// TestClientGivesUp checks what ends Run, on a link without carrier, where it
+// needs no socket.
+func TestClientGivesUp(t *testing.T) {
+	const mac = "52:54:00:12:34:56"
+	for _, tc := range []struct {
+		name   string
+		change func(*system.Fake)
+		want   string
+	}{
+		{"link gone", func(f *system.Fake) { f.Net.Links = nil }, "eth0: find link: no such device"},
+		{"hardware address changed", func(f *system.Fake) { f.Net.Links[0].MAC = "52:54:00:00:00:09" },
+			"eth0: its hardware address changed from 52:54:00:12:34:56 to 52:54:00:00:00:09"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := &system.Fake{Boot: "b1", Since: 1e9}
+			f.Net.Links = []system.Link{{Name: "eth0", Index: 2, MAC: mac}}
+			events := make(chan unit.Event, 10)
+			done := make(chan error, 1)
+			c := New(Config{Interface: "wan", Link: "eth0", StateDir: t.TempDir()}, f)
+			go func() { done <- c.Run(t.Context(), events) }()
+			facts := unit.Facts{}.Clone()
+			(<-events).Apply(&facts)
+			if s := facts.Units["dhcp wan"]; s.Text != "no carrier" || s.OK {
+				t.Errorf("state %+v, want no carrier", s)
+			}
+			f.Change(func() { tc.change(f) })
+			if err := <-done; err == nil || err.Error() != tc.want {
+				t.Errorf("Run = %v, want %s", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestClientTakesUpItsLease restarts a client within one boot and in the next.
+func TestClientTakesUpItsLease(t *testing.T) {
+	const mac = "52:54:00:12:34:56"
+	for _, tc := range []struct {
+		name, boot, mac string
+		held            bool
+	}{
+		{"same boot", "b1", mac, true},
+		{"next boot", "b2", mac, false},
+		{"no boot id", "", mac, false},
+		{"another card", "b1", "52:54:00:00:00:09", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := newStore(dir, "wan").save(testRecord()); err != nil {
+				t.Fatal(err)
+			}
+			f := &system.Fake{Boot: tc.boot, Since: 100e9}
+			f.Net.Links = []system.Link{{Name: "eth0", Index: 2, MAC: tc.mac}}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			events := make(chan unit.Event, 10)
+			done := make(chan error, 1)
+			go func() { done <- New(Config{Interface: "wan", Link: "eth0", StateDir: dir}, f).Run(ctx, events) }()
+			facts := unit.Facts{}.Clone()
+			(<-events).Apply(&facts)
+			lease, held := facts.Leases["wan"]
+			if held != tc.held || held && (!lease.Restored || lease.Address != testGrant().Address || lease.HWAddress != mac) {
+				t.Errorf("lease %+v, %v, want %v", lease, held, tc.held)
+			}
+			cancel()
+			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+				t.Errorf("Run = %v after its context ended", err)
+			}
+		})
+	}
+}
