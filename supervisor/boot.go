@@ -43,9 +43,13 @@ const (
 	// dataLate is when PID 1 goes on without the data partition although its
 	// mount has not returned, because a dying disk can hold it up for ever.
 	dataLate = diskWait + 10*time.Second
-	// menuWait is how long a started loop may take to say where the menu is
-	// wanted. Then the board's settings count: whatever is wrong with the loop,
-	// a person at the console gets in.
+	// tellWait is when a person at the console is told what PID 1 waits for.
+	tellWait = 3 * time.Second
+	// menuWait is how long the loop may take to its first cycle, before which
+	// it says where the menu is wanted. Then the menu comes up all the same, by
+	// the board's settings: whatever is wrong with the loop, a person at the
+	// console gets in. It does not come up earlier, because router.toml may
+	// lock it, and because on a slow box it would hold up the network.
 	menuWait = 5 * time.Second
 )
 
@@ -60,11 +64,12 @@ type pid1 struct {
 	log     *logFile
 	pulse   pulse
 	dogErr  error // why it cannot be fed, told once
+	told    bool  // that it waits for the data partition
 	ready   bool
 	loop    *running
 	loopAt  time.Time // when loop was made
-	menus   *running
-	menusAt consoles // what menus runs
+	menus   *running  // nil until the first cycle, see menuWait
+	menusAt consoles  // where menus are, or will be
 
 	data     chan error   // how the mount of the data partition ended
 	messages chan message // from the loop
@@ -148,6 +153,7 @@ func (p *pid1) readFiles() {
 		p.board.Watchdog.Timeout = 60
 		p.problem("%v", err)
 	}
+	p.menusAt = consolesFor(p.board.Console, config.Console{})
 }
 
 // activeConsole is the last console= of the kernel, the one that is /dev/console.
@@ -201,6 +207,10 @@ func (p *pid1) tick(now time.Time) {
 			p.problem("%v", err)
 		}
 	}
+	if p.loop == nil && !p.told && now.Sub(p.pulse.born) > tellWait {
+		p.told = true
+		say("tench: waiting up to %d s for disk %08x", int(diskWait.Seconds()), p.args.disk)
+	}
 	if p.loop == nil && now.Sub(p.pulse.born) > dataLate {
 		p.startLoop(fmt.Errorf("data: the mount has not returned for %d s", int(dataLate.Seconds())))
 	}
@@ -209,7 +219,7 @@ func (p *pid1) tick(now time.Time) {
 		p.loop.kill(fmt.Sprintf("it completed no cycle for %d s", int(silenceLimit.Seconds())))
 	}
 	if p.loop != nil && p.menus == nil && now.Sub(p.loopAt) > menuWait {
-		p.startMenus(consolesFor(p.board.Console, config.Console{}))
+		p.startMenus(p.menusAt)
 	}
 }
 
@@ -219,16 +229,21 @@ func (p *pid1) take(m message) {
 	case wordCycle:
 		p.pulse.cycled = time.Now()
 		if p.menus == nil {
-			p.startMenus(consolesFor(p.board.Console, config.Console{}))
+			p.startMenus(p.menusAt)
 		}
 	case wordConsole:
+		if p.menus == nil {
+			p.menusAt = m.consoles
+			return
+		}
 		p.startMenus(m.consoles)
 	case wordReady:
 		if !p.ready {
 			p.ready = true
-			line := readyLine(uptime(), p.born, p.args.slot, m.missing)
+			now := uptime()
+			line := readyLine(now, p.born, p.args.slot, m.missing)
 			say("%s", line)
-			p.logf("%s", line)
+			p.logf("%s; %.3f s after PID 1 started", line, (now - p.born).Seconds())
 		}
 	}
 }
