@@ -42,13 +42,12 @@ func (m *Menu) edit(ctx context.Context) error {
 	e.set(c.Text)
 	m.printf("router.toml, generation %d, lines: %d. ? is help, p prints.\n", c.Generation, len(e.lines))
 	if c.Problem != "" {
-		m.printf("It stands in for a newer file with a mistake:\n")
 		m.printError(errors.New(c.Problem))
-		if c.Newest != "" {
-			e.set(c.Newest)
-			e.changed = true
-			m.printf("The newer file is here to be mended; p prints it.\n")
-		}
+	}
+	if c.Newest != "" {
+		e.set(c.Newest)
+		e.changed = true
+		m.printf("That one stays in force; the newest file is here to be mended, p prints it.\n")
 	}
 	return e.run(ctx)
 }

@@ -49,13 +49,18 @@ func (in *Input) read(r *bufio.Reader) {
 	}
 }
 
+// Forget drops a ctrl-C that was pressed before now, to be called before a
+// question is printed: what is pressed after it was read must count.
+func (in *Input) Forget() {
+	select {
+	case <-in.interrupts:
+	default:
+	}
+}
+
 // Line returns the next line, without what ends it. The error is
 // errInterrupted, io.EOF when the terminal is gone, or ctx's.
 func (in *Input) Line(ctx context.Context) (string, error) {
-	select {
-	case <-in.interrupts: // pressed before the question was asked
-	default:
-	}
 	if !in.pending {
 		in.demand <- struct{}{}
 		in.pending = true

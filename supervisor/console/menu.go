@@ -140,7 +140,7 @@ func (m *Menu) draw(ctx context.Context) {
 	case err != nil:
 		m.printf("! the network loop does not answer, see 4\n")
 	case c.Problem != "":
-		m.printf("! router.toml has a mistake, see 5\n")
+		m.printf("! router.toml needs to be mended, see 5\n")
 	}
 	choices := m.choices()
 	for row := range 3 {
@@ -155,6 +155,7 @@ func (m *Menu) draw(ctx context.Context) {
 
 // ask prints a question and returns the answer without the spaces around it.
 func (m *Menu) ask(ctx context.Context, question string) (string, error) {
+	m.In.Forget()
 	m.printf("%s", question)
 	line, err := m.In.Line(ctx)
 	if errors.Is(err, errInterrupted) {
