@@ -174,7 +174,7 @@ func BenchmarkMemory(b *testing.B) {
 		c := boot(b)
 		c.Expect(b, readyLine, bootTimeout)
 		c.Send(b, "\n7\n")
-		c.Send(b, "cd /proc; for p in [0-9]*; do if grep -q tenchd $p/cmdline; then grep ^Pss: $p/smaps_rollup; fi; done; echo end-$((1+1))\n")
+		c.Send(b, "cd /proc; for p in [0-9]*; do if grep -q tenchd $p/comm; then grep ^Pss: $p/smaps_rollup; fi; done; echo end-$((1+1))\n")
 		m := c.Expect(b, `(?s)(Pss:.*)end-2`, bootTimeout)
 		b.Logf("grep ^Pss: /proc/PID/smaps_rollup\n%s", m[1])
 		for _, f := range regexp.MustCompile(`Pss: +(\d+) kB`).FindAllStringSubmatch(m[1], -1) {

@@ -147,14 +147,21 @@ func describe(l unit.Link) string {
 	return strings.Join(append(words, fmt.Sprintf("mtu %d", l.MTU)), " ")
 }
 
+// dhcpNode tells how a DHCP client does, in its own words: "bound 10.0.2.15/24
+// from …", "asking: no server answers".
 func (l *loop) dhcpNode(name string) status.Node {
 	n := status.Node{Name: "dhcp " + name, State: "starting", Cause: "it has not reported yet"}
-	if s, ok := l.facts.Units[n.Name]; ok {
-		n.OK = s.OK
-		n.State, n.Cause, _ = strings.Cut(s.Text, ": ")
+	s, ok := l.facts.Units[n.Name]
+	if !ok {
+		return n
 	}
-	if lease, ok := l.facts.Leases[name]; ok {
-		n.Detail = append(n.Detail, lease.Address.String()+" from "+lease.Server.String())
+	state, rest, _ := strings.Cut(s.Text, " ")
+	n.State, n.OK, n.Cause = strings.TrimSuffix(state, ":"), s.OK, ""
+	switch {
+	case s.OK && rest != "":
+		n.Detail = append(n.Detail, rest)
+	case !s.OK:
+		n.Cause = cmp.Or(rest, "it has no lease yet")
 	}
 	return n
 }

@@ -169,9 +169,6 @@ func (d doctor) host(t tree) {
 		fmt.Fprintf(d.out, "%-8s %-6s %s free for the cache %s (a first build takes about 6 GiB)\n",
 			state, "build", humanize.IBytes(free), t.Cache)
 	}
-	if accelerator() == "tcg" {
-		fmt.Fprintf(d.out, "%-8s %-6s no KVM: QEMU runs, but slowly\n", "ok", "run")
-	}
 }
 
 // install runs apt-get as root, or through sudo when that asks no password.

@@ -156,6 +156,12 @@ func (p *Program) Stop() {
 	}
 }
 
+// Kill ends the program at once, with no chance to tidy up.
+func (p *Program) Kill() {
+	p.cmd.Process.Kill()
+	<-p.done
+}
+
 // Eventually looks until ok is true, at most for limit, and returns how long
 // that took. It fails the test, naming what, when it stays false.
 func Eventually(t testing.TB, limit time.Duration, what string, ok func() bool) time.Duration {
