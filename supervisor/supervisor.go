@@ -258,7 +258,8 @@ func (l *loop) cycle(ctx context.Context) {
 	l.applyAll()
 	l.units.match(ctx, l.want)
 	l.tell(wordCycle)
-	if missing := l.missing(); !l.ready && (len(missing) == 0 || time.Since(l.started) > readyWait) {
+	missing := l.missing()
+	if !l.ready && (len(missing) == 0 || l.current.Problem != "" || time.Since(l.started) > readyWait) {
 		l.ready = true
 		l.tell(strings.TrimSpace(wordReady + " " + strings.Join(missing, ", ")))
 	}
@@ -311,6 +312,9 @@ func (l *loop) applyChanges(changes []netstate.Change, refused map[string]error)
 // missing lists what keeps the configured network from being complete.
 func (l *loop) missing() []string {
 	var list []string
+	if l.current.Problem != "" {
+		list = append(list, configName)
+	}
 	for _, m := range l.want.Missing {
 		list = append(list, m.Interface)
 	}

@@ -140,7 +140,8 @@ func (m *Menu) draw(ctx context.Context) {
 	case err != nil:
 		m.printf("! the network loop does not answer, see 4\n")
 	case c.Problem != "":
-		m.printf("! router.toml needs to be mended, see 5\n")
+		first, _, _ := strings.Cut(c.Problem, "\n")
+		m.printf("! router.toml needs to be mended, see 5:\n! %s\n", first)
 	}
 	choices := m.choices()
 	for row := range 3 {
