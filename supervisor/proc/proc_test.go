@@ -47,13 +47,13 @@ func child(role string) {
 			panic(err)
 		}
 		fmt.Println("grandchild", p.Pid)
-		select {}
+		time.Sleep(time.Hour) // not select {}, which the runtime calls a deadlock
 	case "linger":
-		select {}
+		time.Sleep(time.Hour) // not select {}, which the runtime calls a deadlock
 	case "stubborn":
 		signal.Ignore(unix.SIGTERM)
 		fmt.Println("deaf")
-		select {}
+		time.Sleep(time.Hour) // not select {}, which the runtime calls a deadlock
 	}
 }
 
