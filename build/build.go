@@ -6,6 +6,7 @@
 //	config.go    the box's router.toml, checked against the board
 //	manifest.go  manifest.json and SHA256
 //	explain.go   tench explain
+//	tools.go     what a build needs on this machine
 //
 // Each step returns what the next one takes. A step whose inputs did not change
 // is not run again (see build/cache).

@@ -19,9 +19,6 @@ const (
 	sumsName     = "SHA256"
 )
 
-// assembleVersion rises when Assemble makes something else of the same parts.
-const assembleVersion = 1
-
 // disk assembles the image and writes what belongs to it. The image is no
 // product of the cache: it is large, cheap to make, and what the user came for.
 func (p *plan) disk(ctx context.Context, grub, slot, data cache.Product) (release.Manifest, error) {
@@ -29,11 +26,15 @@ func (p *plan) disk(ctx context.Context, grub, slot, data cache.Product) (releas
 	if err := ctx.Err(); err != nil {
 		return release.Manifest{}, err
 	}
+	code, err := p.code("build/disk")
+	if err != nil {
+		return release.Manifest{}, err
+	}
 	record := cache.Record{Step: step, When: p.began.UTC(), Inputs: []cache.Input{
-		grub.Input(), slot.Input(), data.Input(), p.identity(),
+		code, grub.Input(), slot.Input(), data.Input(), p.identity(),
 		text("layout", fmt.Sprint(p.b.Layout)), text("console", fmt.Sprint(p.b.Console)),
 	}}
-	record.Key = cache.Step{Name: step, Version: assembleVersion, Inputs: record.Inputs}.Key()
+	record.Key = cache.Step{Name: step, Inputs: record.Inputs}.Key()
 	began := time.Now()
 	m, err := p.assembled(record.Key)
 	record.Hit = err == nil

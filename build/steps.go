@@ -19,17 +19,18 @@ import (
 	"tench/release"
 )
 
-// Step versions: one rises when its step makes something else of the same
-// inputs.
+// Versions of the slow steps: one rises when its code makes something else of
+// the same inputs. The quick steps have their code itself as an input.
 const (
 	kernelVersion   = 1
 	commandsVersion = 1
-	tenchdVersion   = 1
-	initrdVersion   = 1
-	slotVersion     = 1
-	grubVersion     = 1
-	dataVersion     = 1
 )
+
+// code is the Go code of a package of this tree as an input of a step.
+func (p *plan) code(pkg string) (cache.Input, error) {
+	hash, err := cache.HashTree(filepath.Join(p.o.Root, filepath.FromSlash(pkg)))
+	return cache.Input{Name: "code " + pkg, Hash: hash}, err
+}
 
 // kernel unpacks, patches, configures and compiles Linux.
 func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, error) {
@@ -125,7 +126,7 @@ func (p *plan) tenchd(ctx context.Context) (cache.Product, error) {
 	if err != nil {
 		return cache.Product{}, err
 	}
-	return p.run(ctx, cache.Step{Name: "tenchd", Version: tenchdVersion, Inputs: ins, Build: func(ctx context.Context, w cache.Work) error {
+	return p.run(ctx, cache.Step{Name: "tenchd", Inputs: ins, Build: func(ctx context.Context, w cache.Work) error {
 		_, err := userland.Tenchd(ctx, p.b, p.o.Root, userland.Options{Out: w.Out, Scratch: w.Scratch, Log: w.Log})
 		return err
 	}}, "")
@@ -149,12 +150,16 @@ func (p *plan) initrd(ctx context.Context, commands, tenchd cache.Product) (cach
 	if err != nil {
 		return cache.Product{}, err
 	}
-	inputs := []cache.Input{commands.Input(), tenchd.Input(), board,
+	code, err := p.code("build/rootfs")
+	if err != nil {
+		return cache.Product{}, err
+	}
+	inputs := []cache.Input{commands.Input(), tenchd.Input(), board, code,
 		text("build.json", string(info)), text("zstd", string(zstd))}
 	for _, e := range layers {
 		inputs = append(inputs, text("overlay "+e.Path, fmt.Sprintf("%v %q %x", e.Mode, e.Link, e.Data)))
 	}
-	return p.run(ctx, cache.Step{Name: "initrd", Version: initrdVersion, Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
+	return p.run(ctx, cache.Step{Name: "initrd", Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
 		names, err := os.ReadFile(commands.Path(commandList))
 		if err != nil {
 			return err
@@ -180,11 +185,15 @@ func (p *plan) buildInfo() ([]byte, error) {
 
 // grub puts the boot loader together.
 func (p *plan) grub(ctx context.Context, parts map[string]source.Fetched) (cache.Product, error) {
-	inputs := []cache.Input{text("board's firmware", fmt.Sprint(p.b.Firmware, p.b.Arch))}
+	code, err := p.code("build/disk")
+	if err != nil {
+		return cache.Product{}, err
+	}
+	inputs := []cache.Input{code, text("board's firmware", fmt.Sprint(p.b.Firmware, p.b.Arch))}
 	for part, f := range parts {
 		inputs = append(inputs, cache.Input{Name: "source " + part, Hash: f.SHA256})
 	}
-	return p.run(ctx, cache.Step{Name: "grub", Version: grubVersion, Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
+	return p.run(ctx, cache.Step{Name: "grub", Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
 		dirs := map[string]string{}
 		for part, f := range parts {
 			dirs[part] = filepath.Join(w.Scratch, part)
@@ -210,9 +219,13 @@ const (
 
 // slot makes the file system that goes into both slots.
 func (p *plan) slot(ctx context.Context, kernel, initrd cache.Product) (cache.Product, error) {
-	inputs := []cache.Input{kernel.Input(), initrd.Input(), p.identity(),
+	code, err := p.code("build/disk")
+	if err != nil {
+		return cache.Product{}, err
+	}
+	inputs := []cache.Input{kernel.Input(), initrd.Input(), code, p.identity(),
 		text("kernel arguments", fmt.Sprint(disk.KernelArgs(p.b))), text("layout", fmt.Sprint(p.b.Layout))}
-	return p.run(ctx, cache.Step{Name: "slot", Version: slotVersion, Inputs: inputs, Build: func(_ context.Context, w cache.Work) error {
+	return p.run(ctx, cache.Step{Name: "slot", Inputs: inputs, Build: func(_ context.Context, w cache.Work) error {
 		return disk.Slot(p.b, kernel.Path("vmlinuz"), initrd.Path("initrd"), p.id, filepath.Join(w.Out, slotName))
 	}}, "kernel and root file system")
 }
@@ -223,9 +236,13 @@ func (p *plan) data(ctx context.Context, router []byte) (cache.Product, error) {
 	if err != nil {
 		return cache.Product{}, fmt.Errorf("data: run mke2fs: %w\nhint: tench doctor --for build", err)
 	}
-	inputs := []cache.Input{text("router.toml", string(router)), text("mke2fs", string(mke2fs)), p.identity(),
+	code, err := p.code("build/disk")
+	if err != nil {
+		return cache.Product{}, err
+	}
+	inputs := []cache.Input{text("router.toml", string(router)), code, text("mke2fs", string(mke2fs)), p.identity(),
 		text("layout", fmt.Sprint(p.b.Layout))}
-	return p.run(ctx, cache.Step{Name: "data", Version: dataVersion, Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
+	return p.run(ctx, cache.Step{Name: "data", Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
 		return disk.Data(ctx, p.b, []disk.DataFile{
 			{Path: "config", Mode: os.ModeDir | 0o700},
 			{Path: "config/current", Mode: 0o600, Content: []byte("1\n")},

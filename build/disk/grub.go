@@ -31,9 +31,9 @@ type GRUBParts struct {
 	EFI   string // e.g. grub-efi-amd64-bin: usr/lib/grub/x86_64-efi
 }
 
-// modules are what grub.cfg needs, on every firmware. They bring what they
+// modules are what grub.cfg needs on every firmware, beside a Linux loader. They bring what they
 // depend on. Few modules are a short core, which old BIOSes load slowly.
-var modules = []string{"part_msdos", "fat", "normal", "serial", "terminal", "linux", "loadenv",
+var modules = []string{"part_msdos", "fat", "normal", "serial", "terminal", "loadenv",
 	"test", "echo", "sleep", "reboot"}
 
 // prefix is where GRUB finds grub.cfg. The empty drive stands for the one that
@@ -68,13 +68,13 @@ func BuildGRUB(ctx context.Context, b boards.Board, parts GRUBParts, out string,
 		if err != nil {
 			return GRUB{}, fmt.Errorf("grub: copy boot.img: %w", hinted(err))
 		}
-		if err := m.run(ctx, lib, g.BIOSCore, append([]string{"biosdisk"}, modules...)); err != nil {
+		if err := m.run(ctx, lib, g.BIOSCore, append([]string{"biosdisk", "linux16"}, modules...)); err != nil {
 			return GRUB{}, err
 		}
 	}
 	if slices.Contains(b.Firmware, "uefi") {
 		lib := filepath.Join(parts.EFI, "usr/lib/grub", b.Arch.GRUBEFI)
-		if err := m.run(ctx, lib, g.EFI, modules); err != nil {
+		if err := m.run(ctx, lib, g.EFI, append([]string{"linux"}, modules...)); err != nil {
 			return GRUB{}, err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tench/boards"
+	"tench/build"
 )
 
 // need is something outside this tree that some of our work calls for.
@@ -29,28 +30,15 @@ type need struct {
 
 // needs lists what work for the board calls for, by purpose.
 func needs(b boards.Board) []need {
-	return []need{
-		{"gcc", "gcc", "build", "compiles the kernel"},
-		{"make", "make", "build", "drives the kernel's build"},
-		{"/usr/include/stdio.h", "libc6-dev", "build", "the kernel's own build tools"},
-		{"flex", "flex", "build", "the kernel's configuration"},
-		{"bison", "bison", "build", "the kernel's configuration"},
-		{"bc", "bc", "build", "the kernel's build"},
-		{"perl", "perl-base", "build", "the kernel's build"},
-		{"/usr/include/gelf.h", "libelf-dev", "build", "the kernel's objtool"},
-		{"/usr/include/openssl/ssl.h", "libssl-dev", "build", "the kernel's build tools"},
-		{"patch", "patch", "build", "our kernel patches"},
-		{"xz", "xz-utils", "build", "unpacks sources"},
-		{"zstd", "zstd", "build", "packs kernel and root file system"},
-		{"dpkg-deb", "dpkg", "build", "unpacks Debian packages"},
-		{"apt-get", "apt", "build", "fetches Debian packages"},
-		{"mke2fs", "e2fsprogs", "build", "the data partition"},
-		{"debugfs", "e2fsprogs", "build", "the data partition"},
-		{"/lib/x86_64-linux-gnu/libdevmapper.so.1.02.1", "libdevmapper1.02.1", "build", "grub-mkimage"},
-		{"ccache", "ccache", "build", "a second kernel build in a tenth of the time"},
+	var list []need
+	for _, t := range build.Tools(b) {
+		list = append(list, need{t.Name, t.Package, "build", t.Why})
+	}
+	return append(list, []need{
 		{"qemu-system-" + b.QEMU.System, "qemu-system-x86", "run", "the machine to boot"},
 		{ovmfCode, "ovmf", "run", "UEFI for QEMU"},
 		{"ip", "iproute2", "test", "network namespaces"},
+		{"ping", "iputils-ping", "test", "is anybody there"},
 		{"dnsmasq", "dnsmasq-base", "test", "a DHCP server to test against"},
 		{"tcpdump", "tcpdump", "test", "reads our packets"},
 		{"fsck.vfat", "dosfstools", "test", "checks our FAT"},
@@ -62,8 +50,7 @@ func needs(b boards.Board) []need {
 		{"/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin", "test", "GRUB for BIOS"},
 		{"/usr/lib/grub/x86_64-efi/modinfo.sh", "grub-efi-amd64-bin", "test", "GRUB for UEFI"},
 		{"gpg", "gnupg", "test", "signs a test archive"},
-		{"apt-ftparchive", "apt-utils", "test", "indexes a test archive"},
-	}
+	}...)
 }
 
 // met reports whether the machine has it. Programs for root count too, though

@@ -88,9 +88,7 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 	return root
 }
 
-// exactly is cobra.ExactArgs with a hint.
-func exactly(n int) cobra.PositionalArgs { return between(n, n) }
-
+// between is cobra.RangeArgs with a hint.
 func between(low, high int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) >= low && len(args) <= high {
