@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"tench/build/cache"
@@ -52,8 +54,30 @@ func (p *plan) disk(ctx context.Context, grub, slot, data cache.Product) (releas
 	p.history = append(p.history, record)
 	report.Size = m.Products[0].Size
 	p.o.Report.Done(report)
-	m.Inputs, m.Steps = p.inputs, append(p.ran, release.Ran{Name: step, Key: record.Key, Hit: record.Hit})
+	m.Inputs, m.Steps = p.allInputs(), append(p.ran, release.Ran{Name: step, Key: record.Key, Hit: record.Hit})
 	return m, m.Write(filepath.Join(p.o.Out, manifestName))
+}
+
+// allInputs is every input of every step: the files with their sizes and where
+// they are from, then whatever else went into a key (tools, settings, code).
+// Products of earlier steps are no inputs of the build.
+func (p *plan) allInputs() []release.Used {
+	all := slices.Clone(p.inputs)
+	listed := map[string]bool{}
+	for _, u := range all {
+		listed[u.SHA256] = true
+	}
+	for _, r := range p.history {
+		for _, in := range r.Inputs {
+			own := strings.HasPrefix(in.Name, "product of step ") || strings.HasPrefix(in.Name, "version of step ")
+			if own || listed[in.Hash] {
+				continue
+			}
+			listed[in.Hash] = true
+			all = append(all, release.Used{Name: in.Name, Kind: "step " + r.Step, SHA256: in.Hash})
+		}
+	}
+	return all
 }
 
 // assembled returns the manifest of the last build when its image is the one

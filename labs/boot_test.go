@@ -89,7 +89,7 @@ func TestLoopKilled(t *testing.T) {
 	c.Expect(t, `killed-2`, menuTimeout)
 	c.Send(t, network+"; echo during-$((1+1))\n")
 	during := c.Expect(t, `(?s)(\d+: lo.*)during-2`, menuTimeout)[1]
-	c.Send(t, "sleep 2; tenchd status && echo back-$((1+1))\n")
+	c.Send(t, "sleep 1; tenchd status && echo back-$((1+1))\n")
 	c.Expect(t, `back-2`, menuTimeout)
 	c.Send(t, network+"; echo after-$((1+1))\n")
 	after := c.Expect(t, `(?s)(\d+: lo.*)after-2`, menuTimeout)[1]

@@ -1,0 +1,157 @@
+package build
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tench/boards"
+	"tench/build/cache"
+	"tench/config"
+	"tench/release"
+)
+
+// reports collects what a build tells a person.
+type reports struct {
+	done  []StepReport
+	warns []string
+}
+
+func (r *reports) Start(string, string)                  {}
+func (r *reports) Progress(string, int64, int64, string) {}
+func (r *reports) Done(s StepReport)                     { r.done = append(r.done, s) }
+func (r *reports) Warn(text string)                      { r.warns = append(r.warns, text) }
+
+// newTestPlan is a build of the real tree with a cache of its own.
+func newTestPlan(t *testing.T) (*plan, *reports) {
+	t.Helper()
+	b, err := boards.Load("../boards", "qemu-amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &reports{}
+	dir := t.TempDir()
+	p, err := newPlan(b, Options{Root: "..", Cache: filepath.Join(dir, "cache"), Out: filepath.Join(dir, "out"), Offline: true, Report: r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, r
+}
+
+func TestCheckPorts(t *testing.T) {
+	p, _ := newTestPlan(t)
+	cfg := config.Config{Interfaces: []config.Interface{
+		{Name: "wan", Line: 3, Device: config.Selector{Port: "WAN"}},
+		{Name: "dmz", Line: 7, Device: config.Selector{Port: "DMZ"}},
+	}}
+	err := p.checkPorts("router.toml", cfg)
+	want := "router.toml:7: interface.dmz.device: board qemu-amd64 has no port \"DMZ\"\n  hint: its ports: WAN, LAN"
+	if err == nil || err.Error() != want {
+		t.Errorf("checkPorts = %v, want %s", err, want)
+	}
+	if err := p.checkPorts("router.toml", config.Config{Interfaces: cfg.Interfaces[:1]}); err != nil {
+		t.Errorf("checkPorts of a port that is there = %v", err)
+	}
+}
+
+func TestOfflineWithAnEmptyCacheSaysWhatIsMissing(t *testing.T) {
+	p, r := newTestPlan(t)
+	_, err := p.source(t.Context(), "linux", "source")
+	var failed *StepError
+	if !errors.As(err, &failed) || failed.Step != "source" {
+		t.Fatalf("source = %v, want a StepError", err)
+	}
+	if !strings.Contains(err.Error(), "linux-source-6.12_") {
+		t.Errorf("the error does not name the file: %v", err)
+	}
+	if len(r.done) != 1 || r.done[0].Outcome != Failed {
+		t.Errorf("reported %v, want one failed step", r.done)
+	}
+}
+
+func TestDataStepIsBuiltOnceForTheSameConfig(t *testing.T) {
+	p, r := newTestPlan(t)
+	for _, config := range []string{"hostname = \"a\"\n", "hostname = \"a\"\n", "hostname = \"b\"\n"} {
+		if _, err := p.data(t.Context(), []byte(config)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []Outcome
+	for _, s := range r.done {
+		got = append(got, s.Outcome)
+	}
+	if want := []Outcome{Built, Hit, Built}; len(got) != 3 || got[0] != want[0] || got[1] != want[1] || got[2] != want[2] {
+		t.Errorf("outcomes %v, want %v", got, want)
+	}
+}
+
+func TestManifestListsEveryInputOnce(t *testing.T) {
+	p, _ := newTestPlan(t)
+	p.inputs = []release.Used{{Name: "net.config", Kind: "fragment", SHA256: "11", Size: 5}}
+	p.history = []cache.Record{
+		{Step: "kernel", Inputs: []cache.Input{{Name: "fragment net.config", Hash: "11"}, {Name: "tools", Hash: "22"}}},
+		{Step: "slot", Inputs: []cache.Input{{Name: "product of step kernel", Hash: "33"}, {Name: "layout", Hash: "44"}, {Name: "version of step slot", Hash: "0"}}},
+	}
+	want := []release.Used{
+		{Name: "net.config", Kind: "fragment", SHA256: "11", Size: 5},
+		{Name: "tools", Kind: "step kernel", SHA256: "22"},
+		{Name: "layout", Kind: "step slot", SHA256: "44"},
+	}
+	if diff := cmp.Diff(want, p.allInputs()); diff != "" {
+		t.Errorf("allInputs (-want +got)\n%s", diff)
+	}
+}
+
+func TestReason(t *testing.T) {
+	in := func(name, hash string) cache.Input { return cache.Input{Name: name, Hash: hash} }
+	for name, tc := range map[string]struct {
+		record cache.Record
+		before []cache.Input
+		want   string
+	}{
+		"hit":         {cache.Record{Hit: true}, nil, "hit: nothing it is made of changed"},
+		"first build": {cache.Record{Took: time.Second, Inputs: []cache.Input{in("a", "1")}}, nil, "built in 1.0 s: never built before"},
+		"changed": {cache.Record{Took: time.Second, Inputs: []cache.Input{in("fragment net.config", "2")}},
+			[]cache.Input{in("fragment net.config", "1")}, "built in 1.0 s: fragment net.config changed"},
+		"product gone": {cache.Record{Took: time.Second, Inputs: []cache.Input{in("a", "1")}},
+			[]cache.Input{in("a", "1")}, "built in 1.0 s: its product was gone or damaged"},
+	} {
+		if got := reason(tc.record, tc.before); got != tc.want {
+			t.Errorf("%s: reason = %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
+func TestAChangedImageIsMadeAgain(t *testing.T) {
+	p, _ := newTestPlan(t)
+	if err := os.MkdirAll(p.o.Out, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	image := filepath.Join(p.o.Out, release.ImageName(p.b.Name))
+	if err := os.WriteFile(image, []byte("image"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m := release.Manifest{Board: p.b.Name,
+		Products: []release.Product{{File: filepath.Base(image), Size: 5, SHA256: cache.HashBytes([]byte("image"))}},
+		Steps:    []release.Ran{{Name: "disk", Key: "key"}}}
+	if err := errors.Join(m.Write(filepath.Join(p.o.Out, manifestName)), release.WriteSums(filepath.Join(p.o.Out, sumsName), m.Products)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.assembled("key"); err != nil {
+		t.Errorf("a whole image is not taken: %v", err)
+	}
+	if _, err := p.assembled("other"); err == nil {
+		t.Error("an image of other parts is taken")
+	}
+	if err := os.WriteFile(image, []byte("imago"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.assembled("key"); err == nil || !strings.Contains(err.Error(), "was changed") {
+		t.Errorf("a tampered image: %v, want an error", err)
+	}
+}
