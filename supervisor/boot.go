@@ -51,6 +51,9 @@ const (
 	// console gets in. It does not come up earlier, because router.toml may
 	// lock it, and because on a slow box it would hold up the network.
 	menuWait = 5 * time.Second
+	// readyGrace is how long after the first cycle the menu still leaves the
+	// processor to the network: a DHCP server mostly answers within it.
+	readyGrace = time.Second
 )
 
 // pid1 is the state of PID 1. Only the goroutine in run touches it, but for
@@ -68,8 +71,10 @@ type pid1 struct {
 	ready   bool
 	loop    *running
 	loopAt  time.Time // when loop was made
-	menus   *running  // nil until the first cycle, see menuWait
+	menus   *running  // nil until the ready line, see menusDue
 	menusAt consoles  // where menus are, or will be
+
+	firstCycle time.Time // of the loop
 
 	data     chan error   // how the mount of the data partition ended
 	messages chan message // from the loop
@@ -218,9 +223,17 @@ func (p *pid1) tick(now time.Time) {
 		p.pulse.started = now // the next one gets as long again
 		p.loop.kill(fmt.Sprintf("it completed no cycle for %d s", int(silenceLimit.Seconds())))
 	}
-	if p.loop != nil && p.menus == nil && now.Sub(p.loopAt) > menuWait {
+	if p.menus == nil && p.menusDue(now) {
 		p.startMenus(p.menusAt)
 	}
+}
+
+// menusDue reports whether the menus wait no longer for the ready line.
+func (p *pid1) menusDue(now time.Time) bool {
+	if !p.firstCycle.IsZero() {
+		return now.Sub(p.firstCycle) > readyGrace
+	}
+	return p.loop != nil && now.Sub(p.loopAt) > menuWait
 }
 
 // take handles a message of the loop.
@@ -228,8 +241,8 @@ func (p *pid1) take(m message) {
 	switch m.word {
 	case wordCycle:
 		p.pulse.cycled = time.Now()
-		if p.menus == nil {
-			p.startMenus(p.menusAt)
+		if p.firstCycle.IsZero() {
+			p.firstCycle = p.pulse.cycled
 		}
 	case wordConsole:
 		if p.menus == nil {
@@ -244,6 +257,9 @@ func (p *pid1) take(m message) {
 			line := readyLine(now, p.born, p.args.slot, m.missing)
 			say("%s", line)
 			p.logf("%s; %.3f s after PID 1 started", line, (now - p.born).Seconds())
+		}
+		if p.menus == nil {
+			p.startMenus(p.menusAt)
 		}
 	}
 }
