@@ -55,6 +55,7 @@ const (
 	Built   Outcome = "built"
 	Fetched Outcome = "fetched"
 	Failed  Outcome = "FAILED"
+	Stopped Outcome = "stopped" // by ctrl-C; the next run goes on
 )
 
 // StepReport is a finished step.

@@ -69,13 +69,21 @@ func (p *plan) run(ctx context.Context, step cache.Step, detail string) (cache.P
 		p.o.Report.Progress(step.Name, done, total, unit)
 	})
 	if err != nil {
-		p.o.Report.Done(StepReport{Step: step.Name, Outcome: Failed, Took: time.Since(began), Detail: detail})
+		p.o.Report.Done(StepReport{Step: step.Name, Outcome: failure(ctx), Took: time.Since(began), Detail: detail})
 		return cache.Product{}, err
 	}
 	p.o.Report.Done(StepReport{Step: step.Name, Outcome: outcome(product.Hit, Built), Took: product.Took, Size: product.Size, Detail: detail})
 	p.ran = append(p.ran, release.Ran{Name: product.Step, Key: product.Key, Hit: product.Hit})
 	p.history = append(p.history, product.Record(p.began))
 	return product, nil
+}
+
+// failure is how a step ends that has an error.
+func failure(ctx context.Context) Outcome {
+	if ctx.Err() != nil {
+		return Stopped
+	}
+	return Failed
 }
 
 // outcome is Hit, or what else the work was.
@@ -126,7 +134,7 @@ func (p *plan) source(ctx context.Context, name, part string) (source.Fetched, e
 		},
 	})
 	if err != nil {
-		p.o.Report.Done(StepReport{Step: step, Outcome: Failed, Took: time.Since(began), Detail: detail})
+		p.o.Report.Done(StepReport{Step: step, Outcome: failure(ctx), Took: time.Since(began), Detail: detail})
 		return source.Fetched{}, &StepError{Step: step, Log: log.Name(), Tail: tailOf(log.Name()), Err: err}
 	}
 	p.o.Report.Done(StepReport{Step: step, Outcome: outcome(!fetching, Fetched), Took: time.Since(began), Size: f.Size, Detail: detail + " " + f.Version})

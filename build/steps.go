@@ -129,7 +129,7 @@ func (p *plan) tenchd(ctx context.Context) (cache.Product, error) {
 	return p.run(ctx, cache.Step{Name: "tenchd", Inputs: ins, Build: func(ctx context.Context, w cache.Work) error {
 		_, err := userland.Tenchd(ctx, p.b, p.o.Root, userland.Options{Out: w.Out, Scratch: w.Scratch, Log: w.Log})
 		return err
-	}}, "")
+	}}, "the box's own program")
 }
 
 // initrd packs the root file system.

@@ -21,6 +21,7 @@ type progress struct {
 	live bool
 
 	mu    sync.Mutex // the build reports from several goroutines
+	step  string     // whose line it is
 	bar   *progressbar.ProgressBar
 	total int64
 }
@@ -39,11 +40,12 @@ func (p *progress) Start(step, detail string) {
 		fmt.Fprintf(p.out, "%-14s %s …\n", step, detail)
 		return
 	}
+	p.step = step
 	p.bar = p.newBar(step+" "+detail, -1, "")
 }
 
 // Progress moves the live line: bytes of a download, objects of a compile.
-func (p *progress) Progress(step string, done, total int64, unit string) {
+func (p *progress) Progress(_ string, done, total int64, unit string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar == nil {
@@ -51,28 +53,30 @@ func (p *progress) Progress(step string, done, total int64, unit string) {
 	}
 	if total != p.total {
 		p.stop()
-		p.bar, p.total = p.newBar(step, total, unit), total
+		p.bar, p.total = p.newBar(p.step, total, unit), total
 	}
 	_ = p.bar.Set64(done)
 }
 
 func (p *progress) newBar(text string, total int64, unit string) *progressbar.ProgressBar {
 	p.total = total
-	return progressbar.NewOptions64(total,
+	options := []progressbar.Option{
 		progressbar.OptionSetWriter(p.out),
 		progressbar.OptionSetDescription(fmt.Sprintf("%-14s", text)),
 		progressbar.OptionShowBytes(unit == "B"),
 		progressbar.OptionUseIECUnits(true),
-		progressbar.OptionSetItsString(unit),
 		progressbar.OptionShowCount(),
-		progressbar.OptionShowIts(),
 		progressbar.OptionSetElapsedTime(true),
 		progressbar.OptionSetPredictTime(true),
 		progressbar.OptionThrottle(200*time.Millisecond),
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionSpinnerType(14),
 		progressbar.OptionSetWidth(20),
-	)
+	}
+	if unit != "B" { // bytes have their own rate
+		options = append(options, progressbar.OptionSetItsString(unit), progressbar.OptionShowIts())
+	}
+	return progressbar.NewOptions64(total, options...)
 }
 
 // Done prints the line that stays.
