@@ -37,9 +37,9 @@ type Options struct {
 type Reporter interface {
 	// Start says that a step begins to work; one that is a hit only gets Done.
 	Start(step, detail string)
-	// Progress tells how far a step is, in "B" or in things of the named unit;
-	// total is 0 where it is not known.
-	Progress(step string, done, total int64, unit string)
+	// Progress tells how far the step is that was started last, in "B" or in
+	// things of the named unit; total is 0 where it is not known.
+	Progress(done, total int64, unit string)
 	// Done says how a step ended.
 	Done(StepReport)
 	// Warn tells something that the operator should not miss.

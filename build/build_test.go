@@ -22,10 +22,10 @@ type reports struct {
 	warns []string
 }
 
-func (r *reports) Start(string, string)                  {}
-func (r *reports) Progress(string, int64, int64, string) {}
-func (r *reports) Done(s StepReport)                     { r.done = append(r.done, s) }
-func (r *reports) Warn(text string)                      { r.warns = append(r.warns, text) }
+func (r *reports) Start(string, string)          {}
+func (r *reports) Progress(int64, int64, string) {}
+func (r *reports) Done(s StepReport)             { r.done = append(r.done, s) }
+func (r *reports) Warn(text string)              { r.warns = append(r.warns, text) }
 
 // newTestPlan is a build of the real tree with a cache of its own.
 func newTestPlan(t *testing.T) (*plan, *reports) {

@@ -65,9 +65,7 @@ func (p *plan) run(ctx context.Context, step cache.Step, detail string) (cache.P
 		return work(ctx, w)
 	}
 	began := time.Now()
-	product, err := p.store.Run(ctx, step, func(done, total int64, unit string) {
-		p.o.Report.Progress(step.Name, done, total, unit)
-	})
+	product, err := p.store.Run(ctx, step, p.o.Report.Progress)
 	if err != nil {
 		p.o.Report.Done(StepReport{Step: step.Name, Outcome: failure(ctx), Took: time.Since(began), Detail: detail})
 		return cache.Product{}, err
@@ -130,7 +128,7 @@ func (p *plan) source(ctx context.Context, name, part string) (source.Fetched, e
 				fetching = true
 				p.o.Report.Start(step, detail)
 			}
-			p.o.Report.Progress(step, done, total, unit)
+			p.o.Report.Progress(done, total, unit)
 		},
 	})
 	if err != nil {

@@ -45,7 +45,7 @@ func (p *progress) Start(step, detail string) {
 }
 
 // Progress moves the live line: bytes of a download, objects of a compile.
-func (p *progress) Progress(_ string, done, total int64, unit string) {
+func (p *progress) Progress(done, total int64, unit string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar == nil {
@@ -68,7 +68,7 @@ func (p *progress) newBar(text string, total int64, unit string) *progressbar.Pr
 		progressbar.OptionShowCount(),
 		progressbar.OptionSetElapsedTime(true),
 		progressbar.OptionSetPredictTime(true),
-		progressbar.OptionThrottle(200*time.Millisecond),
+		progressbar.OptionThrottle(200 * time.Millisecond),
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionSpinnerType(14),
 		progressbar.OptionSetWidth(20),
