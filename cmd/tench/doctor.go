@@ -77,11 +77,7 @@ func doctorCommand() *cobra.Command {
 		Args:              between(0, 1),
 		ValidArgsFunction: completeBoards,
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := findTree()
-			if err != nil {
-				return err
-			}
-			b, err := t.board(args)
+			t, b, err := findBoard(args)
 			if err != nil {
 				return err
 			}

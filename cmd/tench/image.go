@@ -30,11 +30,7 @@ TENCH_MIRROR (separated by colons) are asked for sources first.`,
 		Args:              between(0, 1),
 		ValidArgsFunction: completeBoards,
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := findTree()
-			if err != nil {
-				return err
-			}
-			b, err := t.board(args)
+			t, b, err := findBoard(args)
 			if err != nil {
 				return err
 			}
@@ -88,11 +84,7 @@ func explainCommand() *cobra.Command {
 		Args:              between(0, 1),
 		ValidArgsFunction: completeBoards,
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := findTree()
-			if err != nil {
-				return err
-			}
-			b, err := t.board(args)
+			t, b, err := findBoard(args)
 			if err != nil {
 				return err
 			}

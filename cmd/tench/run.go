@@ -51,11 +51,7 @@ same image; --fresh starts again from the image.`,
 		Args:              between(0, 1),
 		ValidArgsFunction: completeBoards,
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := findTree()
-			if err != nil {
-				return err
-			}
-			b, err := t.board(args)
+			t, b, err := findBoard(args)
 			if err != nil {
 				return err
 			}

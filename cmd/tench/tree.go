@@ -66,6 +66,16 @@ func (t tree) board(args []string) (boards.Board, error) {
 	return boards.Load(t.boards(), name)
 }
 
+// findBoard finds the tree and the board that a command's arguments name.
+func findBoard(args []string) (tree, boards.Board, error) {
+	t, err := findTree()
+	if err != nil {
+		return tree{}, boards.Board{}, err
+	}
+	b, err := t.board(args)
+	return t, b, err
+}
+
 // product is the path of a file that `tench image` makes for the board.
 func (t tree) product(b boards.Board, name string) string {
 	return filepath.Join(t.Out, b.Name, name)
