@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"tench/config"
@@ -18,34 +17,36 @@ type control struct{ l *loop }
 
 var _ status.Handler = control{}
 
-// do runs work on the loop's goroutine and waits for it.
-func (c control) do(ctx context.Context, work func()) error {
-	done := make(chan struct{})
+// ask runs work on the loop's goroutine and returns what it answers. When ctx
+// ends first the work may still be done, but its answer goes nowhere.
+func ask[T any](ctx context.Context, l *loop, work func() (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	answers := make(chan answer, 1)
+	var none T
 	select {
-	case c.l.requests <- func() { work(); close(done) }:
+	case l.requests <- func() { value, err := work(); answers <- answer{value, err} }:
 	case <-ctx.Done():
-		return fmt.Errorf("control: the loop is busy: %w", ctx.Err())
+		return none, fmt.Errorf("control: the loop is busy: %w", ctx.Err())
 	}
 	select {
-	case <-done:
-		return nil
+	case a := <-answers:
+		return a.value, a.err
 	case <-ctx.Done():
-		return fmt.Errorf("control: the loop is busy: %w", ctx.Err())
+		return none, fmt.Errorf("control: the loop is busy: %w", ctx.Err())
 	}
 }
 
 // Status implements status.Handler.
 func (c control) Status(ctx context.Context) (status.Node, error) {
-	var n status.Node
-	err := c.do(ctx, func() { n = c.l.tree() })
-	return n, err
+	return ask(ctx, c.l, func() (status.Node, error) { return c.l.tree(), nil })
 }
 
 // Config implements status.Handler.
 func (c control) Config(ctx context.Context) (status.Config, error) {
-	var cfg status.Config
-	err := c.do(ctx, func() { cfg = c.l.current })
-	return cfg, err
+	return ask(ctx, c.l, func() (status.Config, error) { return c.l.current, nil })
 }
 
 // Check implements status.Handler. It needs nothing of the loop.
@@ -61,9 +62,7 @@ func (c control) Apply(ctx context.Context, text string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	var generation int
-	doErr := c.do(ctx, func() { generation, err = c.l.apply(cfg, text) })
-	return generation, errors.Join(err, doErr)
+	return ask(ctx, c.l, func() (int, error) { return c.l.apply(cfg, text) })
 }
 
 // apply stores a checked configuration and puts it in force: the cycle that

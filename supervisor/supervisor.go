@@ -86,10 +86,13 @@ type loop struct {
 // RunLoop runs the network loop until ctx ends. It leaves the network as it is
 // then: the next loop takes it over, and no address or route is lost between.
 func RunLoop(ctx context.Context, o LoopOptions) error {
-	l, err := newLoop(o)
+	sys, err := system.New()
 	if err != nil {
 		return err
 	}
+	// The root file system's /etc/resolv.conf is a link to it.
+	sys.ResolvConf = filepath.Join(o.RunDir, "resolv.conf")
+	l := newLoop(o, sys)
 	socket, err := status.Listen(filepath.Join(o.RunDir, status.SocketName))
 	if err != nil {
 		return err
@@ -104,13 +107,7 @@ func RunLoop(ctx context.Context, o LoopOptions) error {
 	return nil
 }
 
-func newLoop(o LoopOptions) (*loop, error) {
-	sys, err := system.New()
-	if err != nil {
-		return nil, err
-	}
-	// The root file system's /etc/resolv.conf is a link to it.
-	sys.ResolvConf = filepath.Join(o.RunDir, "resolv.conf")
+func newLoop(o LoopOptions, sys system.System) *loop {
 	l := &loop{
 		o: o, sys: sys,
 		store:  update.Store{Dir: filepath.Join(o.DataDir, "config")},
@@ -132,7 +129,7 @@ func newLoop(o LoopOptions) (*loop, error) {
 	l.setClockFloor()
 	l.loadConfig()
 	l.tell(l.consoles().String())
-	return l, nil
+	return l
 }
 
 func (l *loop) readBoard() error {

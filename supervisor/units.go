@@ -11,7 +11,8 @@ import (
 	"tench/supervisor/unit"
 )
 
-// A unit that gives up is started again after a pause that doubles.
+// A unit that gives up is started again after a pause that doubles, up to
+// longPause; one that ran for longer than that begins anew.
 const (
 	firstPause = time.Second
 	longPause  = 30 * time.Second
@@ -81,10 +82,13 @@ func (u *units) start(ctx context.Context, name string, w wanted) {
 // keep runs a unit, and again whenever it gives up, until ctx ends.
 func (l *loop) keep(ctx context.Context, make func() unit.Unit) {
 	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, longPause) {
-		one := make()
+		one, began := make(), time.Now()
 		err := one.Run(ctx, l.events)
 		if ctx.Err() != nil {
 			return
+		}
+		if time.Since(began) > longPause {
+			pause = firstPause
 		}
 		l.o.Log("%s: stopped: %v; starting it again in %v", one, err, pause)
 		sleep(ctx, pause)

@@ -1,0 +1,159 @@
+package supervisor
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tench/supervisor/status"
+	"tench/supervisor/system"
+)
+
+const testConfig = `hostname = "gw0"
+forwarding = true
+[interface.lan]
+device = "eth0"
+address = ["192.168.1.1/24"]
+[interface.dmz]
+device = "eth1"
+address = ["192.168.2.1/24"]
+`
+
+// testLoop is a loop over a kernel in memory that has eth0 and eth1.
+type testLoop struct {
+	*loop
+	fake *system.Fake
+	told *strings.Builder // what PID 1 was told
+	log  []string
+}
+
+func newTestLoop(t *testing.T, config string) *testLoop {
+	t.Helper()
+	dir := t.TempDir()
+	generation := filepath.Join(dir, "config", "1")
+	err := errors.Join(os.MkdirAll(generation, 0o755),
+		os.WriteFile(filepath.Join(generation, "router.toml"), []byte(config), 0o644),
+		os.WriteFile(filepath.Join(dir, "config", "current"), []byte("1\n"), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &testLoop{told: &strings.Builder{}, fake: &system.Fake{Sysctl: map[string]string{}}}
+	for i, name := range []string{"eth0", "eth1"} {
+		l.fake.Net.Links = append(l.fake.Net.Links, system.Link{Name: name, Index: 2 + i, MAC: "52:54:00:00:00:0" + name[3:], MTU: 1500, Carrier: true})
+	}
+	l.loop = newLoop(LoopOptions{DataDir: dir, RunDir: dir, Report: l.told,
+		Log: func(format string, args ...any) { l.log = append(l.log, format) }}, l.fake)
+	t.Cleanup(l.units.stopAll)
+	return l
+}
+
+func TestCycleAppliesOnceAndTellsReady(t *testing.T) {
+	l := newTestLoop(t, testConfig)
+	l.cycle(t.Context())
+	if calls := strings.Join(l.fake.TakeCalls(), "\n"); !strings.Contains(calls, "192.168.1.1/24") || !strings.Contains(calls, "192.168.2.1/24") {
+		t.Errorf("the first cycle did not add the addresses:\n%s", calls)
+	}
+	l.cycle(t.Context())
+	if calls := l.fake.TakeCalls(); len(calls) > 0 {
+		t.Errorf("the second cycle changed %v, want nothing", calls)
+	}
+	if want := "console locked 0 \ncycle\nready\ncycle\n"; l.told.String() != want {
+		t.Errorf("PID 1 was told %q, want %q", l.told.String(), want)
+	}
+}
+
+func TestRefusedChangeDoesNotStopTheOthers(t *testing.T) {
+	l := newTestLoop(t, testConfig)
+	l.fake.Fail = map[string]error{}
+	l.cycle(t.Context())
+	var refused string
+	for _, call := range l.fake.TakeCalls() {
+		if strings.Contains(call, "192.168.1.1/24") {
+			refused = call
+		}
+	}
+	// The same again, with a kernel that refuses this one.
+	l = newTestLoop(t, testConfig)
+	l.fake.Fail = map[string]error{refused: errors.New("no buffer space available")}
+	l.cycle(t.Context())
+	root := l.tree()
+	lan, _ := root.Find("lan")
+	dmz, _ := root.Find("dmz")
+	if lan.OK || !strings.Contains(lan.Cause, "no buffer space available") || !dmz.OK {
+		t.Errorf("lan = %+v, dmz = %+v; want lan refused, dmz up", lan, dmz)
+	}
+	if strings.Contains(l.told.String(), "ready") {
+		t.Errorf("PID 1 was told ready at once: %q", l.told.String())
+	}
+	lines := len(l.log)
+	l.cycle(t.Context())
+	if len(l.log) > lines {
+		t.Errorf("the same refusal is logged with every cycle: %v", l.log[lines:])
+	}
+}
+
+func TestTreeTellsCauses(t *testing.T) {
+	l := newTestLoop(t, strings.Replace(testConfig, `"eth1"`, `"eth7"`, 1))
+	l.cycle(t.Context())
+	l.fake.Change(func() { l.fake.Net.Links[0].Carrier = false })
+	l.cycle(t.Context())
+	root := l.tree()
+	for name, want := range map[string]string{
+		"lan": "lan down: no carrier on eth0",
+		"dmz": "dmz missing: ",
+	} {
+		lines, err := status.Why(root, name)
+		if err != nil || len(lines) == 0 || !strings.HasPrefix(lines[0], want) {
+			t.Errorf("Why(%s) = %q, %v; want %q", name, lines, err, want)
+		}
+	}
+	if root.OK || root.State != "degraded" {
+		t.Errorf("root = %s, OK %v; want degraded", root.State, root.OK)
+	}
+}
+
+func TestBrokenConfigIsTold(t *testing.T) {
+	l := newTestLoop(t, "hostnam = \"x\"\n")
+	l.cycle(t.Context())
+	if !strings.Contains(l.current.Problem, `unknown key "hostnam"`) {
+		t.Errorf("problem = %q", l.current.Problem)
+	}
+	if !strings.Contains(l.told.String(), "ready router.toml") {
+		t.Errorf("PID 1 was told %q, want ready without router.toml", l.told.String())
+	}
+	if n, ok := l.tree().Find("config"); !ok || n.OK {
+		t.Errorf("config node = %+v, want one that is not OK", n)
+	}
+}
+
+func TestApplyStoresAGenerationOnce(t *testing.T) {
+	l := newTestLoop(t, testConfig)
+	c := control{l.loop}
+	done := make(chan struct{})
+	go func() { // the loop's goroutine
+		defer close(done)
+		for range 3 {
+			(<-l.requests)()
+		}
+	}()
+	var got []int
+	changed := strings.Replace(testConfig, "192.168.2.1", "192.168.3.1", 1)
+	for _, text := range []string{testConfig, changed, changed} {
+		n, err := c.Apply(t.Context(), text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, n)
+	}
+	<-done
+	if diff := cmp.Diff([]int{1, 2, 2}, got); diff != "" {
+		t.Errorf("generations (-want +got)\n%s", diff)
+	}
+	if _, err := c.Apply(t.Context(), "hostnam = 1"); err == nil {
+		t.Error("a file with a mistake was applied")
+	}
+}
