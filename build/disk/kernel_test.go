@@ -12,7 +12,8 @@ func testKernel() []byte {
 	k[0x1f1] = setupSectors
 	put32(k[0x1f4:], (handover+0x400)/16) // length of the code in paragraphs
 	put16(k[0x1fe:], 0xaa55)
-	copy(k[0x200:], "\xeb\x66HdrS")
+	copy(k[0x200:], "\xeb\x66HdrS") // jump to 0x268
+	copy(k[0x268:], realMode)
 	put16(k[0x206:], 0x020c)
 	k[0x211] = 1 // loaded high
 	put32(k[0x214:], 0x100000)
@@ -24,7 +25,7 @@ func testKernel() []byte {
 	put64(k[0x258:], 0x1000000)
 	put32(k[0x260:], 0x100000)
 	put32(k[0x264:], handover)
-	// The same code serves both entries but for the register with the boot
+	// GRUB's linux enters in 32 or 64 bits. The same code serves both, but for the register with the boot
 	// parameters; "inc ebx" is written so that it means that in 64 bits, too.
 	entry32 := []byte{0x8b, 0x9e, 0x28, 0x02, 0x00, 0x00} // mov ebx, [esi+0x228]  command line
 	entry64 := []byte{0x8b, 0x9a, 0x28, 0x02, 0x00, 0x00} // mov ebx, [rdx+0x228]
@@ -51,4 +52,31 @@ func testKernel() []byte {
 	copy(body, append(entry32, code...))
 	copy(body[handover+0x200:], append(entry64, code...)) // 64-bit entries lie 0x200 further
 	return append(k, body...)
+}
+
+// realMode does the same where linux16 enters; ds is the segment of the boot
+// parameters.
+var realMode = []byte{
+	0x66, 0x8b, 0x1e, 0x28, 0x02, //       mov ebx, [0x228]  command line, linear
+	0x66, 0x89, 0xd8, //                   mov eax, ebx
+	0x66, 0xc1, 0xe8, 0x04, //             shr eax, 4
+	0x8e, 0xd8, //                         mov ds, ax
+	0x83, 0xe3, 0x0f, //                   and bx, 15
+	0x8a, 0x27, //                   next: mov ah, [bx]
+	0x84, 0xe4, //                         test ah, ah
+	0x75, 0x02, //                         jnz send
+	0xb4, 0x0a, //                         mov ah, '\n'
+	0xba, 0xfd, 0x03, //             send: mov dx, 0x3fd
+	0xec,       //                   wait: in al, dx
+	0xa8, 0x20, //                         test al, 0x20
+	0x74, 0xfb, //                         jz wait
+	0x88, 0xe0, //                         mov al, ah
+	0xba, 0xf8, 0x03, //                   mov dx, 0x3f8
+	0xee,       //                         out dx, al
+	0x43,       //                         inc bx
+	0x3c, 0x0a, //                         cmp al, '\n'
+	0x75, 0xe5, //                         jne next
+	0xb0, 0xfe, //                         mov al, 0xfe
+	0xe6, 0x64, //                         out 0x64, al  reset
+	0xeb, 0xfe, //                         jmp $
 }
