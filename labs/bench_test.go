@@ -86,7 +86,7 @@ func BenchmarkImageSize(b *testing.B) {
 	}
 	b.Logf("mdir -i %s ::\n%s", slot, out)
 	total := 0
-	for _, m := range regexp.MustCompile(`(?m)^(?:vmlinuz|initrd) +(\d+) `).FindAllSubmatch(out, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^(?:VMLINUZ|INITRD) +(\d+) `).FindAllSubmatch(out, -1) {
 		n, err := strconv.Atoi(string(m[1]))
 		if err != nil {
 			b.Fatal(err)
