@@ -58,7 +58,7 @@ type Layout struct {
 	BootMiB  int // p1, FAT32, at least 65 (below that FAT32 has too few clusters)
 	SlotMiB  int // p2 and p3, FAT16
 	DataMiB  int // p4, ext4
-	BootWait int // seconds in which a key on the console opens the boot menu; 0 for none
+	BootWait int // seconds in which ESC on the console opens the boot menu; 0 for none
 }
 
 // Port ties a label on the case to a device.

@@ -78,11 +78,14 @@ func Image(ctx context.Context, b boards.Board, o Options) (release.Manifest, er
 	if err != nil {
 		return release.Manifest{}, err
 	}
+	if err := p.checkOffline(); err != nil {
+		return release.Manifest{}, err
+	}
 	linux, err := p.source(ctx, "linux", "source")
 	if err != nil {
 		return release.Manifest{}, err
 	}
-	loader, err := p.sources(ctx, "grub", "tools", "bios", "efi-"+b.Arch.Debian)
+	loader, err := p.sources(ctx, "grub", p.grubParts()...)
 	if err != nil {
 		return release.Manifest{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,6 +157,34 @@ func (p *plan) sources(ctx context.Context, name string, parts ...string) (map[s
 		files[part] = f
 	}
 	return files, nil
+}
+
+// grubParts are the parts of the grub recipe that the board's images need.
+func (p *plan) grubParts() []string { return []string{"tools", "bios", "efi-" + p.b.Arch.Debian} }
+
+// checkOffline lists everything that an offline build lacks, at once: a person
+// who fetches it elsewhere wants to go only one time.
+func (p *plan) checkOffline() error {
+	if !p.o.Offline {
+		return nil
+	}
+	var missing []source.Missing
+	for recipe, parts := range map[string][]string{"linux": {"source"}, "grub": p.grubParts()} {
+		r, err := p.recipe(recipe)
+		if err != nil {
+			return err
+		}
+		for _, part := range parts {
+			if m, lacks := p.dl.Missing(r, part, source.Options{Mirrors: p.o.Mirrors, Strict: p.o.Strict}); lacks {
+				missing = append(missing, m)
+			}
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	slices.SortFunc(missing, func(a, b source.Missing) int { return strings.Compare(a.Recipe+a.Part, b.Recipe+b.Part) })
+	return source.OfflineError(missing)
 }
 
 // logFile opens the log of a step that is not cached.
