@@ -187,10 +187,4 @@ func TestPrune(t *testing.T) {
 			t.Errorf("after Prune %s is there: %v, want %v", path, err == nil, want)
 		}
 	}
-	if err := s.Clean(); err != nil {
-		t.Fatal(err)
-	}
-	if p := build(5); p.Hit {
-		t.Error("Clean left a product")
-	}
 }

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -91,32 +90,6 @@ func (s *Store) load(step, key string) (Product, error) {
 		p.Size += f.Size
 	}
 	return p, nil
-}
-
-// Verify compares the contents of a product with their hashes. A damaged one
-// is removed, so that the next Run builds it again.
-func (s *Store) Verify(p Product) error {
-	var damaged []error
-	for _, f := range p.Files {
-		info, err := os.Lstat(p.Path(f.Name))
-		if err != nil {
-			damaged = append(damaged, err)
-			continue
-		}
-		sum, err := hashEntry(p.Path(f.Name), info)
-		if err != nil {
-			damaged = append(damaged, err)
-		} else if sum != f.SHA256 {
-			damaged = append(damaged, fmt.Errorf("%s has SHA-256 %s, not %s", f.Name, sum, f.SHA256))
-		}
-	}
-	if len(damaged) == 0 {
-		return nil
-	}
-	if err := removeAll(s.productDir(p.Step, p.Key)); err != nil {
-		damaged = append(damaged, err)
-	}
-	return fmt.Errorf("cache: verify %s: %w\nhint: it was removed; build again", p.Step, errors.Join(damaged...))
 }
 
 // listFiles hashes the files below dir.

@@ -1,9 +1,9 @@
 // Package cache runs the steps of a build, each once for the same inputs.
 //
-//	store.go     Store: folders, locks, Clean
+//	store.go     Store: folders, locks
 //	step.go      Step, its inputs and its key
 //	run.go       Run: a hit from the store, or the work and its product
-//	product.go   Product, its files, checking and Verify
+//	product.go   Product, its files and their checking
 //	hash.go      hashes of files, trees and texts
 //	history.go   what each step's inputs were, for `tench explain`
 //	explain.go   the difference of two sets of inputs, in words
@@ -60,20 +60,6 @@ func Open(dir string) (*Store, error) {
 // own are the folders that belong to the store; others beside them do not.
 func (s *Store) own() []string {
 	return []string{filepath.Join(s.dir, "steps"), filepath.Join(s.dir, "work"), filepath.Join(s.dir, "history")}
-}
-
-// Clean removes all products, unfinished work and history; downloads and the
-// compiler's cache stay. It must not run beside a build.
-func (s *Store) Clean() error {
-	for _, dir := range s.own() {
-		if err := removeAll(dir); err != nil {
-			return fmt.Errorf("cache: clean: %w", err)
-		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("cache: clean: %w", err)
-		}
-	}
-	return nil
 }
 
 // removeAll removes a tree even if it has folders that may not be written to,
