@@ -203,9 +203,11 @@ func monitored(t *testing.T, change func(*desired.Desired), changes []string) st
 		return !strings.Contains(out, "tentative") && strings.Count(out, "state UP") == 3
 	})
 	monitor := lab.Spawn(t, "", "ip", "-o", "monitor", "link", "address", "route")
-	// It does not say when it is ready: provoke it until it speaks.
+	// It does not say when it is ready: provoke it until it speaks. A route that
+	// is replaced by the same route is not told of, hence the deletion.
 	lab.Eventually(t, 10*time.Second, "ip monitor speaks", func() bool {
-		lab.Run(t, "", "ip", "route", "replace", "blackhole", "198.51.100.0/24")
+		lab.Run(t, "", "ip", "route", "add", "blackhole", "198.51.100.0/24")
+		lab.Run(t, "", "ip", "route", "del", "blackhole", "198.51.100.0/24")
 		return monitor.Output() != ""
 	})
 	change(&want)
