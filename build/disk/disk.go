@@ -7,6 +7,7 @@
 //	grubcfg.go   grub.cfg, the environment blocks, the kernel's command line
 //	boot.go      p1, what is on the boot partition
 //	slot.go      Slot: p2 and p3, kernel and initramfs
+//	blocks.go    where GRUB finds them without reading the FAT
 //	data.go      Data: p4, made with mke2fs and debugfs
 //	fat.go       FAT16 and FAT32 volumes through go-diskfs
 //	mend.go      what go-diskfs leaves wrong in them

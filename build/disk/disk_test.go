@@ -254,8 +254,17 @@ func TestSlotsAsGRUBReadsThem(t *testing.T) {
 		env := write(t, filepath.Join(t.TempDir(), "env"), copyOut(t, p, "slot.env"))
 		want := "board=qemu-amd64\nrelease=2026.11\n" +
 			"args=console=ttyS0,115200 loglevel=4 panic=10 usb-storage.delay_use=0 net.ifnames=0\n"
-		if diff := cmp.Diff(want, tool(t, "grub-editenv", env, "list")); diff != "" {
+		got, places, _ := strings.Cut(tool(t, "grub-editenv", env, "list"), "kernel=")
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("slot.env of partition %d (-want +got):\n%s", n, diff)
+		}
+		kernel, ramfs, _ := strings.Cut(strings.TrimSpace(places), "\nramfs=")
+		for blocks, file := range map[string]string{kernel: "bzImage", ramfs: "cpio"} {
+			read := tool(t, "grub-fstest", img.Path, "cat", fmt.Sprintf("(loop0,msdos%d)%s", n, blocks))
+			content := string(readFile(t, filepath.Join(dir, file)))
+			if padding, ok := strings.CutPrefix(read, content); !ok || len(padding) >= sector || strings.Trim(padding, "\x00") != "" {
+				t.Errorf("partition %d: GRUB reads something else than %s at blocks %q", n, file, blocks)
+			}
 		}
 	}
 }

@@ -9,8 +9,10 @@ import (
 )
 
 // Slot writes the file system of a slot to out: the kernel, the initramfs, and
-// slot.env, a GRUB environment block with the board, the release and the
-// kernel's command line. grub.cfg starts only a slot of its own board.
+// slot.env, a GRUB environment block with the board, the release, the kernel's
+// command line and where in the slot kernel and initramfs lie. grub.cfg starts
+// only a slot of its own board. A slot is written whole: a file that somebody
+// puts into it later is not where slot.env says.
 func Slot(b boards.Board, vmlinuz, initrd string, id Identity, out string) error {
 	if err := writeSlot(b, vmlinuz, initrd, id, out); err != nil {
 		return fmt.Errorf("disk: make slot %s: %w", out, hinted(err))
@@ -22,7 +24,8 @@ func writeSlot(b boards.Board, vmlinuz, initrd string, id Identity, out string) 
 	if err := id.check(); err != nil {
 		return err
 	}
-	env, err := environment("board="+b.Name, "release="+id.Release, "args="+strings.Join(KernelArgs(b), " "))
+	about := []string{"board=" + b.Name, "release=" + id.Release, "args=" + strings.Join(KernelArgs(b), " ")}
+	env, err := environment(about...)
 	if err != nil {
 		return err
 	}
@@ -45,5 +48,27 @@ func writeSlot(b boards.Board, vmlinuz, initrd string, id Identity, out string) 
 	if err := v.write(f.File); err != nil {
 		return err
 	}
+	if err := locate(v, f.File, about); err != nil {
+		return err
+	}
 	return f.CloseAtomicallyReplace()
+}
+
+// locate writes slot.env again, now with the places of the other files. An
+// environment block always has the same size, so that nothing moves.
+func locate(v volume, f *os.File, about []string) error {
+	blocks, err := v.blocks(f)
+	if err != nil {
+		return err
+	}
+	env, err := environment(append(about, "kernel="+blocks[1], "ramfs="+blocks[2])...)
+	if err != nil {
+		return err
+	}
+	var first, count int64
+	if _, err := fmt.Sscanf(blocks[0], "%d+%d", &first, &count); err != nil {
+		return err
+	}
+	_, err = f.WriteAt(env, first*sector)
+	return err
 }
