@@ -44,7 +44,9 @@ func TestBoot(t *testing.T) {
 		"OVMF":                       {"--firmware", "uefi"},
 		"SeaBIOS from an USB stick":  {"--firmware", "bios", "--disk", "usb-storage"},
 		"SeaBIOS from an IDE disk":   {"--firmware", "bios", "--disk", "ide-hd"},
-		"SeaBIOS on a q35 with AHCI": {"--firmware", "bios", "--disk", "ide-hd", "--qemu", "-machine", "--qemu", "q35"},
+		"SeaBIOS with AHCI":          {"--firmware", "bios", "--disk", "ide-hd"},
+		"SeaBIOS on a pc":            {"--firmware", "bios", "--qemu", "-machine", "--qemu", "pc"},
+		"SeaBIOS on a pc with IDE":   {"--firmware", "bios", "--disk", "ide-hd", "--qemu", "-machine", "--qemu", "pc"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := boot(t, args...)
