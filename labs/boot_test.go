@@ -141,3 +141,15 @@ func TestBrokenConfigReachesTheConsole(t *testing.T) {
 	c.Send(t, "\n")
 	powerOff(t, c)
 }
+
+// TestCtrlAltDel sends PID 1 the signal that the kernel sends it for these
+// keys. The box shuts down in order, and GRUB starts it again.
+func TestCtrlAltDel(t *testing.T) {
+	c := boot(t)
+	c.Expect(t, readyLine, bootTimeout)
+	c.Send(t, "\n7\n")
+	c.Send(t, "kill -2 1\n")
+	c.Expect(t, `tench: writing data(?s:.*)tench: rebooting`, menuTimeout)
+	c.Expect(t, readyLine, bootTimeout)
+	powerOff(t, c)
+}
