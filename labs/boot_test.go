@@ -153,3 +153,44 @@ func TestCtrlAltDel(t *testing.T) {
 	c.Expect(t, readyLine, bootTimeout)
 	powerOff(t, c)
 }
+
+// damagedImage is a copy of the built image, damaged; data is where its data
+// partition begins, in bytes.
+func damagedImage(t *testing.T, damage func(image []byte, data int)) string {
+	t.Helper()
+	built := filepath.Join(lab.Root(t), "out", "qemu-amd64", "tench-qemu-amd64.img")
+	image, err := os.ReadFile(built)
+	if err != nil {
+		t.Fatalf("%v\nhint: make image", err)
+	}
+	// The MBR's fourth entry; its first sector is at offset 8.
+	entry := image[446+3*16:]
+	data := (int(entry[8]) | int(entry[9])<<8 | int(entry[10])<<16 | int(entry[11])<<24) * 512
+	damage(image, data)
+	file := filepath.Join(t.TempDir(), "damaged.img")
+	if err := os.WriteFile(file, image, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestDamagedData boots from disks whose data partition is of no use: the box
+// comes up, says what is wrong, and can be configured over the console.
+func TestDamagedData(t *testing.T) {
+	for name, damage := range map[string]func(image []byte, data int){
+		"superblock overwritten": func(image []byte, data int) { clear(image[data : data+64<<10]) },
+		"partition gone":         func(image []byte, data int) { clear(image[446+3*16:][:16]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := boot(t, "--image", damagedImage(t, damage))
+			m := c.Expect(t, readyLine, bootTimeout)
+			if m[4] == "" {
+				t.Errorf("the ready line is %q, want it to tell what is missing", m[0])
+			}
+			c.Send(t, "\n1\n")
+			c.Expect(t, `(?s)degraded.*data:`, menuTimeout)
+			c.Send(t, "\n")
+			powerOff(t, c)
+		})
+	}
+}
