@@ -1,6 +1,8 @@
 package labs
 
 import (
+	"bytes"
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -118,20 +120,14 @@ var addressLine = regexp.MustCompile(`inet6? |^[0-9a-f.:]+/\d+ `)
 
 // A router.toml that cannot be used must not lock anybody out.
 func TestBrokenConfigReachesTheConsole(t *testing.T) {
-	root := lab.Root(t)
-	image := filepath.Join(t.TempDir(), "broken.img")
-	data, err := os.ReadFile(filepath.Join(root, "out", "qemu-amd64", "tench-qemu-amd64.img"))
-	if err != nil {
-		t.Fatalf("%v\nhint: make image", err)
-	}
-	// The same length, so that the file system stays as it is.
-	broken := strings.Replace(string(data), "\nforwarding = ", "\nforwarbing = ", 1)
-	if broken == string(data) {
-		t.Fatal("the image's router.toml has no line \"forwarding = \"")
-	}
-	if err := os.WriteFile(image, []byte(broken), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	image := alteredImage(t, func(image []byte) {
+		// The same length, so that the file system stays as it is.
+		at := bytes.Index(image, []byte("\nforwarding = "))
+		if at < 0 {
+			t.Fatal("the image's router.toml has no line \"forwarding = \"")
+		}
+		copy(image[at:], "\nforwarbing = ")
+	})
 	c := boot(t, "--image", image)
 	c.Expect(t, readyLine, bootTimeout)
 	c.Send(t, "\n")
@@ -154,20 +150,15 @@ func TestCtrlAltDel(t *testing.T) {
 	powerOff(t, c)
 }
 
-// damagedImage is a copy of the built image, damaged; data is where its data
-// partition begins, in bytes.
-func damagedImage(t *testing.T, damage func(image []byte, data int)) string {
+// alteredImage is a copy of the built image with other bytes.
+func alteredImage(t *testing.T, alter func(image []byte)) string {
 	t.Helper()
-	built := filepath.Join(lab.Root(t), "out", "qemu-amd64", "tench-qemu-amd64.img")
-	image, err := os.ReadFile(built)
+	image, err := os.ReadFile(filepath.Join(lab.Root(t), "out", "qemu-amd64", "tench-qemu-amd64.img"))
 	if err != nil {
 		t.Fatalf("%v\nhint: make image", err)
 	}
-	// The MBR's fourth entry; its first sector is at offset 8.
-	entry := image[446+3*16:]
-	data := (int(entry[8]) | int(entry[9])<<8 | int(entry[10])<<16 | int(entry[11])<<24) * 512
-	damage(image, data)
-	file := filepath.Join(t.TempDir(), "damaged.img")
+	alter(image)
+	file := filepath.Join(t.TempDir(), "altered.img")
 	if err := os.WriteFile(file, image, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -177,12 +168,16 @@ func damagedImage(t *testing.T, damage func(image []byte, data int)) string {
 // TestDamagedData boots from disks whose data partition is of no use: the box
 // comes up, says what is wrong, and can be configured over the console.
 func TestDamagedData(t *testing.T) {
-	for name, damage := range map[string]func(image []byte, data int){
-		"superblock overwritten": func(image []byte, data int) { clear(image[data : data+64<<10]) },
-		"partition gone":         func(image []byte, data int) { clear(image[446+3*16:][:16]) },
+	const entry = 446 + 3*16 // the MBR's fourth; its first sector is at offset 8
+	for name, damage := range map[string]func(image []byte){
+		"superblock overwritten": func(image []byte) {
+			data := int(binary.LittleEndian.Uint32(image[entry+8:])) * 512
+			clear(image[data : data+64<<10])
+		},
+		"partition gone": func(image []byte) { clear(image[entry : entry+16]) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := boot(t, "--image", damagedImage(t, damage))
+			c := boot(t, "--image", alteredImage(t, damage))
 			m := c.Expect(t, readyLine, bootTimeout)
 			if m[4] == "" {
 				t.Errorf("the ready line is %q, want it to tell what is missing", m[0])

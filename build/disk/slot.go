@@ -57,18 +57,14 @@ func writeSlot(b boards.Board, vmlinuz, initrd string, id Identity, out string) 
 // locate writes slot.env again, now with the places of the other files. An
 // environment block always has the same size, so that nothing moves.
 func locate(v volume, f *os.File, about []string) error {
-	blocks, err := v.blocks(f)
+	at, err := v.extents(f)
 	if err != nil {
 		return err
 	}
-	env, err := environment(append(about, "kernel="+blocks[1], "ramfs="+blocks[2])...)
+	env, err := environment(append(about, fmt.Sprint("kernel=", at[1]), fmt.Sprint("ramfs=", at[2]))...)
 	if err != nil {
 		return err
 	}
-	var first, count int64
-	if _, err := fmt.Sscanf(blocks[0], "%d+%d", &first, &count); err != nil {
-		return err
-	}
-	_, err = f.WriteAt(env, first*sector)
+	_, err = f.WriteAt(env, at[0].first*sector)
 	return err
 }
