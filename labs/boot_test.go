@@ -189,3 +189,20 @@ func TestDamagedData(t *testing.T) {
 		})
 	}
 }
+
+// TestWatchdogBites kills the network loop before it completes a cycle, as often
+// as PID 1 starts it again. Nobody feeds the watchdog any more, and it resets
+// the machine without a word from the box.
+func TestWatchdogBites(t *testing.T) {
+	c := boot(t)
+	c.Expect(t, readyLine, bootTimeout)
+	c.Send(t, "\n7\n")
+	// Builtins alone: a scan that starts programs is slower than a cycle.
+	c.Send(t, "cd /proc; while true; do for p in [0-9]*; do read name < $p/comm; if [ \"$name\" = 'tenchd loop' ]; then kill -9 $p; fi; done; done\n")
+	last := c.Expect(t, `(?s)(.*)tench: slot a, release`, bootTimeout)[1]
+	if strings.Contains(last, "tench: rebooting") || strings.Contains(last, "panic") {
+		t.Errorf("the box restarted by itself, not by its watchdog:\n%s", last)
+	}
+	c.Expect(t, readyLine, bootTimeout)
+	powerOff(t, c)
+}
