@@ -145,7 +145,7 @@ func TestBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff("x86_64 gcc tench@tench 1 Sun Nov  1 01:03:04 UTC 2026\n", string(vars)); diff != "" {
+	if diff := cmp.Diff("x86_64 gcc none none none tench@tench 1 Sun Nov  1 01:03:04 UTC 2026\n", string(vars)); diff != "" {
 		t.Errorf("make's variables (-want +got)\n%s", diff)
 	}
 }

@@ -53,6 +53,9 @@ func (m *maker) runTo(ctx context.Context, out io.Writer, args ...string) error 
 		"ARCH=" + m.board.Arch.Linux, "CC=" + cc,
 		// An empty LOCALVERSION keeps a "+" away where the source is in a git tree.
 		"LOCALVERSION=",
+		// Kconfig writes the versions of these into the configuration, which is in
+		// the kernel: a Rust that happens to be installed would change its bytes.
+		"RUSTC=none", "BINDGEN=none", "PAHOLE=none",
 		"KBUILD_BUILD_USER=tench", "KBUILD_BUILD_HOST=tench", "KBUILD_BUILD_VERSION=1",
 		"KBUILD_BUILD_TIMESTAMP=" + m.o.Epoch.UTC().Format(time.UnixDate),
 	}
