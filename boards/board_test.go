@@ -16,10 +16,8 @@ func TestEveryBoardLoads(t *testing.T) {
 		t.Fatal("List(.) found no boards")
 	}
 	for _, b := range list {
-		for _, file := range []string{"kernel.config", "router.toml"} {
-			if _, err := os.Stat(filepath.Join(b.Dir, file)); err != nil {
-				t.Errorf("board %s: %v", b.Name, err)
-			}
+		if _, err := os.Stat(filepath.Join(b.Dir, "router.toml")); err != nil {
+			t.Errorf("board %s: %v", b.Name, err)
 		}
 	}
 }
@@ -40,13 +38,24 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct{ old, new, want string }{
-		"wrong speed":        {"speed = 115200", "speed = 14400", `board.toml:10: console.speed: "14400" is not one of 9600, 19200, 38400, 57600, 115200`},
-		"unknown CPU":        {`arch = "amd64"`, `arch = "mips"`, `board.toml:3: arch: "mips" is not one of amd64`},
+		"wrong speed":        {"speed = 115200", "speed = 14400", `board.toml:11: console.speed: "14400" is not one of 9600, 19200, 38400, 57600, 115200`},
+		"unknown CPU":        {`arch = "amd64"`, `arch = "mips"`, `board.toml:3: arch: "mips" is not one of 386, amd64, arm, arm64`},
 		"unknown key":        {"slot-mib", "slots-mib", "unknown key \"layout.slots-mib\"\n  hint: did you mean \"slot-mib\"?"},
 		"boot too small":     {"boot-mib = 65", "boot-mib = 64", "layout.boot-mib: 64 is not between 65 and 128"},
 		"port label twice":   {`label = "LAN"`, `label = "WAN"`, `port label "WAN" is used twice`},
-		"unknown firmware":   {`"bios", "uefi"`, `"bios", "coreboot"`, `firmware.1: "coreboot" is not one of bios, uefi`},
+		"unknown firmware":   {`"bios", "uefi"`, `"bios", "coreboot"`, `firmware.1: "coreboot" is not one of bios, uefi, u-boot`},
 		"watchdog too quick": {"timeout = 30", "timeout = 1", "watchdog.timeout: 1 is not between 5 and 240"},
+		"unknown medium":     {`"sata"]`, `"floppy"]`, `media.2: "floppy" is not one of cf, emmc`},
+		"port without path":  {`path = "pci-0000:00:10.0"`, ``, "a port needs label, and path or name"},
+		"port with both":     {`path = "pci-0000:00:10.0"`, "path = \"pci-0000:00:10.0\"\nname = \"eth0\"", "a port needs label, and path or name"},
+		"u-boot without it":  {`"bios", "uefi"`, `"u-boot"`, "u-boot: needs recipe and file"},
+		"u-boot for a BIOS":  {"[layout]", "[u-boot]\nrecipe = \"x\"\n[layout]", `u-boot: the firmware is not "u-boot"`},
+		"quirk, no proof":    {"[qemu]", "[[quirk]]\nname = \"x\"\nwhy = \"y\"\nargs = [\"z\"]\n[qemu]", `quirk "x": name a check`},
+		"quirk does nothing": {"[qemu]", "[[quirk]]\nname = \"x\"\nwhy = \"y\"\n[qemu]", `quirk "x": name args or sysctl`},
+		"check elsewhere": {"[qemu]", "[[quirk]]\nname = \"x\"\nwhy = \"y\"\nargs = [\"z\"]\n[[quirk.check]]\nfile = \"/sys/../etc/shadow\"\nwant = [\"1\"]\n[qemu]",
+			`check: "/sys/../etc/shadow" is not a file of /proc or /sys`},
+		"lacks a typo":     {"[console]", "[cpu]\nlacks = [\"see\"]\n[console]", "cpu.lacks.0: \"see\" is not one of endbr, nopl, sse\n  hint: did you mean \"sse\"?"},
+		"LED without name": {"[qemu]", "[[led]]\nlabel = \"1\"\n[qemu]", "a led needs label and device"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := strings.Replace(string(good), tc.old, tc.new, 1)
@@ -65,5 +74,16 @@ func TestParse(t *testing.T) {
 	}
 	if got := b.Layout.TotalMiB(); got != 1+65+32+32+64 {
 		t.Errorf("TotalMiB() = %d, want 194", got)
+	}
+}
+
+func TestKernelArgs(t *testing.T) {
+	b, err := Load(".", "dell-r300")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Kernel.Args = []string{"first"}
+	if got := strings.Join(b.KernelArgs(), " "); got != "first hpet=disable" {
+		t.Errorf("KernelArgs() = %q, want the board's words, then those of its quirks", got)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"sort"
 	"strings"
 
@@ -13,18 +12,31 @@ import (
 	"tench/internal/tomlfile"
 )
 
-// raw is board.toml as written; see boards/qemu-amd64/board.toml for each key.
+// raw is board.toml as written; CONTRIBUTING.md explains each key.
 type raw struct {
 	Title    string   `toml:"title"`
 	Arch     string   `toml:"arch"`
 	RAM      int      `toml:"ram-mib"`
 	Firmware []string `toml:"firmware"`
+	Media    []string `toml:"media"`
+	Flashing string   `toml:"flashing"`
 	Notes    string   `toml:"notes"`
-	Console  struct {
+	CPU      struct {
+		Model  string   `toml:"model"`
+		Go     []string `toml:"go"`
+		CFlags []string `toml:"cflags"`
+		Lacks  []string `toml:"lacks"`
+	} `toml:"cpu"`
+	Console struct {
 		Device string `toml:"device"`
 		Speed  int    `toml:"speed"`
 		Menu   bool   `toml:"menu"`
 	} `toml:"console"`
+	UBoot struct {
+		Recipe string `toml:"recipe"`
+		File   string `toml:"file"`
+		At     int    `toml:"at-kib"`
+	} `toml:"u-boot"`
 	Kernel struct {
 		Fragments []string `toml:"fragments"`
 		Args      []string `toml:"args"`
@@ -38,17 +50,32 @@ type raw struct {
 		BootWait int `toml:"boot-wait"`
 	} `toml:"layout"`
 	Port []struct {
-		Label string `toml:"label"`
-		Path  string `toml:"path"`
+		Label  string `toml:"label"`
+		Path   string `toml:"path"`
+		Name   string `toml:"name"`
+		Driver string `toml:"driver"`
 	} `toml:"port"`
+	LED      []rawSignal `toml:"led"`
+	Button   []rawSignal `toml:"button"`
 	Watchdog struct {
 		Driver  string `toml:"driver"`
 		Timeout int    `toml:"timeout"`
 	} `toml:"watchdog"`
+	Quirk []struct {
+		Name   string            `toml:"name"`
+		Why    string            `toml:"why"`
+		Args   []string          `toml:"args"`
+		Sysctl map[string]string `toml:"sysctl"`
+		Check  []struct {
+			File string   `toml:"file"`
+			Want []string `toml:"want"`
+		} `toml:"check"`
+	} `toml:"quirk"`
 	QEMU struct {
 		System   string   `toml:"system"`
 		Machine  string   `toml:"machine"`
 		CPU      string   `toml:"cpu"`
+		RAM      int      `toml:"ram-mib"`
 		NIC      string   `toml:"nic"`
 		Disk     string   `toml:"disk"`
 		Devices  []string `toml:"devices"`
@@ -56,12 +83,9 @@ type raw struct {
 	} `toml:"qemu"`
 }
 
-// arches are the CPUs that tench can build for.
-var arches = map[string]Arch{
-	"amd64": {
-		Name: "amd64", Linux: "x86_64", Image: "arch/x86/boot/bzImage", ELF: "EM_X86_64", Bits: 64,
-		Debian: "amd64", EFIBoot: "BOOTX64.EFI", GRUBEFI: "x86_64-efi",
-	},
+type rawSignal struct {
+	Label  string `toml:"label"`
+	Device string `toml:"device"`
 }
 
 // FileName is the board file below a board's folder.
@@ -118,78 +142,42 @@ func Parse(file, name string, data []byte) (Board, error) {
 	if err != nil {
 		return Board{}, err
 	}
+	b := r.board()
+	b.Name = name
 	c := checker{f: f}
-	b := Board{
-		Name: name, Title: r.Title, RAMMiB: r.RAM, Firmware: r.Firmware, Notes: r.Notes,
-		Console:  Console{r.Console.Device, r.Console.Speed, r.Console.Menu},
-		Kernel:   Kernel{r.Kernel.Fragments, r.Kernel.Args, r.Kernel.Require, r.Kernel.Forbid},
-		Layout:   Layout{r.Layout.Boot, r.Layout.Slot, r.Layout.Data, r.Layout.BootWait},
-		Watchdog: Watchdog{r.Watchdog.Driver, r.Watchdog.Timeout},
-		QEMU: QEMU{r.QEMU.System, r.QEMU.Machine, r.QEMU.CPU, r.QEMU.NIC, r.QEMU.Disk,
-			r.QEMU.Devices, r.QEMU.Expected},
-	}
 	b.Arch = c.arch(r.Arch)
-	for i, p := range r.Port {
-		at := []string{"port", fmt.Sprint(i)}
-		c.require(p.Label != "" && p.Path != "", "a port needs label and path", at...)
-		c.require(!slices.ContainsFunc(b.Ports, func(q Port) bool { return q.Label == p.Label }),
-			fmt.Sprintf("port label %q is used twice", p.Label), at...)
-		b.Ports = append(b.Ports, Port{p.Label, p.Path})
-	}
 	c.check(b)
 	return b, c.problems.OrNil()
 }
 
-// checker collects what is wrong with a decoded board file.
-type checker struct {
-	f        *tomlfile.File
-	problems tomlfile.Problems
-}
-
-func (c *checker) require(ok bool, text string, path ...string) {
-	if !ok {
-		c.problems = append(c.problems, tomlfile.Problem{File: c.f.Name, Line: c.f.Line(path...), Text: text})
+// board copies what was written, all but the architecture.
+func (r raw) board() Board {
+	b := Board{
+		Title: r.Title, RAMMiB: r.RAM, Firmware: r.Firmware, Media: r.Media, Flashing: r.Flashing, Notes: r.Notes,
+		CPU:      CPU{r.CPU.Model, r.CPU.Go, r.CPU.CFlags, r.CPU.Lacks},
+		Console:  Console{r.Console.Device, r.Console.Speed, r.Console.Menu},
+		UBoot:    UBoot{r.UBoot.Recipe, r.UBoot.File, r.UBoot.At},
+		Kernel:   Kernel{r.Kernel.Fragments, r.Kernel.Args, r.Kernel.Require, r.Kernel.Forbid},
+		Layout:   Layout{r.Layout.Boot, r.Layout.Slot, r.Layout.Data, r.Layout.BootWait},
+		Watchdog: Watchdog{r.Watchdog.Driver, r.Watchdog.Timeout},
+		QEMU: QEMU{r.QEMU.System, r.QEMU.Machine, r.QEMU.CPU, r.QEMU.RAM, r.QEMU.NIC, r.QEMU.Disk,
+			r.QEMU.Devices, r.QEMU.Expected},
 	}
-}
-
-func (c *checker) between(v, low, high int, path ...string) {
-	c.require(v >= low && v <= high,
-		fmt.Sprintf("%s: %d is not between %d and %d", strings.Join(path, "."), v, low, high), path...)
-}
-
-func (c *checker) oneOf(v string, allowed []string, path ...string) {
-	c.require(slices.Contains(allowed, v),
-		fmt.Sprintf("%s: %q is not one of %s", strings.Join(path, "."), v, strings.Join(allowed, ", ")), path...)
-}
-
-func (c *checker) arch(name string) Arch {
-	var known []string
-	for n := range arches {
-		known = append(known, n)
+	for _, p := range r.Port {
+		b.Ports = append(b.Ports, Port{p.Label, p.Path, p.Name, p.Driver})
 	}
-	sort.Strings(known)
-	c.oneOf(name, known, "arch")
-	return arches[name]
-}
-
-// speeds are the serial speeds that GRUB, Linux and go.bug.st/serial share.
-var speeds = []string{"9600", "19200", "38400", "57600", "115200"}
-
-func (c *checker) check(b Board) {
-	c.require(b.Title != "", "title: a board needs one", "title")
-	c.between(b.RAMMiB, 64, 1<<20, "ram-mib")
-	c.require(b.Console.Device != "", "console.device: a board needs a serial console, e.g. \"ttyS0\"", "console")
-	c.oneOf(fmt.Sprint(b.Console.Speed), speeds, "console", "speed")
-	c.require(len(b.Firmware) > 0, "firmware: name at least one of bios, uefi", "firmware")
-	for i, fw := range b.Firmware {
-		c.oneOf(fw, []string{"bios", "uefi"}, "firmware", fmt.Sprint(i))
+	for _, s := range r.LED {
+		b.LEDs = append(b.LEDs, Signal(s))
 	}
-	c.require(len(b.Kernel.Fragments) > 0, "kernel.fragments: name at least one", "kernel")
-	// Below 65 MiB FAT32 has fewer clusters than its type demands, and at 129
-	// go-diskfs counts one too few (see build/disk).
-	c.between(b.Layout.BootMiB, 65, 128, "layout", "boot-mib")
-	c.between(b.Layout.SlotMiB, 16, 512, "layout", "slot-mib")
-	c.between(b.Layout.DataMiB, 16, 4096, "layout", "data-mib")
-	c.between(b.Layout.BootWait, 0, 30, "layout", "boot-wait")
-	c.between(b.Watchdog.Timeout, 5, 240, "watchdog", "timeout")
+	for _, s := range r.Button {
+		b.Buttons = append(b.Buttons, Signal(s))
+	}
+	for _, q := range r.Quirk {
+		quirk := Quirk{Name: q.Name, Why: q.Why, Args: q.Args, Sysctl: q.Sysctl}
+		for _, c := range q.Check {
+			quirk.Check = append(quirk.Check, Check{c.File, c.Want})
+		}
+		b.Quirks = append(b.Quirks, quirk)
+	}
+	return b
 }

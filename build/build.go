@@ -89,6 +89,10 @@ func Image(ctx context.Context, b boards.Board, o Options) (release.Manifest, er
 	if err != nil {
 		return release.Manifest{}, err
 	}
+	uboot, err := p.uboot(ctx)
+	if err != nil {
+		return release.Manifest{}, err
+	}
 	kernel, err := p.kernel(ctx, linux)
 	if err != nil {
 		return release.Manifest{}, err
@@ -117,5 +121,5 @@ func Image(ctx context.Context, b boards.Board, o Options) (release.Manifest, er
 	if err != nil {
 		return release.Manifest{}, err
 	}
-	return p.disk(ctx, grub, slot, data)
+	return p.disk(ctx, uboot, grub, slot, data)
 }

@@ -23,7 +23,7 @@ const (
 
 // disk assembles the image and writes what belongs to it. The image is no
 // product of the cache: it is large, cheap to make, and what the user came for.
-func (p *plan) disk(ctx context.Context, grub, slot, data cache.Product) (release.Manifest, error) {
+func (p *plan) disk(ctx context.Context, uboot, grub, slot, data cache.Product) (release.Manifest, error) {
 	const step = "disk"
 	if err := ctx.Err(); err != nil {
 		return release.Manifest{}, err
@@ -36,13 +36,16 @@ func (p *plan) disk(ctx context.Context, grub, slot, data cache.Product) (releas
 		code, grub.Input(), slot.Input(), data.Input(), p.identity(),
 		text("layout", fmt.Sprint(p.b.Layout)), text("console", fmt.Sprint(p.b.Console)),
 	}}
+	if uboot.Key != "" {
+		record.Inputs = append(record.Inputs, uboot.Input(), text("u-boot", fmt.Sprint(p.b.UBoot)))
+	}
 	record.Key = cache.Step{Name: step, Inputs: record.Inputs}.Key()
 	began := time.Now()
 	m, err := p.assembled(record.Key)
 	record.Hit = err == nil
 	if err != nil {
 		p.o.Report.Start(step, "image")
-		m, err = p.assemble(grub, slot, data)
+		m, err = p.assemble(uboot, grub, slot, data)
 	}
 	record.Took = time.Since(began)
 	report := StepReport{Step: step, Outcome: outcome(record.Hit, Built), Took: record.Took, Detail: "image"}
@@ -105,12 +108,15 @@ func (p *plan) assembled(key string) (release.Manifest, error) {
 	return m, nil
 }
 
-func (p *plan) assemble(grub, slot, data cache.Product) (release.Manifest, error) {
+func (p *plan) assemble(uboot, grub, slot, data cache.Product) (release.Manifest, error) {
 	if err := os.MkdirAll(p.o.Out, 0o755); err != nil {
 		return release.Manifest{}, fmt.Errorf("disk: %w", err)
 	}
 	name := release.ImageName(p.b.Name)
 	parts := disk.Parts{Slot: slot.Path(slotName), Data: data.Path(dataName), GRUB: disk.GRUBIn(p.b, grub.Dir)}
+	if uboot.Key != "" {
+		parts.UBoot = uboot.Path(ubootName)
+	}
 	img, err := disk.Assemble(p.b, parts, p.id, filepath.Join(p.o.Out, name))
 	if err != nil {
 		return release.Manifest{}, err

@@ -160,7 +160,29 @@ func (p *plan) sources(ctx context.Context, name string, parts ...string) (map[s
 }
 
 // grubParts are the parts of the grub recipe that the board's images need.
-func (p *plan) grubParts() []string { return []string{"tools", "bios", "efi-" + p.b.Arch.Debian} }
+func (p *plan) grubParts() []string {
+	parts := []string{"tools"}
+	for _, fw := range p.b.Firmware {
+		if fw == "bios" {
+			parts = append(parts, "bios")
+		} else {
+			parts = append(parts, p.efiPart())
+		}
+	}
+	return parts
+}
+
+// efiPart is GRUB for UEFI; U-Boot starts it too.
+func (p *plan) efiPart() string { return "efi-" + p.b.Arch.Debian }
+
+// needed lists what the board's image is made of, as parts of recipes.
+func (p *plan) needed() map[string][]string {
+	needed := map[string][]string{"linux": {"source"}, "grub": p.grubParts()}
+	if p.b.UBoot.Recipe != "" {
+		needed[p.b.UBoot.Recipe] = []string{ubootPart}
+	}
+	return needed
+}
 
 // checkOffline lists everything that an offline build lacks, at once: a person
 // who fetches it elsewhere wants to go only one time.
@@ -169,7 +191,7 @@ func (p *plan) checkOffline() error {
 		return nil
 	}
 	var missing []source.Missing
-	for recipe, parts := range map[string][]string{"linux": {"source"}, "grub": p.grubParts()} {
+	for recipe, parts := range p.needed() {
 		r, err := p.recipe(recipe)
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"tench/boards"
 	"tench/build/cache"
 	"tench/build/disk"
 	"tench/build/kernel"
@@ -49,7 +50,7 @@ func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, e
 	inputs := []cache.Input{
 		{Name: "source " + src.Name, Hash: src.SHA256},
 		text("tools", tools),
-		text("board's kernel settings", fmt.Sprintf("%v %v %v", p.b.Arch, p.b.Kernel.Require, p.b.Kernel.Forbid)),
+		text("architecture", fmt.Sprint(p.b.Arch)),
 		text("epoch", p.release.Epoch.String()),
 	}
 	for _, f := range frags {
@@ -66,7 +67,7 @@ func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, e
 		}
 		inputs = append(inputs, in)
 	}
-	return p.run(ctx, cache.Step{Name: "kernel", Version: kernelVersion, Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
+	product, err := p.run(ctx, cache.Step{Name: "kernel", Version: kernelVersion, Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
 		tree, err := p.patchedTree(ctx, src, recipe.Patches, w)
 		if err != nil {
 			return err
@@ -78,6 +79,10 @@ func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, e
 		})
 		return err
 	}}, "linux "+src.Version)
+	if err != nil {
+		return cache.Product{}, err
+	}
+	return product, kernel.CheckRequired(p.b, product.Path("config"))
 }
 
 // patchedTree unpacks a source and applies its patches, below the step's
@@ -204,9 +209,41 @@ func (p *plan) grub(ctx context.Context, parts map[string]source.Fetched) (cache
 				return err
 			}
 		}
-		_, err := disk.BuildGRUB(ctx, p.b, disk.GRUBParts{Tools: dirs["tools"], BIOS: dirs["bios"], EFI: dirs["efi-"+p.b.Arch.Debian]}, w.Out, w.Log)
+		_, err := disk.BuildGRUB(ctx, p.b, disk.GRUBParts{Tools: dirs["tools"], BIOS: dirs["bios"], EFI: dirs[p.efiPart()]}, w.Out, w.Log)
 		return err
 	}}, "boot loader")
+}
+
+const (
+	ubootPart = "loader"     // of the recipe that board.toml names
+	ubootName = "u-boot.bin" // in the step's product
+)
+
+// uboot takes the board's loader out of its package. Boards whose firmware is
+// in the hardware have none: the product is empty.
+func (p *plan) uboot(ctx context.Context) (cache.Product, error) {
+	if p.b.UBoot.Recipe == "" {
+		return cache.Product{}, nil
+	}
+	src, err := p.source(ctx, p.b.UBoot.Recipe, ubootPart)
+	if err != nil {
+		return cache.Product{}, err
+	}
+	inputs := []cache.Input{{Name: "source " + src.Name, Hash: src.SHA256}, text("file", p.b.UBoot.File)}
+	return p.run(ctx, cache.Step{Name: "u-boot", Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
+		tree := filepath.Join(w.Scratch, "tree")
+		if err := os.RemoveAll(tree); err != nil {
+			return err
+		}
+		if err := source.Unpack(ctx, src, tree, source.Options{Log: w.Log}); err != nil {
+			return err
+		}
+		loader, err := os.ReadFile(filepath.Join(tree, filepath.FromSlash(p.b.UBoot.File)))
+		if err != nil {
+			return fmt.Errorf("u-boot: %w\nhint: u-boot.file in boards/%s/%s names a file of %s", err, p.b.Name, boards.FileName, src.Name)
+		}
+		return os.WriteFile(filepath.Join(w.Out, ubootName), loader, 0o644)
+	}}, p.b.UBoot.Recipe+" "+src.Version)
 }
 
 // identity is the part of the disk's identity that the steps depend on.

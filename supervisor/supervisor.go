@@ -66,8 +66,8 @@ type loop struct {
 	sys   system.System
 	store update.Store
 	board boards.Board
-	epoch time.Time         // when this release was built; zero outside of an image
-	ports map[string]string // label on the case -> bus path
+	epoch time.Time                  // when this release was built; zero outside of an image
+	ports map[string]config.Selector // label on the case -> its device
 
 	cfg     config.Config
 	current status.Config // the router.toml in force, as text
@@ -111,7 +111,7 @@ func newLoop(o LoopOptions, sys system.System) *loop {
 	l := &loop{
 		o: o, sys: sys,
 		store:  update.Store{Dir: filepath.Join(o.DataDir, "config")},
-		ports:  map[string]string{},
+		ports:  map[string]config.Selector{},
 		facts:  unit.Facts{}.Clone(),
 		events: make(chan unit.Event, 64), requests: make(chan func()),
 		started: time.Now(),
@@ -142,7 +142,7 @@ func (l *loop) readBoard() error {
 		return err
 	}
 	for _, p := range l.board.Ports {
-		l.ports[p.Label] = p.Path
+		l.ports[p.Label] = config.Selector{Path: p.Path, Name: p.Name}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@
 //	disk.go      Assemble: the parts and the partition table become one image
 //	identity.go  Identity: every id in the image is derived from one seed
 //	mbr.go       sector 0 and the gap behind it: GRUB for BIOS, partition table
+//	uboot.go     U-Boot in the same gap, where a board's ROM looks for it
 //	grub.go      BuildGRUB: boot.img, core.img and the UEFI loader
 //	grubcfg.go   grub.cfg, the environment blocks, the kernel's command line
 //	boot.go      p1, what is on the boot partition
@@ -54,9 +55,10 @@ const (
 
 // Parts are the products that Assemble joins.
 type Parts struct {
-	GRUB GRUB
-	Slot string // file written by Slot; it goes into both slots
-	Data string // file written by Data
+	UBoot string // the file that board.toml's u-boot.file names; "" for none
+	GRUB  GRUB
+	Slot  string // file written by Slot; it goes into both slots
+	Data  string // file written by Data
 }
 
 // Partition is one of the four primaries.
@@ -126,6 +128,9 @@ func assemble(b boards.Board, parts Parts, id Identity, out string) (Image, erro
 		}
 	}
 	if err := writeMBR(f.File, parts.GRUB, img); err != nil {
+		return Image{}, err
+	}
+	if err := writeUBoot(f.File, b, parts.UBoot); err != nil {
 		return Image{}, err
 	}
 	return img, f.CloseAtomicallyReplace()

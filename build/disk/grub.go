@@ -41,6 +41,11 @@ var modules = []string{"part_msdos", "fat", "normal", "serial", "terminal", "loa
 // are not taken for each other.
 const prefix = "(,msdos1)/boot/grub"
 
+// startsEFI reports whether the board's firmware starts an EFI program from p1.
+func startsEFI(b boards.Board) bool {
+	return slices.Contains(b.Firmware, "uefi") || slices.Contains(b.Firmware, "u-boot")
+}
+
 // GRUBIn gives the paths of the boot loader that BuildGRUB made in dir.
 func GRUBIn(b boards.Board, dir string) GRUB {
 	var g GRUB
@@ -48,7 +53,7 @@ func GRUBIn(b boards.Board, dir string) GRUB {
 		g.BIOSBoot = filepath.Join(dir, "boot.img")
 		g.BIOSCore = filepath.Join(dir, "core.img")
 	}
-	if slices.Contains(b.Firmware, "uefi") {
+	if startsEFI(b) {
 		g.EFI = filepath.Join(dir, b.Arch.EFIBoot)
 	}
 	return g
@@ -72,7 +77,7 @@ func BuildGRUB(ctx context.Context, b boards.Board, parts GRUBParts, out string,
 			return GRUB{}, err
 		}
 	}
-	if slices.Contains(b.Firmware, "uefi") {
+	if startsEFI(b) {
 		lib := filepath.Join(parts.EFI, "usr/lib/grub", b.Arch.GRUBEFI)
 		if err := m.run(ctx, lib, g.EFI, append([]string{"linux"}, modules...)); err != nil {
 			return GRUB{}, err

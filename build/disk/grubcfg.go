@@ -26,14 +26,14 @@ var pcSerialRE = regexp.MustCompile(`^ttyS([0-3])$`)
 
 // makeGRUBCfg writes grub.cfg for board b on the disk with id. A console that
 // is not one of the PC's four serial ports is left to the firmware, which then
-// is GRUB's terminal.
+// is GRUB's terminal; so are those of boards with U-Boot, whose ports are others.
 func makeGRUBCfg(b boards.Board, id Identity) ([]byte, error) {
 	v := struct {
 		Board, DiskID string
 		Serial        *serialLine
 		Wait          int
 	}{Board: b.Name, DiskID: fmt.Sprintf("%08x", id.DiskID()), Wait: b.Layout.BootWait}
-	if port := pcSerialRE.FindStringSubmatch(b.Console.Device); port != nil {
+	if port := pcSerialRE.FindStringSubmatch(b.Console.Device); port != nil && b.UBoot.Recipe == "" {
 		v.Serial = &serialLine{Unit: port[1], Speed: b.Console.Speed}
 	}
 	var out bytes.Buffer
@@ -52,7 +52,7 @@ func KernelArgs(b boards.Board) []string {
 		fmt.Sprintf("console=%s,%d", b.Console.Device, b.Console.Speed),
 		"loglevel=4", "panic=10", "usb-storage.delay_use=0",
 	}
-	return append(args, b.Kernel.Args...)
+	return append(args, b.KernelArgs()...)
 }
 
 // environmentSize is the size of a GRUB environment block. grubenv keeps it for

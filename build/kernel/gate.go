@@ -68,13 +68,7 @@ func Gate(b boards.Board, src Source, file string, wanted []Symbol) error {
 	if err != nil {
 		return fmt.Errorf("gate: %w", err)
 	}
-	wanted = append(append([]Symbol(nil), wanted...), boardSymbols(b)...)
-	var unmet GateError
-	for _, s := range wanted {
-		if got := c.value(s.Name); got != s.Value {
-			unmet = append(unmet, Unmet{Symbol: s, Got: got})
-		}
-	}
+	unmet := unmetIn(c, append(append([]Symbol(nil), wanted...), boardSymbols(b)...))
 	if len(unmet) == 0 {
 		return nil
 	}
@@ -85,6 +79,30 @@ func Gate(b boards.Board, src Source, file string, wanted []Symbol) error {
 	}
 	for i := range unmet {
 		unmet[i].Why = k.why(unmet[i].Symbol, c)
+	}
+	return unmet
+}
+
+// CheckRequired compares a built kernel's configuration in file with what
+// board.toml requires and forbids. Boards with the same fragments share one
+// kernel, so that it may have been built for another one.
+func CheckRequired(b boards.Board, file string) error {
+	c, err := readConfig(file)
+	if err != nil {
+		return fmt.Errorf("gate: %w", err)
+	}
+	if unmet := unmetIn(c, boardSymbols(b)); len(unmet) > 0 {
+		return unmet
+	}
+	return nil
+}
+
+func unmetIn(c config, wanted []Symbol) GateError {
+	var unmet GateError
+	for _, s := range wanted {
+		if got := c.value(s.Name); got != s.Value {
+			unmet = append(unmet, Unmet{Symbol: s, Got: got})
+		}
 	}
 	return unmet
 }

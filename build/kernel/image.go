@@ -26,7 +26,7 @@ var peMachines = map[uint16]string{
 	pe.IMAGE_FILE_MACHINE_AMD64: elf.EM_X86_64.String(),
 	pe.IMAGE_FILE_MACHINE_I386:  elf.EM_386.String(),
 	pe.IMAGE_FILE_MACHINE_ARM64: elf.EM_AARCH64.String(),
-	pe.IMAGE_FILE_MACHINE_ARMNT: elf.EM_ARM.String(),
+	pe.IMAGE_FILE_MACHINE_THUMB: elf.EM_ARM.String(),
 }
 
 // CheckImage returns an error that names the file unless the kernel image in

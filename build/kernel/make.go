@@ -44,13 +44,13 @@ func (m *maker) run(ctx context.Context, args ...string) error {
 }
 
 func (m *maker) runTo(ctx context.Context, out io.Writer, args ...string) error {
-	cc := "gcc"
+	cc := m.board.Arch.Cross + "gcc"
 	if m.usesCCache() {
-		cc = "ccache gcc"
+		cc = "ccache " + cc
 	}
 	fixed := []string{
 		"-C", m.tree.linux, "O=" + m.tree.objects, "-j", fmt.Sprint(m.o.Jobs),
-		"ARCH=" + m.board.Arch.Linux, "CC=" + cc,
+		"ARCH=" + m.board.Arch.Linux, "CROSS_COMPILE=" + m.board.Arch.Cross, "CC=" + cc,
 		// An empty LOCALVERSION keeps a "+" away where the source is in a git tree.
 		"LOCALVERSION=",
 		// Kconfig writes the versions of these into the configuration, which is in

@@ -20,10 +20,10 @@ type Tool struct {
 
 // Tools lists what building the board's kernel needs. ccache is not among them:
 // it is used where it is.
-func Tools(boards.Board) []Tool {
-	return []Tool{
-		{"gcc", "gcc", "compiles the kernel"},
-		{"ld", "binutils", "links the kernel"},
+func Tools(b boards.Board) []Tool {
+	tools := []Tool{
+		{"gcc", "gcc", "compiles the kernel, or its build tools"},
+		{"ld", "binutils", "links the kernel, or its build tools"},
 		{"make", "make", "drives the kernel's build"},
 		{"/usr/include/stdio.h", "libc6-dev", "the kernel's own build tools"},
 		{"flex", "flex", "the kernel's configuration"},
@@ -32,7 +32,12 @@ func Tools(boards.Board) []Tool {
 		{"perl", "perl-base", "the kernel's assembly ciphers"},
 		{"/usr/include/gelf.h", "libelf-dev", "the kernel's objtool"},
 		{"zstd", "zstd", "packs the kernel"},
+		{"xz", "xz-utils", "packs kernels of 32-bit ARM"},
 	}
+	if cross := b.Arch.Cross; cross != "" {
+		tools = append(tools, Tool{cross + "gcc", "gcc-" + b.Arch.Triplet, "compiles the kernel for " + b.Arch.Name})
+	}
+	return tools
 }
 
 func (t Tool) found() bool {
@@ -62,12 +67,12 @@ func checkTools(b boards.Board) error {
 
 // ToolID names the compiler, the assembler and linker, and the compressor with
 // their versions: with another one the same source gives other bytes.
-func ToolID(ctx context.Context, _ boards.Board) (string, error) {
+func ToolID(ctx context.Context, b boards.Board) (string, error) {
 	var lines []string
-	for _, args := range [][]string{{"gcc", "--version"}, {"ld", "--version"}, {"zstd", "--version"}} {
-		out, err := exec.CommandContext(ctx, args[0], args[1:]...).Output()
+	for _, tool := range []string{b.Arch.Cross + "gcc", b.Arch.Cross + "ld", "zstd", "xz"} {
+		out, err := exec.CommandContext(ctx, tool, "--version").Output()
 		if err != nil {
-			return "", fmt.Errorf("kernel: ask %s for its version: %w", args[0], err)
+			return "", fmt.Errorf("kernel: ask %s for its version: %w\nhint: tench doctor %s --for build", tool, err, b.Name)
 		}
 		line, _, _ := strings.Cut(string(out), "\n")
 		lines = append(lines, line)

@@ -57,7 +57,7 @@ func target(b boards.Board) []string {
 		"GOAMD64=v1", "GO386=sse2", "GOARM=7", "GOARM64=v8.0",
 		"GOEXPERIMENT=", "GOFLAGS=", "GOWORK=off",
 	}
-	return append(env, b.Arch.GoEnv...)
+	return append(env, b.CPU.GoEnv...)
 }
 
 // linkFlags leave out symbol table, DWARF and build id.

@@ -241,7 +241,7 @@ func changed(before, after []cache.Input) []string {
 func TestInputsChangeWithTheTarget(t *testing.T) {
 	b := testBoard(t)
 	soft := b
-	soft.Arch.Name, soft.Arch.GoEnv = "386", []string{"GO386=softfloat"}
+	soft.Arch.Name, soft.CPU.GoEnv = "386", []string{"GO386=softfloat"}
 	before, err := CommandsInputs(t.Context(), b, root)
 	if err != nil {
 		t.Fatal(err)

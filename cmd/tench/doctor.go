@@ -34,9 +34,13 @@ func needs(b boards.Board) []need {
 	for _, t := range build.Tools(b) {
 		list = append(list, need{t.Name, t.Package, "build", t.Why})
 	}
+	if b.QEMU.System != "" {
+		list = append(list, need{"qemu-system-" + b.QEMU.System, qemuPackage(b.QEMU.System), "run", "the machine to boot"})
+	}
+	if fw := uefis[b.Arch.Name]; slices.Contains(b.Firmware, "uefi") {
+		list = append(list, need{fw.code, fw.pkg, "run", "UEFI for QEMU"})
+	}
 	return append(list, []need{
-		{"qemu-system-" + b.QEMU.System, "qemu-system-x86", "run", "the machine to boot"},
-		{ovmfCode, "ovmf", "run", "UEFI for QEMU"},
 		{"ip", "iproute2", "test", "network namespaces"},
 		{"ping", "iputils-ping", "test", "is anybody there"},
 		{"dnsmasq", "dnsmasq-base", "test", "a DHCP server to test against"},
@@ -51,6 +55,14 @@ func needs(b boards.Board) []need {
 		{"/usr/lib/grub/x86_64-efi/modinfo.sh", "grub-efi-amd64-bin", "test", "GRUB for UEFI"},
 		{"gpg", "gnupg", "test", "signs a test archive"},
 	}...)
+}
+
+// qemuPackage is the Debian package with the program qemu-system-SYSTEM.
+func qemuPackage(system string) string {
+	if system == "arm" || system == "aarch64" {
+		return "qemu-system-arm"
+	}
+	return "qemu-system-x86"
 }
 
 // met reports whether the machine has it. Programs for root count too, though

@@ -9,6 +9,7 @@
 //	boards.go    tench boards
 //	doctor.go    tench doctor
 //	run.go       tench run: QEMU
+//	qemu.go      its command line
 //	console.go   tench console: the serial line of a box
 package main
 

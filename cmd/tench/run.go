@@ -75,6 +75,9 @@ same image; --fresh starts again from the image.`,
 // runQEMU replaces this process with QEMU, so that signals, the terminal and
 // the exit status are QEMU's own.
 func runQEMU(stderr io.Writer, t tree, b boards.Board, o runOptions) error {
+	if b.QEMU.System == "" {
+		return fmt.Errorf("run %s: QEMU has no machine like this board\nhint: tench run qemu-amd64 shows what a box does", b.Name)
+	}
 	qemu, err := exec.LookPath("qemu-system-" + b.QEMU.System)
 	if err != nil {
 		return fmt.Errorf("run %s: %w\nhint: tench doctor --for run", b.Name, err)
@@ -89,93 +92,23 @@ func runQEMU(stderr io.Writer, t tree, b boards.Board, o runOptions) error {
 		o.image = t.product(b, release.ImageName(b.Name))
 	}
 	dir := t.product(b, "run")
+	if o.disk == "" {
+		o.disk = b.QEMU.Disk
+	}
 	disk, err := runDisk(o.image, dir, o.fresh)
+	if err == nil && o.disk == diskSD {
+		err = growSD(disk)
+	}
 	if err != nil {
 		return fmt.Errorf("run %s: %w", b.Name, err)
 	}
-	args := []string{qemu}
-	args = append(args, machineArgs(b, o)...)
-	args = append(args, diskArgs(b, o, disk)...)
-	args = append(args, netArgs(b, o)...)
-	if o.firmware == "uefi" {
-		fw, err := uefiArgs(dir)
-		if err != nil {
-			return fmt.Errorf("run %s: %w", b.Name, err)
-		}
-		args = append(args, fw...)
+	args, err := qemuArgs(b, o, disk, dir)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", b.Name, err)
 	}
-	args = append(args, o.extra...)
+	args = append([]string{qemu}, args...)
 	fmt.Fprintf(stderr, "tench: %s boots with %s in QEMU; ctrl-A X quits\n", b.Name, o.firmware)
 	return fmt.Errorf("run %s: start %s: %w", b.Name, qemu, syscall.Exec(qemu, args, os.Environ()))
-}
-
-func machineArgs(b boards.Board, o runOptions) []string {
-	memory := b.RAMMiB
-	if o.memory > 0 {
-		memory = o.memory
-	}
-	args := []string{
-		"-name", "tench " + b.Name,
-		"-machine", b.QEMU.Machine, "-cpu", b.QEMU.CPU,
-		"-accel", o.accel, "-m", fmt.Sprint(memory),
-		"-display", "none", "-serial", "mon:stdio", "-vga", "none",
-	}
-	for _, d := range b.QEMU.Devices {
-		args = append(args, "-device", d)
-	}
-	return args
-}
-
-// diskArgs attaches the image; USB sticks and IDE disks need a controller.
-func diskArgs(b boards.Board, o runOptions, disk string) []string {
-	device := b.QEMU.Disk
-	if o.disk != "" {
-		device = o.disk
-	}
-	args := []string{"-drive", "if=none,id=stick,format=raw,cache=unsafe,file=" + strings.ReplaceAll(disk, ",", ",,")}
-	if device == "usb-storage" {
-		args = append(args, "-device", "qemu-xhci,id=usb")
-	}
-	return append(args, "-device", device+",drive=stick,bootindex=0")
-}
-
-// netArgs puts a card at the bus address of each port on the case. The option
-// ROMs are left out: nothing is to be booted over the network here.
-func netArgs(b boards.Board, o runOptions) []string {
-	var args []string
-	for i, p := range b.Ports {
-		netdev := "user"
-		if i > 0 {
-			netdev = o.lan
-		}
-		id := fmt.Sprintf("port%d", i)
-		device := fmt.Sprintf("%s,netdev=%s,romfile=", b.QEMU.NIC, id)
-		if slot, ok := strings.CutPrefix(p.Path, "pci-0000:00:"); ok {
-			device += ",addr=0x" + slot
-		}
-		args = append(args, "-netdev", netdev+",id="+id, "-device", device)
-	}
-	return args
-}
-
-// ovmf is Debian's UEFI for QEMU (package ovmf).
-const (
-	ovmfCode = "/usr/share/OVMF/OVMF_CODE_4M.fd"
-	ovmfVars = "/usr/share/OVMF/OVMF_VARS_4M.fd"
-)
-
-func uefiArgs(dir string) ([]string, error) {
-	vars := filepath.Join(dir, "uefi-vars.fd")
-	if _, err := os.Stat(ovmfCode); err != nil {
-		return nil, fmt.Errorf("%w\nhint: tench doctor --for run", err)
-	}
-	if err := copySparse(ovmfVars, vars); err != nil {
-		return nil, err
-	}
-	return []string{
-		"-drive", "if=pflash,format=raw,readonly=on,file=" + ovmfCode,
-		"-drive", "if=pflash,format=raw,file=" + strings.ReplaceAll(vars, ",", ",,"),
-	}, nil
 }
 
 // runDisk returns the disk to boot: a copy of the image that the box may write
@@ -202,6 +135,19 @@ func runDisk(image, dir string, fresh bool) (string, error) {
 		return "", err
 	}
 	return disk, os.WriteFile(stamp, []byte(want), 0o644)
+}
+
+// growSD makes the card's size a power of two, as QEMU wants it.
+func growSD(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	size := int64(1 << 20)
+	for size < info.Size() {
+		size *= 2
+	}
+	return os.Truncate(path, size)
 }
 
 // copySparse copies a file and leaves holes where it holds only zeros.

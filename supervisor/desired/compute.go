@@ -11,12 +11,12 @@ import (
 )
 
 // Compute gives what the box should look like: what cfg asks for, as far as
-// facts allow. ports maps the labels on the case to bus paths, and cfg must
-// come from config.Parse.
+// facts allow. ports gives the device of each label on the case, by bus path or by name, and
+// cfg must come from config.Parse.
 //
 // A lease in facts counts as long as it is there: its DHCP client, whose timers
 // no step of the clock disturbs, takes it back when it expires.
-func Compute(cfg config.Config, ports map[string]string, facts unit.Facts) Desired {
+func Compute(cfg config.Config, ports map[string]config.Selector, facts unit.Facts) Desired {
 	c := &computer{
 		cfg: cfg, ports: ports, facts: facts,
 		links: map[string]string{}, causes: map[string]string{}, byName: map[string]config.Interface{},
@@ -44,7 +44,7 @@ func Compute(cfg config.Config, ports map[string]string, facts unit.Facts) Desir
 // computer holds the work of one Compute.
 type computer struct {
 	cfg     config.Config
-	ports   map[string]string
+	ports   map[string]config.Selector
 	facts   unit.Facts
 	byName  map[string]config.Interface
 	links   map[string]string // interface -> kernel name, for those that can be had

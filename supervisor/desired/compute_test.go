@@ -32,7 +32,7 @@ type golden struct {
 
 // facts is how the cases write the ports of the board and the unit.Facts.
 type facts struct {
-	Ports  map[string]string
+	Ports  map[string]config.Selector
 	Links  map[string]unit.Link
 	Leases map[string]unit.Lease
 }

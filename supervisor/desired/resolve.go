@@ -84,23 +84,23 @@ func isMade(l unit.Link) bool { return l.Kind == "vlan" || l.Kind == "bridge" }
 
 // find returns the device that a selector means, or why there is none.
 func (c *computer) find(s config.Selector) (link, cause string) {
-	switch {
-	case s.Name != "":
-		return c.only("called "+s.Name, nil, func(l unit.Link) bool { return l.Name == s.Name })
-	case s.MAC != "":
-		show := func(l unit.Link) string { return l.MAC }
-		return c.only("with MAC "+s.MAC, show, func(l unit.Link) bool { return l.MAC == s.MAC })
-	}
-	path, what := s.Path, "at "+s.Path
+	label := ""
 	if s.Port != "" {
 		labelled, known := c.ports[s.Port]
 		if !known {
 			return "", c.noPort(s.Port)
 		}
-		path, what = labelled, fmt.Sprintf("at %s (port %s)", labelled, s.Port)
+		s, label = labelled, fmt.Sprintf(" (port %s)", s.Port)
+	}
+	switch {
+	case s.Name != "":
+		return c.only("called "+s.Name+label, nil, func(l unit.Link) bool { return l.Name == s.Name })
+	case s.MAC != "":
+		show := func(l unit.Link) string { return l.MAC }
+		return c.only("with MAC "+s.MAC, show, func(l unit.Link) bool { return l.MAC == s.MAC })
 	}
 	show := func(l unit.Link) string { return l.Path }
-	return c.only(what, show, func(l unit.Link) bool { return l.Path == path })
+	return c.only("at "+s.Path+label, show, func(l unit.Link) bool { return l.Path == s.Path })
 }
 
 func (c *computer) noPort(label string) string {
