@@ -19,6 +19,7 @@ require (
 	github.com/u-root/u-root v0.16.0
 	github.com/vishvananda/netlink v1.3.1
 	go.bug.st/serial v1.8.0
+	golang.org/x/arch v0.24.0
 	golang.org/x/mod v0.34.0
 	golang.org/x/net v0.59.0
 	golang.org/x/sys v0.49.0

@@ -8,11 +8,12 @@ import (
 	"path"
 
 	"tench/boards"
+	"tench/build/isa"
 	"tench/overlays"
 )
 
 // checkPrograms looks at every ELF file of the tree, wherever it comes from: it
-// must be for the board's CPU, and what it is linked to must be in the tree.
+// must be for the board's CPU, without instructions that this one lacks, and what it is linked to must be in the tree.
 // All mistakes are reported together.
 func checkPrograms(b boards.Board, list []overlays.Entry) error {
 	paths, names := map[string]bool{}, map[string]bool{}
@@ -40,6 +41,9 @@ func checkProgram(b boards.Board, e overlays.Entry, paths, names map[string]bool
 	defer f.Close()
 	if f.Machine.String() != b.Arch.ELF || bits(f.Class) != b.Arch.Bits {
 		return fmt.Errorf("is for %v with %d bits, board %s needs %s with %d", f.Machine, bits(f.Class), b.Name, b.Arch.ELF, b.Arch.Bits)
+	}
+	if err := isa.Scan(f, b.CPU.Lacks); err != nil {
+		return err
 	}
 	interpreter, err := interpreterOf(f)
 	if err != nil {

@@ -1,0 +1,42 @@
+package isa
+
+import (
+	"bytes"
+
+	"golang.org/x/arch/x86/x86asm"
+)
+
+var (
+	endbr32 = []byte{0xF3, 0x0F, 0x1E, 0xFB}
+	endbr64 = []byte{0xF3, 0x0F, 0x1E, 0xFA}
+)
+
+// sseOps are instructions of SSE and SSE2 without an xmm register.
+var sseOps = map[x86asm.Op]bool{
+	x86asm.PREFETCHT0: true, x86asm.PREFETCHT1: true, x86asm.PREFETCHT2: true, x86asm.PREFETCHNTA: true,
+	x86asm.SFENCE: true, x86asm.LFENCE: true, x86asm.MFENCE: true,
+	x86asm.LDMXCSR: true, x86asm.STMXCSR: true, x86asm.MOVNTI: true, x86asm.CLFLUSH: true,
+}
+
+// classify names the group of the instruction at the start of code, "" for one
+// that every 586 has; inst is what the disassembler made of it.
+func classify(code []byte, inst x86asm.Inst, err error, mode int) Group {
+	switch {
+	case bytes.HasPrefix(code, endbr32), bytes.HasPrefix(code, endbr64):
+		return ENDBR
+	case mode == 32 && len(code) > 1 && (code[0] == 0xC4 || code[0] == 0xC5) && code[1] >= 0xC0:
+		return SSE // VEX: as LES and LDS it would have a register where memory must be
+	case err != nil:
+		return ""
+	case inst.Op == x86asm.NOP && inst.Opcode>>16 == 0x0F1F:
+		return NOPL
+	case sseOps[inst.Op]:
+		return SSE
+	}
+	for _, arg := range inst.Args {
+		if reg, ok := arg.(x86asm.Reg); ok && reg >= x86asm.X0 && reg <= x86asm.X15 {
+			return SSE
+		}
+	}
+	return ""
+}

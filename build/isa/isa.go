@@ -1,0 +1,112 @@
+// Package isa looks for instructions that a board's CPU dies of: a single one
+// in a library is an "illegal instruction" in the field, months later.
+//
+//	isa.go       Scan: which functions of an ELF file hold such instructions
+//	functions.go where the functions of a file are, stripped or not
+//	classify.go  which instructions belong to which group
+//	guarded.go   functions of the Go runtime that ask the CPU first
+package isa
+
+import (
+	"debug/elf"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/arch/x86/x86asm"
+)
+
+// Group is a kind of instruction, as board.toml's cpu.lacks names it.
+type Group string
+
+// The groups.
+const (
+	SSE   Group = "sse"   // SSE and later: xmm registers, prefetches, fences (Pentium III)
+	NOPL  Group = "nopl"  // multi-byte NOPs, 0F 1F (Pentium Pro)
+	ENDBR Group = "endbr" // endbr32 and endbr64, F3 0F 1E FA/FB
+)
+
+// Finding is the first instruction of a group in a function.
+type Finding struct {
+	Function string // "" where the file is stripped
+	Address  uint64
+	Group    Group
+	Text     string // Intel syntax, e.g. "movaps xmm0, xmm1"
+}
+
+func (f Finding) String() string {
+	where := fmt.Sprintf("%#x", f.Address)
+	if f.Function != "" {
+		where = f.Function + " at " + where
+	}
+	return fmt.Sprintf("%s: %s (%s)", where, f.Text, f.Group)
+}
+
+// Findings is what is wrong with a file, as an error.
+type Findings []Finding
+
+func (list Findings) Error() string {
+	const most = 10
+	lines := []string{fmt.Sprintf("%d functions have instructions that the board's CPU lacks:", len(list))}
+	for i, f := range list {
+		if i == most {
+			lines = append(lines, fmt.Sprintf("  and %d more", len(list)-most))
+			break
+		}
+		lines = append(lines, "  "+f.String())
+	}
+	return strings.Join(lines, "\n") + "\nhint: compile it with the cpu.cflags and cpu.go of board.toml"
+}
+
+// Scan returns Findings when an x86 file has instructions of the groups that a
+// CPU lacks, and nil for files of other CPUs. In Go programs those functions
+// may have them that ask the CPU before.
+func Scan(f *elf.File, lacks []string) error {
+	mode := map[elf.Machine]int{elf.EM_386: 32, elf.EM_X86_64: 64}[f.Machine]
+	if mode == 0 || len(lacks) == 0 {
+		return nil
+	}
+	functions, err := functionsOf(f)
+	if err != nil {
+		return fmt.Errorf("look for instructions: %w", err)
+	}
+	var found Findings
+	for _, fn := range functions {
+		if !goGuarded[fn.name] {
+			found = append(found, fn.scan(mode, lacks)...)
+		}
+	}
+	if len(found) > 0 {
+		return found
+	}
+	return nil
+}
+
+// scan disassembles one function. What is no instruction, such as a table in
+// the code, is stepped over byte by byte.
+func (fn function) scan(mode int, lacks []string) []Finding {
+	var found []Finding
+	seen := map[Group]bool{}
+	for at := 0; at < len(fn.code); {
+		code := fn.code[at:]
+		inst, err := x86asm.Decode(code, mode)
+		step := max(inst.Len, 1)
+		if err != nil {
+			step = 1
+		}
+		group := classify(code, inst, err, mode)
+		if group != "" && !seen[group] && slices.Contains(lacks, string(group)) {
+			seen[group] = true
+			text := strings.ToLower(x86asm.IntelSyntax(inst, fn.address+uint64(at), nil))
+			if group == ENDBR {
+				text = "endbr"
+			}
+			found = append(found, Finding{fn.name, fn.address + uint64(at), group, text})
+		}
+		if group == ENDBR {
+			step = 4
+		}
+		at += step
+	}
+	return found
+}
