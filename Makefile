@@ -3,17 +3,22 @@
 #   make image  [BOARD=qemu-amd64] [CONFIG=my/router.toml]   build a stick image
 #   make run    [BOARD=qemu-amd64] [FIRMWARE=bios|uefi]      boot it in QEMU
 #   make test                                                everything CI runs
+#   make test-boards [BOARDS=all]                            build boards, and boot each in QEMU
 #   make bench                                               the numbers, with the commands behind them
 
 BOARD    ?= qemu-amd64
 CONFIG   ?=
 FIRMWARE ?=
+BOARDS   ?= all
+# What make test builds and boots beside the default board: another CPU, no
+# cross compiler.
+CROSS_BOARD ?= alix2d3
 
 GOTESTSUM   = go run gotest.tools/gotestsum@v1.13.0
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 export CGO_ENABLED = 0
 
-.PHONY: help image run test unit lint labs bench clean bin/tench boards build release pxe config supervisor overlays
+.PHONY: help image run test test-boards unit lint labs bench clean bin/tench boards build release pxe config supervisor overlays
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -31,10 +36,15 @@ run: bin/tench
 	@bin/tench run $(BOARD) $(if $(FIRMWARE),--firmware $(FIRMWARE))
 
 test: bin/tench
-	@bin/tench doctor --quiet --install --for build,run,test $(BOARD)
+	@bin/tench doctor --quiet --install --for build,run,test $(BOARD) $(CROSS_BOARD)
 	@$(MAKE) --no-print-directory lint
 	@bin/tench image $(BOARD)
-	@TENCH_LAB=yes $(GOTESTSUM) --format testname -- -timeout 60m -p 1 ./...
+	@bin/tench image $(CROSS_BOARD)
+	@TENCH_LAB=yes TENCH_BOARDS=$(CROSS_BOARD) $(GOTESTSUM) --format testname -- -timeout 60m -p 1 ./...
+
+test-boards: bin/tench
+	@bin/tench doctor --quiet --install --for build,run $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS))
+	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" $(GOTESTSUM) --format testname -- -timeout 120m -run TestBoards ./labs
 
 unit: bin/tench
 	@$(GOTESTSUM) --format pkgname -- ./...

@@ -47,7 +47,7 @@ var layers = map[string][]string{
 	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
 
 	"internal/lab": {},
-	"labs":         {"internal/lab"},
+	"labs":         {"boards", "internal/lab"},
 }
 
 func TestLayers(t *testing.T) {

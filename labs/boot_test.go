@@ -25,7 +25,7 @@ const readyLine = `tench: ready in ([0-9.]+) s \(kernel ([0-9.]+) s\) slot=([ab]
 // boot starts the built image the way a user does, with `tench run`.
 func boot(t testing.TB, args ...string) *lab.Console {
 	t.Helper()
-	lab.Require(t, "qemu-system-x86_64")
+	lab.Require(t)
 	return lab.Start(t, filepath.Join(lab.Root(t), "bin", "tench"), append([]string{"run", "--fresh"}, args...)...)
 }
 

@@ -2,6 +2,7 @@
 // namespaces or in QEMU. They run with TENCH_LAB=yes, see CONTRIBUTING.md.
 //
 //	boot_test.go       the built image in QEMU, to the menu and back
+//	boards_test.go     every board in the machine that stands in for it
 //	net_*_test.go      DHCP, links and repair against Debian's programs
 //	loop_test.go       the network loop in a namespace
 //	reproduce_test.go  the same image from another folder

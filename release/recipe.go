@@ -3,6 +3,7 @@
 // but read and write files.
 //
 //	recipe.go    recipes/NAME/recipe.toml: files, hashes, locations
+//	steps.go     its [build]: how a program or library is made
 //	series.go    recipes/NAME/patches/series
 //	release.go   release.toml: name and epoch
 //	manifest.go  manifest.json and SHA256, what a build leaves beside the image
@@ -29,6 +30,7 @@ type Recipe struct {
 	Licence string // SPDX expression
 	Files   []File
 	Patches []Patch // in the order of patches/series
+	Build   Build   // how a program or library in C is made of it; zero for other sources
 	Dir     string  // the folder that holds recipe.toml
 }
 
@@ -133,6 +135,7 @@ type rawRecipe struct {
 	Series  string    `toml:"series"`
 	Licence string    `toml:"licence"`
 	File    []rawFile `toml:"file"`
+	Build   rawBuild  `toml:"build"`
 }
 
 type rawFile struct {
@@ -173,6 +176,7 @@ func Parse(file, name string, data []byte) (Recipe, error) {
 		same := func(b File) bool { return b.Name == a.Name || b.SHA256 == a.SHA256 }
 		c.require(!slices.ContainsFunc(r.Files[:i], same), fmt.Sprintf("file %q: another [[file]] has the same name or hash", a.Name), "file", fmt.Sprint(i))
 	}
+	r.Build = c.build(raw.Build, f.Has("build"))
 	return r, c.problems.OrNil()
 }
 

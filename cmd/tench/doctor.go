@@ -65,6 +65,19 @@ func qemuPackage(system string) string {
 	return "qemu-system-x86"
 }
 
+// allNeeds lists what work for any of the boards calls for, each once.
+func allNeeds(list []boards.Board) []need {
+	var all []need
+	for _, b := range list {
+		for _, n := range needs(b) {
+			if !slices.Contains(all, n) {
+				all = append(all, n)
+			}
+		}
+	}
+	return all
+}
+
 // met reports whether the machine has it. Programs for root count too, though
 // they are not in everybody's PATH.
 func (n need) met() bool {
@@ -79,17 +92,17 @@ func (n need) met() bool {
 }
 
 func doctorCommand() *cobra.Command {
-	var install, quiet bool
+	var install, quiet, all bool
 	var purposes []string
 	c := &cobra.Command{
-		Use:   "doctor [BOARD]",
+		Use:   "doctor [BOARD]...",
 		Short: "Say what this machine lacks, and how to mend it",
 		Example: `  tench doctor
-  tench doctor --for build --install     install what building lacks, as root or with sudo`,
-		Args:              between(0, 1),
-		ValidArgsFunction: completeBoards,
+  tench doctor --for build --install     install what building lacks, as root or with sudo
+  tench doctor --all-boards`,
+		ValidArgsFunction: completeMoreBoards,
 		RunE: func(c *cobra.Command, args []string) error {
-			t, b, err := findBoard(args)
+			t, list, err := findBoards(args, all)
 			if err != nil {
 				return err
 			}
@@ -99,7 +112,7 @@ func doctorCommand() *cobra.Command {
 				}
 			}
 			d := doctor{out: c.OutOrStdout(), quiet: quiet}
-			missing := d.examine(t, needs(b), purposes)
+			missing := d.examine(t, allNeeds(list), purposes)
 			if len(missing) == 0 {
 				return nil
 			}
@@ -110,6 +123,7 @@ func doctorCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&install, "install", false, "install the missing packages, if this user may")
+	c.Flags().BoolVar(&all, "all-boards", false, "look at what any board needs")
 	c.Flags().BoolVar(&quiet, "quiet", false, "say only what is missing")
 	c.Flags().StringSliceVar(&purposes, "for", allPurposes, "look only at what `work` needs: build, run, test")
 	return c

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -76,16 +77,53 @@ func findBoard(args []string) (tree, boards.Board, error) {
 	return t, b, err
 }
 
+// findBoards finds the tree and the boards that a command's arguments name:
+// every one with all, the default one without arguments.
+func findBoards(args []string, all bool) (tree, []boards.Board, error) {
+	t, err := findTree()
+	if err != nil {
+		return tree{}, nil, err
+	}
+	if all && len(args) > 0 {
+		return t, nil, usageError{errors.New("--all-boards: name no board beside it")}
+	}
+	if all {
+		list, err := boards.List(t.boards())
+		return t, list, err
+	}
+	if len(args) == 0 {
+		args = []string{defaultBoard}
+	}
+	var list []boards.Board
+	for i := range args {
+		b, err := t.board(args[i:])
+		if err != nil {
+			return t, nil, err
+		}
+		list = append(list, b)
+	}
+	return t, list, nil
+}
+
 // product is the path of a file that `tench image` makes for the board.
 func (t tree) product(b boards.Board, name string) string {
 	return filepath.Join(t.Out, b.Name, name)
 }
 
 // completeBoards completes the first argument with the boards there are.
-func completeBoards(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	t, err := findTree()
-	if err != nil || len(args) > 0 {
+func completeBoards(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return boards.Names(t.boards()), cobra.ShellCompDirectiveNoFileComp
+	return completeMoreBoards(c, args, typed)
+}
+
+// completeMoreBoards completes each argument with the boards not yet given.
+func completeMoreBoards(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	t, err := findTree()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	given := func(name string) bool { return slices.Contains(args, name) }
+	return slices.DeleteFunc(boards.Names(t.boards()), given), cobra.ShellCompDirectiveNoFileComp
 }
