@@ -12,22 +12,24 @@ import (
 // layers is who may import whom, among our own packages (see ARCHITECTURE.md).
 // A package that is not here fails the test: decide where it belongs first.
 var layers = map[string][]string{
-	"internal/nearest":  {},
-	"internal/tomlfile": {"internal/nearest"},
-	"boards":            {"internal/nearest", "internal/tomlfile"},
-	"config":            {"internal/nearest", "internal/tomlfile"},
-	"release":           {"internal/tomlfile"},
-	"overlays":          {"boards"},
+	"internal/nearest":   {},
+	"internal/procgroup": {},
+	"internal/tomlfile":  {"internal/nearest"},
+	"boards":             {"internal/nearest", "internal/tomlfile"},
+	"config":             {"internal/nearest", "internal/tomlfile"},
+	"release":            {"internal/tomlfile"},
+	"overlays":           {"boards"},
 
 	"build/source":   {"release"},
 	"build/cache":    {"release"},
-	"build/kernel":   {"internal/nearest", "boards", "release", "build/source", "build/cache"},
+	"build/kernel":   {"internal/nearest", "internal/procgroup", "boards", "release", "build/source", "build/cache"},
 	"build/userland": {"boards", "release", "build/source", "build/cache"},
 	"build/isa":      {},
+	"build/cross":    {"internal/procgroup", "boards", "release", "build/isa"},
 	"build/rootfs":   {"boards", "overlays", "config", "build/isa"},
 	"build/disk":     {"boards"},
 	"build": {"internal/tomlfile", "boards", "overlays", "config", "release", "build/source", "build/cache",
-		"build/kernel", "build/userland", "build/rootfs", "build/disk"},
+		"build/kernel", "build/cross", "build/userland", "build/rootfs", "build/disk"},
 
 	"supervisor/system":   {},
 	"supervisor/unit":     {"config"},

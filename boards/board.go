@@ -22,6 +22,7 @@ type Board struct {
 	UBoot    UBoot    // set when the firmware is "u-boot"
 	Media    []string // what it boots from, e.g. "usb", "cf", "sd"
 	Kernel   Kernel
+	Daemons  []string // recipes of programs in C that go into its images, e.g. "bird"
 	Layout   Layout
 	Ports    []Port   // network ports, in the order on the case
 	LEDs     []Signal // lights on the case that Linux can switch

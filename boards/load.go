@@ -21,6 +21,7 @@ type raw struct {
 	Media    []string `toml:"media"`
 	Flashing string   `toml:"flashing"`
 	Notes    string   `toml:"notes"`
+	Daemons  []string `toml:"daemons"`
 	CPU      struct {
 		Model  string   `toml:"model"`
 		Go     []string `toml:"go"`
@@ -153,7 +154,7 @@ func Parse(file, name string, data []byte) (Board, error) {
 // board copies what was written, all but the architecture.
 func (r raw) board() Board {
 	b := Board{
-		Title: r.Title, RAMMiB: r.RAM, Firmware: r.Firmware, Media: r.Media, Flashing: r.Flashing, Notes: r.Notes,
+		Title: r.Title, RAMMiB: r.RAM, Firmware: r.Firmware, Media: r.Media, Flashing: r.Flashing, Notes: r.Notes, Daemons: r.Daemons,
 		CPU:      CPU{r.CPU.Model, r.CPU.Go, r.CPU.CFlags, r.CPU.Lacks},
 		Console:  Console{r.Console.Device, r.Console.Speed, r.Console.Menu},
 		UBoot:    UBoot{r.UBoot.Recipe, r.UBoot.File, r.UBoot.At},

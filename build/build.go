@@ -3,6 +3,7 @@
 //	build.go     Image: the steps in order
 //	plan.go      what a build works with: folders, stores, reports
 //	steps.go     each step: its inputs, its work
+//	daemons.go   the steps that compile programs in C, by their recipes
 //	config.go    the box's router.toml, checked against the board
 //	manifest.go  manifest.json and SHA256
 //	explain.go   tench explain
@@ -105,7 +106,11 @@ func Image(ctx context.Context, b boards.Board, o Options) (release.Manifest, er
 	if err != nil {
 		return release.Manifest{}, err
 	}
-	initrd, err := p.initrd(ctx, commands, tenchd)
+	daemons, err := p.daemons(ctx, kernel)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	initrd, err := p.initrd(ctx, commands, tenchd, daemons)
 	if err != nil {
 		return release.Manifest{}, err
 	}

@@ -23,7 +23,7 @@ import (
 // Versions of the slow steps: one rises when its code makes something else of
 // the same inputs. The quick steps have their code itself as an input.
 const (
-	kernelVersion   = 2
+	kernelVersion   = 3
 	commandsVersion = 1
 )
 
@@ -82,7 +82,11 @@ func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, e
 	if err != nil {
 		return cache.Product{}, err
 	}
-	return product, kernel.CheckRequired(p.b, product.Path("config"))
+	more, err := p.daemonSymbols()
+	if err != nil {
+		return cache.Product{}, err
+	}
+	return product, kernel.CheckRequired(p.b, more, product.Path("config"))
 }
 
 // patchedTree unpacks a source and applies its patches, below the step's
@@ -138,7 +142,7 @@ func (p *plan) tenchd(ctx context.Context) (cache.Product, error) {
 }
 
 // initrd packs the root file system.
-func (p *plan) initrd(ctx context.Context, commands, tenchd cache.Product) (cache.Product, error) {
+func (p *plan) initrd(ctx context.Context, commands, tenchd cache.Product, daemons []cache.Product) (cache.Product, error) {
 	layers, err := overlays.Load(filepath.Join(p.o.Root, "overlays"), p.b)
 	if err != nil {
 		return cache.Product{}, err
@@ -161,6 +165,13 @@ func (p *plan) initrd(ctx context.Context, commands, tenchd cache.Product) (cach
 	}
 	inputs := []cache.Input{commands.Input(), tenchd.Input(), board, code,
 		text("build.json", string(info)), text("zstd", string(zstd))}
+	programs := map[string]string{}
+	for _, d := range daemons {
+		inputs = append(inputs, d.Input())
+		for _, f := range d.Files {
+			programs[f.Name] = d.Path(f.Name)
+		}
+	}
 	for _, e := range layers {
 		inputs = append(inputs, text("overlay "+e.Path, fmt.Sprintf("%v %q %x", e.Mode, e.Link, e.Data)))
 	}
@@ -175,6 +186,7 @@ func (p *plan) initrd(ctx context.Context, commands, tenchd cache.Product) (cach
 		}
 		_, err = rootfs.Build(ctx, p.b, rootfs.Files{
 			Tenchd: tenchd.Path("tenchd"), Busybox: commands.Path("bb"), Commands: strings.Fields(string(names)),
+			Programs: programs,
 			Etc:      map[string][]byte{"board.toml": boardFile, "build.json": info},
 			Overlays: layers,
 		}, rootfs.Options{Out: w.Out, Epoch: p.release.Epoch, Log: w.Log})

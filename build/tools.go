@@ -2,6 +2,7 @@ package build
 
 import (
 	"tench/boards"
+	"tench/build/cross"
 	"tench/build/kernel"
 )
 
@@ -10,7 +11,13 @@ type Tool = kernel.Tool
 
 // Tools lists what building the board's image needs.
 func Tools(b boards.Board) []Tool {
-	return append(kernel.Tools(b), []Tool{
+	tools := kernel.Tools(b)
+	if len(b.Daemons) > 0 {
+		for _, t := range cross.Tools(b) {
+			tools = append(tools, Tool(t))
+		}
+	}
+	return append(tools, []Tool{
 		{Name: "ccache", Package: "ccache", Why: "a second kernel build in a tenth of the time"},
 		{Name: "patch", Package: "patch", Why: "our kernel patches"},
 		{Name: "xz", Package: "xz-utils", Why: "unpacks sources"},

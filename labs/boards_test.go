@@ -1,6 +1,7 @@
 package labs
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,5 +70,54 @@ func bootBoard(t *testing.T, b boards.Board, firmware string) {
 	// QEMU's user network gives its guest this address.
 	c.Expect(t, `10\.0\.2\.15/24`, menuTimeout)
 	c.Send(t, "\n")
+	if len(b.Daemons) > 0 {
+		runDaemons(t, c, b)
+	}
 	powerOff(t, c)
+}
+
+// sessions are, for each recipe, what a person types to see its program start,
+// work and stop, and what he then sees.
+var sessions = map[string][]struct{ send, expect string }{
+	"bird": {
+		{"bird --version", `BIRD version 2\.`},
+		{"printf 'router id 192.0.2.1;\\nprotocol device {}\\n' > /tmp/bird.conf", ``},
+		{"bird -c /tmp/bird.conf -s /tmp/bird.ctl -P /tmp/bird.pid", ``},
+		{"birdcl -s /tmp/bird.ctl show status", `Daemon is up and running`},
+		{"birdcl -s /tmp/bird.ctl down", `Shutdown`},
+	},
+	"strongswan": {
+		{"charon --version", `strongSwan 5\.`},
+		{"charon > /tmp/charon.log 2>&1 &", ``},
+		{"sleep 3; cat /tmp/charon.log", `loaded plugins: charon [^\r\n]*aes[^\r\n]*`},
+		{"kill -15 $(cat /run/tench/charon.pid); sleep 2; ls /run/tench/charon.pid || echo charon-$((1+1))", `charon-2`},
+	},
+	"openvpn": {
+		{"openvpn --version", `OpenVPN 2\.6`},
+		{"openvpn --genkey secret /tmp/key", ``},
+		{"openvpn --dev tun9 --ifconfig 10.8.0.1 10.8.0.2 --secret /tmp/key --cipher AES-256-CBC --allow-deprecated-insecure-static-crypto --writepid /tmp/openvpn.pid --daemon --log /tmp/openvpn.log", ``},
+		{"sleep 3; ip addr show tun9", `10\.8\.0\.1`},
+		{"kill -15 $(cat /tmp/openvpn.pid); sleep 2; ip addr show tun9 || echo tunnel-$((1+1))", `tunnel-2`},
+	},
+}
+
+// runDaemons starts and stops each daemon of the board in the shell of its
+// console.
+func runDaemons(t *testing.T, c *lab.Console, b boards.Board) {
+	t.Helper()
+	c.Send(t, "7\n")
+	for _, name := range b.Daemons {
+		if sessions[name] == nil {
+			t.Errorf("nobody tries the daemon %s", name)
+		}
+		for i, s := range sessions[name] {
+			done := fmt.Sprintf("%s-%d-done", name, i)
+			c.Send(t, s.send+"; echo "+name+"-"+fmt.Sprint(i)+"-'done'\n")
+			if s.expect != "" {
+				c.Expect(t, s.expect, menuTimeout)
+			}
+			c.Expect(t, done, menuTimeout)
+		}
+	}
+	c.Send(t, "exit\n")
 }

@@ -12,8 +12,11 @@ import (
 // The recipes of the tree must load, and their parts be what the build asks for.
 func TestOwnRecipes(t *testing.T) {
 	for name, parts := range map[string][]string{
-		"linux": {"source"},
-		"grub":  {"tools", "bios", "efi-amd64"},
+		"linux":        {"source"},
+		"grub":         {"tools", "bios", "efi-amd64", "efi-arm64", "efi-armhf"},
+		"u-boot-sunxi": {"loader"},
+		"musl":         {"source"}, "gmp": {"source"}, "openssl": {"source"},
+		"bird": {"source"}, "strongswan": {"source"}, "openvpn": {"source"},
 	} {
 		r, err := Load("recipes", name)
 		if err != nil {

@@ -34,6 +34,16 @@ type ProductFile struct {
 // Path returns the path of one of the product's files.
 func (p Product) Path(name string) string { return filepath.Join(p.Dir, filepath.FromSlash(name)) }
 
+// FileHash returns the hash of one of the product's files.
+func (p Product) FileHash(name string) (string, error) {
+	for _, f := range p.Files {
+		if f.Name == name {
+			return f.SHA256, nil
+		}
+	}
+	return "", fmt.Errorf("cache: step %s made no %s", p.Step, name)
+}
+
 // Hash returns a hash over names, modes and contents of the product's files.
 func (p Product) Hash() string {
 	var b strings.Builder

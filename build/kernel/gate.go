@@ -84,14 +84,15 @@ func Gate(b boards.Board, src Source, file string, wanted []Symbol) error {
 }
 
 // CheckRequired compares a built kernel's configuration in file with what
-// board.toml requires and forbids. Boards with the same fragments share one
+// board.toml requires and forbids, and with what the programs of the image
+// require (more). Boards with the same fragments share one
 // kernel, so that it may have been built for another one.
-func CheckRequired(b boards.Board, file string) error {
+func CheckRequired(b boards.Board, more []Symbol, file string) error {
 	c, err := readConfig(file)
 	if err != nil {
 		return fmt.Errorf("gate: %w", err)
 	}
-	if unmet := unmetIn(c, boardSymbols(b)); len(unmet) > 0 {
+	if unmet := unmetIn(c, append(boardSymbols(b), more...)); len(unmet) > 0 {
 		return unmet
 	}
 	return nil

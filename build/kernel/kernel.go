@@ -9,6 +9,7 @@
 //	tree.go      the folder that the kernel is built in
 //	make.go      make, its environment and its progress
 //	image.go     the image must be for the board's CPU
+//	headers.go   the kernel's headers for programs
 //	tools.go     the programs that a build needs, and their versions
 //
 // The configuration starts from allnoconfig: whatever no fragment names is off.
@@ -53,6 +54,7 @@ type Kernel struct {
 	Config    string // config, the full .config
 	SystemMap string // System.map, for decoding addresses
 	Version   string // e.g. "6.12.117-tench"
+	Headers   string // headers.tar, include/ for programs in C
 }
 
 // Build configures and compiles src for the board with the fragments merged in
@@ -93,7 +95,14 @@ func build(ctx context.Context, b boards.Board, src Source, frags []Fragment, o 
 	if err := m.compile(ctx, filepath.Base(b.Arch.Image)); err != nil {
 		return Kernel{}, fmt.Errorf("compile: %w", err)
 	}
-	return collect(b, t, o.Out)
+	headers := filepath.Join(t.scratch, "headers")
+	if err := os.RemoveAll(headers); err != nil {
+		return Kernel{}, err
+	}
+	if err := m.run(ctx, "INSTALL_HDR_PATH="+headers, "headers_install"); err != nil {
+		return Kernel{}, fmt.Errorf("headers: %w", err)
+	}
+	return collect(b, t, headers, o.Out)
 }
 
 // configure writes the .config that allnoconfig makes of the wanted symbols.
@@ -109,7 +118,7 @@ func configure(ctx context.Context, m *maker, wanted []Symbol) error {
 }
 
 // collect checks the image and copies the products to out.
-func collect(b boards.Board, t tree, out string) (Kernel, error) {
+func collect(b boards.Board, t tree, headers, out string) (Kernel, error) {
 	image := filepath.Join(t.objects, filepath.FromSlash(b.Arch.Image))
 	if err := CheckImage(b, image); err != nil {
 		return Kernel{}, err
@@ -122,6 +131,7 @@ func collect(b boards.Board, t tree, out string) (Kernel, error) {
 		Image:     filepath.Join(out, "vmlinuz"),
 		Config:    filepath.Join(out, "config"),
 		SystemMap: filepath.Join(out, "System.map"),
+		Headers:   filepath.Join(out, "headers.tar"),
 		Version:   strings.TrimSpace(string(release)),
 	}
 	if err := os.MkdirAll(out, 0o755); err != nil {
@@ -131,6 +141,7 @@ func collect(b boards.Board, t tree, out string) (Kernel, error) {
 		copyFile(image, k.Image),
 		copyFile(filepath.Join(t.objects, ".config"), k.Config),
 		copyFile(filepath.Join(t.objects, "System.map"), k.SystemMap),
+		packHeaders(headers, k.Headers),
 	)
 }
 

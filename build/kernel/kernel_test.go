@@ -134,6 +134,7 @@ func TestBuild(t *testing.T) {
 	want := Kernel{
 		Image: filepath.Join(o.Out, "vmlinuz"), Config: filepath.Join(o.Out, "config"),
 		SystemMap: filepath.Join(o.Out, "System.map"), Version: "6.12.0-test",
+		Headers: filepath.Join(o.Out, "headers.tar"),
 	}
 	if diff := cmp.Diff(want, k); diff != "" {
 		t.Errorf("Build (-want +got)\n%s", diff)

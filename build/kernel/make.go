@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"tench/boards"
+	"tench/internal/procgroup"
 )
 
 // maker runs the kernel's Makefile for one board in one tree.
@@ -59,19 +59,10 @@ func (m *maker) runTo(ctx context.Context, out io.Writer, args ...string) error 
 		"KBUILD_BUILD_USER=tench", "KBUILD_BUILD_HOST=tench", "KBUILD_BUILD_VERSION=1",
 		"KBUILD_BUILD_TIMESTAMP=" + m.o.Epoch.UTC().Format(time.UnixDate),
 	}
-	cmd := exec.CommandContext(ctx, "make", append(fixed, args...)...)
+	cmd := procgroup.Command(ctx, "make", append(fixed, args...)...)
 	cmd.Env = m.environment()
 	cmd.Stdout, cmd.Stderr = out, out
-	// Its own process group, so that an interrupt stops every compiler. On
-	// SIGTERM make removes the files it was about to write.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	err := cmd.Run()
-	if ctx.Err() != nil && cmd.Process != nil {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // whoever did not listen; mostly nobody is left
-	}
-	if err != nil {
+	if err := procgroup.Run(ctx, cmd); err != nil {
 		return fmt.Errorf("make %s: %w", args[len(args)-1], err)
 	}
 	return nil

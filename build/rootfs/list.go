@@ -3,6 +3,7 @@ package rootfs
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"sort"
@@ -78,12 +79,14 @@ func ownEntries(f Files) ([]overlays.Entry, error) {
 		{Path: "dev/console", Mode: fs.ModeDevice | fs.ModeCharDevice | 0o600, From: "the build"},
 		{Path: "dev/null", Mode: fs.ModeDevice | fs.ModeCharDevice | 0o666, From: "the build"},
 	}
-	for _, p := range []struct{ name, file string }{{"bin/tenchd", f.Tenchd}, {"bin/bb", f.Busybox}} {
-		data, err := os.ReadFile(p.file)
+	programs := map[string]string{"bin/tenchd": f.Tenchd, "bin/bb": f.Busybox}
+	maps.Copy(programs, f.Programs)
+	for name, file := range programs {
+		data, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}
-		own = append(own, overlays.Entry{Path: p.name, Mode: 0o755, Data: data, From: p.file})
+		own = append(own, overlays.Entry{Path: name, Mode: 0o755, Data: data, From: file})
 	}
 	for _, name := range f.Commands {
 		own = append(own, link("bin/"+name, "bb"))

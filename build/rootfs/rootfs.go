@@ -12,6 +12,7 @@
 //	/bin/tenchd        PID 1 and its roles
 //	/bin/bb            the u-root commands, and a link to it for each
 //	/bin/sh            -> gosh
+//	/bin/NAME          programs in C, static
 //	/etc/tench/        what the build knows: board.toml, build.json …
 //	/dev/console, /dev/null
 //	everything of the overlays
@@ -36,6 +37,7 @@ type Files struct {
 	Tenchd   string            // path of the static tenchd
 	Busybox  string            // path of the static busybox
 	Commands []string          // names to link to the busybox
+	Programs map[string]string // path in the tree, e.g. "bin/bird" -> path of a static program
 	Etc      map[string][]byte // files for /etc/tench, by name, e.g. "board.toml"
 	Overlays []overlays.Entry
 }

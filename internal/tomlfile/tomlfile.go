@@ -180,14 +180,22 @@ func (f *File) indexValue(p *unstable.Parser, path []string, v *unstable.Node) {
 		for it := v.Children(); it.Next(); i++ {
 			n := it.Node()
 			elem := append(append([]string(nil), path...), strconv.Itoa(i))
-			line := f.Line(path...)
-			if n.Raw.Length > 0 {
-				line = p.Shape(n.Raw).Start.Line
-			}
-			f.note(elem, line)
+			f.note(elem, elementLine(p, n, f.Line(path...)))
 			f.indexValue(p, elem, n)
 		}
 	}
+}
+
+// elementLine is the line of an element of an array; that of an array in an
+// array is its first element's, since the parser does not tell where it begins.
+func elementLine(p *unstable.Parser, n *unstable.Node, line int) int {
+	if n.Raw.Length > 0 {
+		return p.Shape(n.Raw).Start.Line
+	}
+	if it := n.Children(); n.Kind == unstable.Array && it.Next() {
+		return elementLine(p, it.Node(), line)
+	}
+	return line
 }
 
 // note records the line of a key and of the parents it implies.

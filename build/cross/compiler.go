@@ -1,0 +1,131 @@
+package cross
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"tench/boards"
+)
+
+// Tool is a program that compiling for a board needs.
+type Tool struct {
+	Name    string // a program
+	Package string // the Debian package that has it
+	Why     string
+}
+
+// Tools lists what compiling C for the board needs.
+func Tools(b boards.Board) []Tool {
+	compiler := "gcc-" + b.Arch.Triplet
+	if b.Arch.Triplet == "x86_64-linux-gnu" {
+		compiler = "gcc" // this machine's own
+	}
+	return []Tool{
+		{b.Arch.Triplet + "-gcc", compiler, "compiles the daemons for " + b.Arch.Name},
+		{"make", "make", "drives the daemons' builds"},
+		{"perl", "perl", "OpenSSL's build"},
+		{"flex", "flex", "BIRD's configuration language"},
+		{"bison", "bison", "BIRD's configuration language"},
+	}
+}
+
+// ToolID names the compiler and the linker with their versions.
+func ToolID(ctx context.Context, b boards.Board) (string, error) {
+	var lines []string
+	for _, tool := range []string{"gcc", "ld"} {
+		name := b.Arch.Triplet + "-" + tool
+		out, err := exec.CommandContext(ctx, name, "--version").Output()
+		if err != nil {
+			return "", fmt.Errorf("cross: ask %s for its version: %w\nhint: tench doctor %s --for build", name, err, b.Name)
+		}
+		line, _, _ := strings.Cut(string(out), "\n")
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "; "), nil
+}
+
+// compiler is the C compiler of one build.
+type compiler struct {
+	board boards.Board
+	bin   string // folder with the wrapper, first in the steps' PATH
+	env   []string
+}
+
+// wrapperName is what configure scripts and Makefiles call. It has no folder,
+// so that no program remembers where it was built.
+const wrapperName = "tench-cc"
+
+// newCompiler writes the wrapper: gcc with the board's flags, the C library and
+// the headers and libraries of what the recipe needs. (A CC of several words
+// would not do: some Makefiles take it for the name of one program.)
+func newCompiler(b boards.Board, src Source, o Options) (*compiler, error) {
+	c := &compiler{board: b, bin: filepath.Join(o.Scratch, "bin")}
+	if err := os.MkdirAll(c.bin, 0o755); err != nil {
+		return nil, err
+	}
+	args := append([]string{b.Arch.Triplet + "-gcc"}, b.CPU.CFlags...)
+	args = append(args, "-fno-pie", "-no-pie", "-ffile-prefix-map="+src.Tree+"=.")
+	for _, name := range slices.Sorted(maps.Keys(src.Needs)) {
+		dir := src.Needs[name]
+		args = append(args, "-ffile-prefix-map="+dir+"=/"+name)
+		switch name {
+		case musl:
+			specs, err := writeSpecs(dir, o.Scratch)
+			if err != nil {
+				return nil, err
+			}
+			args = append(args, "-specs="+specs)
+		case Linux:
+			args = append(args, "-idirafter", filepath.Join(dir, "include"))
+		default:
+			args = append(args, "-I"+filepath.Join(dir, "usr/include"), "-L"+filepath.Join(dir, "usr/lib"))
+		}
+	}
+	for i, a := range args {
+		args[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+	}
+	script := "#!/bin/sh\nexec " + strings.Join(args, " ") + " \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(c.bin, wrapperName), []byte(script), 0o755); err != nil {
+		return nil, err
+	}
+	c.env = c.environment(o)
+	return c, nil
+}
+
+// muslPrefix is the --prefix in musl's recipe: its specs file names the folder
+// that the library is installed in, which here is one of the build cache.
+const muslPrefix = "/musl"
+
+// writeSpecs makes gcc's specs for the musl in dir, whose recipe has left them
+// with muslPrefix for a place.
+func writeSpecs(dir, scratch string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(dir, muslPrefix, "lib/musl-gcc.specs"))
+	if err != nil {
+		return "", fmt.Errorf("musl: %w", err)
+	}
+	path := filepath.Join(scratch, "musl-gcc.specs")
+	specs := strings.ReplaceAll(string(text), muslPrefix+"/", filepath.Join(dir, muslPrefix)+"/")
+	return path, os.WriteFile(path, []byte(specs), 0o644)
+}
+
+// environment is all that the steps see of this machine.
+func (c *compiler) environment(o Options) []string {
+	t := c.board.Arch.Triplet
+	return []string{
+		"PATH=" + c.bin + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"HOME=" + o.Scratch, "TMPDIR=" + os.TempDir(), "LC_ALL=C", "TZ=UTC",
+		fmt.Sprintf("SOURCE_DATE_EPOCH=%d", o.Epoch.Unix()),
+		"CC=" + wrapperName, "CC_FOR_BUILD=gcc", "HOSTCC=gcc",
+		"AR=" + t + "-ar", "RANLIB=" + t + "-ranlib", "NM=" + t + "-nm", "LD=" + t + "-ld", "STRIP=" + t + "-strip", "OBJDUMP=" + t + "-objdump",
+		"CFLAGS=-Os -ffunction-sections -fdata-sections",
+		"LDFLAGS=-static -no-pie -Wl,--gc-sections -Wl,--build-id=none",
+		// Libraries of this machine are none of the board's.
+		"PKG_CONFIG=false", "PKG_CONFIG_LIBDIR=/nonexistent",
+	}
+}
