@@ -23,7 +23,10 @@ func (l *loop) tree() status.Node {
 	if root.Name == "" {
 		root.Name = "box"
 	}
-	root.Detail = append(root.Detail, "up "+l.sys.Boottime().Round(time.Second).String())
+	if l.board.Title != "" {
+		root.Detail = append(root.Detail, l.board.Title)
+	}
+	root.Detail = append(root.Detail, "release "+cmp.Or(l.release, "unknown"), "up "+l.sys.Boottime().Round(time.Second).String())
 	root.Children = append(root.Children, l.configNode())
 	for _, i := range l.cfg.Interfaces {
 		root.Children = append(root.Children, l.interfaceNode(i))
@@ -32,6 +35,7 @@ func (l *loop) tree() status.Node {
 		root.Children = append(root.Children, l.routeNode(r))
 	}
 	root.Children = append(root.Children, l.dnsNode(), l.clockNode())
+	root.Children = append(root.Children, quirkNodes(l.board, "/")...)
 	if len(l.refused) > 0 {
 		root.Children = append(root.Children, l.refusedNode())
 	}

@@ -62,12 +62,13 @@ type LoopOptions struct {
 
 // loop is the state of the network loop; only the goroutine in run touches it.
 type loop struct {
-	o     LoopOptions
-	sys   system.System
-	store update.Store
-	board boards.Board
-	epoch time.Time                  // when this release was built; zero outside of an image
-	ports map[string]config.Selector // label on the case -> its device
+	o       LoopOptions
+	sys     system.System
+	store   update.Store
+	board   boards.Board
+	epoch   time.Time                  // when this release was built; zero outside of an image
+	release string                     // e.g. "2026.11"; "" outside of an image
+	ports   map[string]config.Selector // label on the case -> its device
 
 	cfg     config.Config
 	current status.Config // the router.toml in force, as text
@@ -158,7 +159,7 @@ func (l *loop) setClockFloor() {
 		if err != nil {
 			l.o.Log("%v", err)
 		}
-		l.epoch = time.Unix(info.Epoch, 0)
+		l.epoch, l.release = time.Unix(info.Epoch, 0), info.Release
 	}
 	if err := clock.SetFloor(l.sys, l.stateDir(), l.epoch); err != nil {
 		l.o.Log("%v", err)
@@ -206,7 +207,7 @@ func (l *loop) takeOver(ctx context.Context) {
 		return // the first cycle tells
 	}
 	l.facts.Links = netstate.Links(state)
-	l.want = desired.Compute(l.cfg, l.ports, l.facts)
+	l.want = l.compute()
 	l.units.match(ctx, l.want)
 	limit := time.After(takeOverWait)
 	for l.silentClients() {
@@ -274,7 +275,7 @@ func (l *loop) applyAll() {
 		}
 		l.state = state
 		l.facts.Links = netstate.Links(state)
-		l.want = desired.Compute(l.cfg, l.ports, l.facts)
+		l.want = l.compute()
 		changes := netstate.Plan(state, l.want)
 		if !l.applyChanges(append(changes, netstate.PlanSettings(l.sys, l.want)...), refused) {
 			break

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -77,21 +79,71 @@ func showBoard(out io.Writer, b boards.Board) error {
 }
 
 // boardRows is what there is to say about a board, as pairs of name and value.
+// A row without a value is left out.
 func boardRows(b boards.Board) [][2]string {
+	cpu := b.Arch.Name
+	if b.CPU.Model != "" {
+		cpu += ": " + b.CPU.Model
+	}
+	if len(b.CPU.Lacks) > 0 {
+		cpu += "; no program may have " + strings.Join(b.CPU.Lacks, ", ")
+	}
 	rows := [][2]string{
-		{"CPU", b.Arch.Name},
+		{"CPU", cpu},
 		{"memory", fmt.Sprintf("%d MiB", b.RAMMiB)},
 		{"console", fmt.Sprintf("%s at %d bit/s", b.Console.Device, b.Console.Speed)},
 		{"firmware", strings.Join(b.Firmware, ", ")},
+		{"boots from", strings.Join(b.Media, ", ")},
+		{"flashing", b.Flashing},
 		{"image", fmt.Sprintf("%d MiB: boot %d, two slots of %d, data %d", b.Layout.TotalMiB(),
 			b.Layout.BootMiB, b.Layout.SlotMiB, b.Layout.DataMiB)},
 		{"kernel", "fragments " + strings.Join(b.Kernel.Fragments, ", ")},
+		{"daemons", strings.Join(b.Daemons, ", ")},
 	}
 	for _, p := range b.Ports {
-		rows = append(rows, [2]string{"port " + p.Label, p.Path})
+		rows = append(rows, [2]string{"port " + p.Label, portText(p)})
 	}
-	return append(rows,
-		[2]string{"watchdog", fmt.Sprintf("%s, %d s", b.Watchdog.Driver, b.Watchdog.Timeout)},
-		[2]string{"stand-in", fmt.Sprintf("qemu-system-%s -machine %s -cpu %s", b.QEMU.System, b.QEMU.Machine, b.QEMU.CPU)},
-		[2]string{"notes", b.Notes})
+	for _, s := range b.LEDs {
+		rows = append(rows, [2]string{"LED " + s.Label, s.Device})
+	}
+	for _, s := range b.Buttons {
+		rows = append(rows, [2]string{"button " + s.Label, s.Device})
+	}
+	watchdog := b.Watchdog.Driver
+	if watchdog == "" {
+		watchdog = "the first there is"
+	}
+	rows = append(rows, [2]string{"watchdog", fmt.Sprintf("%s, %d s", watchdog, b.Watchdog.Timeout)})
+	for _, q := range b.Quirks {
+		rows = append(rows, [2]string{"quirk " + q.Name, quirkText(q)})
+	}
+	rows = append(rows, [2]string{"stand-in", standIn(b.QEMU)}, [2]string{"notes", b.Notes})
+	return slices.DeleteFunc(rows, func(r [2]string) bool { return r[1] == "" })
+}
+
+func portText(p boards.Port) string {
+	text := p.Path + p.Name // one of the two
+	if p.Driver != "" {
+		text += " (" + p.Driver + ")"
+	}
+	return text
+}
+
+func quirkText(q boards.Quirk) string {
+	set := slices.Clone(q.Args)
+	for _, key := range slices.Sorted(maps.Keys(q.Sysctl)) {
+		set = append(set, key+"="+q.Sysctl[key])
+	}
+	return q.Why + " Set: " + strings.Join(set, " ") + "."
+}
+
+func standIn(q boards.QEMU) string {
+	if q.System == "" {
+		return "none: built, not booted by us"
+	}
+	text := fmt.Sprintf("qemu-system-%s -machine %s", q.System, q.Machine)
+	if q.CPU != "" {
+		text += " -cpu " + q.CPU
+	}
+	return text
 }

@@ -5,6 +5,7 @@
 //	main.go      run: PID 1, roles, clients, and how errors are shown
 //	roles.go     tenchd loop, tenchd console
 //	commands.go  what an operator types: status, why, log, apply …
+//	report.go    tenchd report
 //
 // Exit codes: 0 done; 1 it could not be done, or the box refused it; 2 the
 // command line was wrong.

@@ -1,0 +1,237 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tench/boards"
+	"tench/supervisor/netstate"
+	"tench/supervisor/status"
+	"tench/supervisor/system"
+)
+
+// bundle is what a report of this box is made of.
+type bundle struct {
+	root   string // where /etc, /proc and /sys are: "/" on a box
+	runDir string
+	found  []foundPort // network devices there are
+	klog   string      // the kernel's log
+}
+
+// foundPort is a network device of the box.
+type foundPort struct {
+	name, path, driver, mac string
+}
+
+// WriteReport writes the report on this box: one text with all that somebody
+// far away needs to see what the box is and how it does. It has no secrets:
+// those are neither in the log nor in what the kernel tells.
+func WriteReport(ctx context.Context, w io.Writer, runDir string) error {
+	b := bundle{root: "/", runDir: runDir}
+	sys, err := system.New()
+	if err == nil {
+		b.found, err = foundPorts(sys)
+	}
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	if b.klog, err = kernelLog(); err != nil {
+		b.klog = err.Error()
+	}
+	if err := b.write(ctx, w, time.Now()); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// foundPorts lists the network devices that are hardware.
+func foundPorts(sys system.System) ([]foundPort, error) {
+	state, err := netstate.Observe(sys)
+	if err != nil {
+		return nil, err
+	}
+	var list []foundPort
+	for _, l := range state.Links {
+		if l.Path == "" {
+			continue
+		}
+		driver, _ := os.Readlink(filepath.Join("/sys/class/net", l.Name, "device/driver")) // none where the kernel tells none
+		list = append(list, foundPort{l.Name, l.Path, filepath.Base(driver), l.MAC})
+	}
+	return list, nil
+}
+
+func (b bundle) write(ctx context.Context, w io.Writer, now time.Time) error {
+	board, info, err := b.boardAndBuild()
+	out := &sections{w: w}
+	out.section("tench report", fmt.Sprintf("board %s (%s), release %s, written %s\n%s\n",
+		info.Board, board.Title, info.Release, now.UTC().Format(time.RFC3339), b.read("/proc/version")))
+	if err != nil {
+		out.section("this image", err.Error())
+	}
+	out.section("status", b.status(ctx))
+	out.section("ports of the board", b.ports(board))
+	out.section("quirks of the board", quirkText(quirkNodes(board, b.root)))
+	out.section("clock source", b.read("/sys/devices/system/clocksource/clocksource0/current_clocksource")+
+		" of "+b.read("/sys/devices/system/clocksource/clocksource0/available_clocksource"))
+	out.section("kernel command line", b.read("/proc/cmdline"))
+	out.section("processor and memory", firstLines(b.read("/proc/cpuinfo"), 12)+"\n"+firstLines(b.read("/proc/meminfo"), 3))
+	out.section("PCI devices", b.devices("/sys/bus/pci/devices", "vendor", "device", "class"))
+	out.section("USB devices", b.devices("/sys/bus/usb/devices", "idVendor", "idProduct", "manufacturer", "product"))
+	out.section("disks", b.disks())
+	out.section("kernel log", b.klog)
+	out.section("log", b.read(filepath.Join(b.runDir, LogName+".1"))+b.read(filepath.Join(b.runDir, LogName)))
+	return out.err
+}
+
+func (b bundle) boardAndBuild() (boards.Board, buildInfo, error) {
+	text, err := os.ReadFile(filepath.Join(b.root, buildFile))
+	info, err2 := parseBuildInfo(text)
+	data, err3 := os.ReadFile(filepath.Join(b.root, BoardFile))
+	if err != nil || err2 != nil || err3 != nil {
+		return boards.Board{}, info, errors.Join(err, err3)
+	}
+	board, err := boards.Parse(BoardFile, info.Board, data)
+	return board, info, err
+}
+
+// read returns a small file's text, or why it cannot be read.
+func (b bundle) read(path string) string {
+	data, err := os.ReadFile(filepath.Join(b.root, path))
+	if errors.Is(err, os.ErrNotExist) {
+		return ""
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimRight(string(data), "\n\x00")
+}
+
+func (b bundle) status(ctx context.Context) string {
+	root, err := status.Client{Path: filepath.Join(b.root, b.runDir, status.SocketName)}.Status(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	var text strings.Builder
+	_ = status.Print(&text, root)
+	return text.String()
+}
+
+// ports compares the ports on the case with the devices there are.
+func (b bundle) ports(board boards.Board) string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
+	used := map[string]bool{}
+	for _, p := range board.Ports {
+		i := slices.IndexFunc(b.found, func(f foundPort) bool { return p.Name != "" && f.name == p.Name || p.Path != "" && f.path == p.Path })
+		if i < 0 {
+			fmt.Fprintf(w, "MISSING\t%s\t%s%s\t%s expected\n", p.Label, p.Path, p.Name, p.Driver)
+			continue
+		}
+		f := b.found[i]
+		used[f.name] = true
+		verdict := "ok"
+		if p.Driver != "" && f.driver != p.Driver {
+			verdict = "OTHER"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s %s, driver %s (%s expected)\n", verdict, p.Label, p.Path+p.Name, f.name, f.mac, f.driver, p.Driver)
+	}
+	for _, f := range b.found {
+		if !used[f.name] && f.path != "" {
+			fmt.Fprintf(w, "more\t-\t%s\t%s %s, driver %s\n", f.path, f.name, f.mac, f.driver)
+		}
+	}
+	w.Flush()
+	return text.String()
+}
+
+// devices lists a bus: the address, the driver, and the given properties.
+func (b bundle) devices(bus string, properties ...string) string {
+	entries, err := os.ReadDir(filepath.Join(b.root, bus))
+	if err != nil {
+		return "" // the box has no such bus
+	}
+	var text strings.Builder
+	for _, e := range entries {
+		dir := filepath.Join(bus, e.Name())
+		words := []string{e.Name()}
+		for _, p := range properties {
+			if v := b.read(filepath.Join(dir, p)); v != "" {
+				words = append(words, strings.TrimPrefix(v, "0x"))
+			}
+		}
+		if len(words) == 1 {
+			continue // an interface of a USB device
+		}
+		if driver, err := os.Readlink(filepath.Join(b.root, dir, "driver")); err == nil {
+			words = append(words, "driver "+filepath.Base(driver))
+		}
+		fmt.Fprintln(&text, strings.Join(words, " "))
+	}
+	return text.String()
+}
+
+func (b bundle) disks() string {
+	entries, _ := os.ReadDir(filepath.Join(b.root, "/sys/block"))
+	var text strings.Builder
+	for _, e := range entries {
+		dir := filepath.Join("/sys/block", e.Name())
+		fmt.Fprintf(&text, "%s %s sectors %s\n", e.Name(), b.read(filepath.Join(dir, "size")), b.read(filepath.Join(dir, "device/model")))
+	}
+	return text.String()
+}
+
+func quirkText(nodes []status.Node) string {
+	var text strings.Builder
+	for _, n := range nodes {
+		fmt.Fprintf(&text, "%s: %s %s%s\n", n.Name, n.State, strings.Join(n.Detail, ", "), n.Cause)
+	}
+	return text.String()
+}
+
+func firstLines(text string, n int) string {
+	lines := strings.Split(text, "\n")
+	return strings.Join(lines[:min(n, len(lines))], "\n")
+}
+
+// sections writes titled pieces of text; the first error stays.
+type sections struct {
+	w   io.Writer
+	err error
+}
+
+func (s *sections) section(title, text string) {
+	if s.err != nil {
+		return
+	}
+	text = strings.TrimRight(text, "\n")
+	if text == "" {
+		text = "(nothing)"
+	}
+	_, s.err = fmt.Fprintf(s.w, "== %s\n%s\n\n", title, text)
+}
+
+// kernelLog reads the kernel's ring buffer (syslog(2)).
+func kernelLog() (string, error) {
+	const readAll, sizeOf = 3, 10
+	size, err := unix.Klogctl(sizeOf, nil)
+	if err != nil {
+		return "", fmt.Errorf("kernel log: %w", err)
+	}
+	buf := make([]byte, size)
+	n, err := unix.Klogctl(readAll, buf)
+	if err != nil {
+		return "", fmt.Errorf("kernel log: %w", err)
+	}
+	return string(buf[:n]), nil
+}

@@ -1,0 +1,115 @@
+package supervisor
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tench/boards"
+	"tench/config"
+	"tench/supervisor/status"
+)
+
+// fakeRoot makes the files of a box below a temporary folder.
+func fakeRoot(t *testing.T, files map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+const currentSource = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+
+func TestQuirkNodes(t *testing.T) {
+	board := boards.Board{Quirks: []boards.Quirk{{Name: "hpet", Check: []boards.Check{{File: currentSource, Want: []string{"tsc", "acpi_pm"}}}}}}
+	for name, tc := range map[string]struct {
+		files map[string]string
+		want  status.Node
+	}{
+		"in force": {map[string]string{currentSource: "acpi_pm\n"},
+			status.Node{Name: "quirk hpet", State: "in force", OK: true, Detail: []string{"current_clocksource acpi_pm"}}},
+		"not in force": {map[string]string{currentSource: "hpet\n"},
+			status.Node{Name: "quirk hpet", State: "not in force", Cause: currentSource + ` holds "hpet", not tsc or acpi_pm`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := quirkNodes(board, fakeRoot(t, tc.files))
+			if diff := cmp.Diff([]status.Node{tc.want}, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+	if got := quirkNodes(board, t.TempDir()); got[0].OK || !strings.Contains(got[0].Cause, "no such file") {
+		t.Errorf("without the file: %+v, want not in force", got[0])
+	}
+}
+
+// What the operator wrote wins over the board.
+func TestQuirkSysctls(t *testing.T) {
+	l := &loop{
+		cfg:   config.Config{Sysctls: []config.Sysctl{{Key: "kernel.panic", Value: "5"}}},
+		board: boards.Board{Quirks: []boards.Quirk{{Sysctl: map[string]string{"kernel.panic": "9", "vm.swappiness": "0"}}}},
+	}
+	got := map[string]string{}
+	for _, s := range l.compute().Sysctls {
+		got[s.Key] = s.Value
+	}
+	want := map[string]string{"kernel.panic": "5", "vm.swappiness": "0", "net.ipv4.ip_forward": "0", "net.ipv6.conf.all.forwarding": "0"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("sysctls (-want +got)\n%s", diff)
+	}
+}
+
+func TestBundle(t *testing.T) {
+	board, err := os.ReadFile("../boards/apu2/board.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := bundle{
+		root: fakeRoot(t, map[string]string{
+			BoardFile: string(board), buildFile: `{"board":"apu2","release":"2026.11","epoch":1}`,
+			currentSource: "tsc\n", "/proc/cmdline": "console=ttyS0 tench.slot=a\n",
+			"/sys/bus/pci/devices/0000:01:00.0/vendor": "0x8086\n", "/sys/bus/pci/devices/0000:01:00.0/device": "0x1539\n",
+			"/sys/bus/usb/devices/1-1:1.0/bInterfaceClass": "08\n",
+			"/run/tench/log": "[1.2] hello\n",
+		}),
+		runDir: "/run/tench",
+		found: []foundPort{
+			{"eth0", "pci-0000:01:00.0", "igb", "00:0d:b9:00:00:01"}, {"eth1", "pci-0000:02:00.0", "e1000e", "00:0d:b9:00:00:02"},
+			{"eth2", "pci-0000:09:00.0", "r8169", "00:0d:b9:00:00:03"},
+		},
+		klog: "<6>[    0.0] Linux\n",
+	}
+	var text strings.Builder
+	if err := b.write(t.Context(), &text, time.Unix(0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"== tench report\nboard apu2 (PC Engines APU2), release 2026.11, written 1970-01-01T00:00:00Z\n",
+		"== ports of the board\n",
+		"ok       NIC1  pci-0000:01:00.0  eth0 00:0d:b9:00:00:01, driver igb (igb expected)\n",
+		"OTHER    NIC2  pci-0000:02:00.0  eth1 00:0d:b9:00:00:02, driver e1000e (igb expected)\n",
+		"MISSING  NIC3  pci-0000:03:00.0  igb expected\n",
+		"more     -     pci-0000:09:00.0  eth2 00:0d:b9:00:00:03, driver r8169\n",
+		"== clock source\ntsc of",
+		"== PCI devices\n0000:01:00.0 8086 1539\n",
+		"== USB devices\n(nothing)\n",
+		"== kernel log\n<6>[    0.0] Linux\n",
+		"== log\n[1.2] hello\n",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the report lacks %q; it is\n%s", want, text.String())
+		}
+	}
+}
