@@ -2,6 +2,7 @@ package build
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,6 +57,87 @@ func TestCheckPorts(t *testing.T) {
 	}
 	if err := p.checkPorts("router.toml", config.Config{Interfaces: cfg.Interfaces[:1]}); err != nil {
 		t.Errorf("checkPorts of a port that is there = %v", err)
+	}
+}
+
+// Every board's own router.toml must fit its ports, and its recipes be there.
+func TestOwnBoards(t *testing.T) {
+	list, err := boards.List("../boards")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range list {
+		p, err := newPlan(b, Options{Root: "..", Cache: t.TempDir(), Out: t.TempDir(), Offline: true, Report: &reports{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.routerConfig(); err != nil {
+			t.Errorf("board %s: %v", b.Name, err)
+		}
+		needed, err := p.needed()
+		if err != nil {
+			t.Errorf("board %s: %v", b.Name, err)
+		}
+		for name, parts := range needed {
+			r, err := p.recipe(name)
+			if err != nil {
+				t.Errorf("board %s: %v", b.Name, err)
+			}
+			for _, part := range parts {
+				if len(r.Part(part)) == 0 {
+					t.Errorf("board %s: recipe %s has no part %s", b.Name, name, part)
+				}
+			}
+		}
+	}
+}
+
+func TestInOrder(t *testing.T) {
+	root := t.TempDir()
+	write := func(name, build string) {
+		dir := filepath.Join(root, "release/recipes", name)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		text := fmt.Sprintf("name=%q\nversion=\"1\"\nseries=\"1\"\nlicence=\"MIT\"\n[[file]]\npart=\"source\"\nfile=\"a.tar\"\nsize=1\nsha256=%q\nunpack=\"tar\"\nlocations=[{url=\"https://x.test/\"}]\n%s",
+			name, strings.Repeat("0", 64), build)
+		if err := os.WriteFile(filepath.Join(dir, "recipe.toml"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step := func(needs string) string { return "[build]\nneeds=[" + needs + "]\nsteps=[[\"make\"]]\n" }
+	write("top", step(`"left", "right", "linux"`))
+	write("left", step(`"base"`))
+	write("right", step(`"base"`))
+	write("base", step(""))
+	write("snake", step(`"tail"`))
+	write("tail", step(`"snake"`))
+	write("data", "")
+	for name, tc := range map[string]struct {
+		daemons []string
+		want    string
+		err     string
+	}{
+		"each once, after its needs": {[]string{"top", "left"}, "base left right top", ""},
+		"none":                       {nil, "", ""},
+		"in a circle":                {[]string{"snake"}, "", "recipe snake: it needs itself: snake needs tail needs snake"},
+		"no steps":                   {[]string{"data"}, "", "recipe data: it has no [build] steps"},
+		"unknown":                    {[]string{"nothing"}, "", "recipe nothing: open "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &plan{b: boards.Board{Daemons: tc.daemons}, o: Options{Root: root}}
+			order, err := p.inOrder()
+			if (err != nil) != (tc.err != "") || err != nil && !strings.HasPrefix(err.Error(), tc.err) {
+				t.Fatalf("inOrder = %v, want %q", err, tc.err)
+			}
+			var names []string
+			for _, r := range order {
+				names = append(names, r.Name)
+			}
+			if got := strings.Join(names, " "); err == nil && got != tc.want {
+				t.Errorf("inOrder = %q, want %q", got, tc.want)
+			}
+		})
 	}
 }
 

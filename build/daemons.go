@@ -3,11 +3,11 @@ package build
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	"tench/build/cache"
 	"tench/build/cross"
@@ -24,26 +24,65 @@ const headersName = "headers.tar"
 
 // daemons builds the board's programs in C, and returns a product for each.
 func (p *plan) daemons(ctx context.Context, kernel cache.Product) ([]cache.Product, error) {
-	if len(p.b.Daemons) == 0 {
-		return nil, nil
+	order, err := p.inOrder()
+	if err != nil || len(order) == 0 {
+		return nil, err
 	}
 	tools, err := cross.ToolID(ctx, p.b)
 	if err != nil {
 		return nil, err
 	}
 	d := daemonBuild{p: p, kernel: kernel, tools: tools, made: map[string]cache.Product{}}
-	var list []cache.Product
-	for _, name := range p.b.Daemons {
-		product, err := d.build(ctx, name, nil)
-		if err != nil {
+	for _, recipe := range order {
+		if d.made[recipe.Name], err = d.step(ctx, recipe); err != nil {
 			return nil, err
 		}
-		list = append(list, product)
+	}
+	var list []cache.Product
+	for _, name := range p.b.Daemons {
+		list = append(list, d.made[name])
 	}
 	return list, nil
 }
 
-// daemonBuild builds recipes in C, each after those that it needs.
+// inOrder lists the recipes of the board's programs in C and those that they
+// need, each after what it needs.
+func (p *plan) inOrder() ([]release.Recipe, error) {
+	var order []release.Recipe
+	done := map[string]bool{cross.Linux: true} // its headers come from the kernel
+	var visit func(name string, chain []string) error
+	visit = func(name string, chain []string) error {
+		if done[name] {
+			return nil
+		}
+		if slices.Contains(chain, name) {
+			return fmt.Errorf("recipe %s: it needs itself: %s", name, strings.Join(append(chain, name), " needs "))
+		}
+		recipe, err := p.recipe(name)
+		if err != nil {
+			return err
+		}
+		if len(recipe.Build.Steps) == 0 {
+			return fmt.Errorf("recipe %s: it has no [build] steps, so it is no program for a box", name)
+		}
+		for _, n := range recipe.Build.Needs {
+			if err := visit(n, append(slices.Clone(chain), name)); err != nil {
+				return err
+			}
+		}
+		done[name] = true
+		order = append(order, recipe)
+		return nil
+	}
+	for _, name := range p.b.Daemons {
+		if err := visit(name, nil); err != nil {
+			return nil, err
+		}
+	}
+	return order, nil
+}
+
+// daemonBuild builds recipes in C, in order.
 type daemonBuild struct {
 	p      *plan
 	kernel cache.Product
@@ -51,65 +90,15 @@ type daemonBuild struct {
 	made   map[string]cache.Product
 }
 
-// build builds a recipe; chain is who needs it.
-func (d *daemonBuild) build(ctx context.Context, name string, chain []string) (cache.Product, error) {
-	if made, ok := d.made[name]; ok {
-		return made, nil
-	}
-	if slices.Contains(chain, name) {
-		return cache.Product{}, fmt.Errorf("recipe %s: it needs itself: %v", name, append(chain, name))
-	}
-	recipe, err := d.p.recipe(name)
-	if err != nil {
-		return cache.Product{}, err
-	}
-	if len(recipe.Build.Steps) == 0 {
-		return cache.Product{}, fmt.Errorf("recipe %s: it has no [build] steps, so it is no program of the box", name)
-	}
-	needs := map[string]cache.Product{}
-	for _, n := range recipe.Build.Needs {
-		if n == cross.Linux {
-			continue
-		}
-		if needs[n], err = d.build(ctx, n, append(chain, name)); err != nil {
-			return cache.Product{}, err
-		}
-	}
-	product, err := d.step(ctx, recipe, needs)
-	if err == nil {
-		d.made[name] = product
-	}
-	return product, err
-}
-
-func (d *daemonBuild) step(ctx context.Context, recipe release.Recipe, needs map[string]cache.Product) (cache.Product, error) {
+func (d *daemonBuild) step(ctx context.Context, recipe release.Recipe) (cache.Product, error) {
 	p := d.p
 	src, err := p.source(ctx, recipe.Name, "source")
 	if err != nil {
 		return cache.Product{}, err
 	}
-	inputs := []cache.Input{
-		{Name: "source " + src.Name, Hash: src.SHA256},
-		text("steps", fmt.Sprintf("%q %q", recipe.Build.Steps, recipe.Build.Programs)),
-		text("tools", d.tools), text("CPU", fmt.Sprintf("%v %v", p.b.Arch, p.b.CPU)), text("epoch", p.release.Epoch.String()),
-	}
-	for _, patch := range recipe.Patches {
-		in, err := p.use("patch", recipe.Name+" "+patch.Name, patch.Path)
-		if err != nil {
-			return cache.Product{}, err
-		}
-		inputs = append(inputs, in)
-	}
-	for _, name := range slices.Sorted(maps.Keys(needs)) {
-		inputs = append(inputs, needs[name].Input())
-	}
-	headers := slices.Contains(recipe.Build.Needs, cross.Linux)
-	if headers {
-		hash, err := d.kernel.FileHash(headersName)
-		if err != nil {
-			return cache.Product{}, err
-		}
-		inputs = append(inputs, cache.Input{Name: "kernel headers", Hash: hash})
+	inputs, err := d.inputs(recipe, src)
+	if err != nil {
+		return cache.Product{}, err
 	}
 	return p.run(ctx, cache.Step{Name: recipe.Name, Version: crossVersion, Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
 		if err := os.RemoveAll(filepath.Join(w.Scratch, "source")); err != nil { // it is built in: begin anew
@@ -119,24 +108,65 @@ func (d *daemonBuild) step(ctx context.Context, recipe release.Recipe, needs map
 		if err != nil {
 			return err
 		}
-		folders := map[string]string{}
-		for name, product := range needs {
-			folders[name] = product.Dir
-		}
-		if headers {
-			if folders[cross.Linux], err = d.unpackHeaders(ctx, w); err != nil {
-				return err
-			}
+		needs, err := d.needs(ctx, recipe, w)
+		if err != nil {
+			return err
 		}
 		p.o.Report.Start(recipe.Name, "configure and compile "+src.Version)
 		jobs := p.o.Jobs
 		if jobs == 0 {
 			jobs = runtime.NumCPU()
 		}
-		return cross.Build(ctx, p.b, cross.Source{Recipe: recipe, Tree: tree, Needs: folders}, cross.Options{
+		return cross.Build(ctx, p.b, cross.Source{Recipe: recipe, Tree: tree, Needs: needs}, cross.Options{
 			Out: w.Out, Scratch: w.Scratch, Log: w.Log, Epoch: p.release.Epoch, Jobs: jobs,
 		})
 	}}, src.Version)
+}
+
+// inputs are what a recipe's product depends on.
+func (d *daemonBuild) inputs(recipe release.Recipe, src source.Fetched) ([]cache.Input, error) {
+	p := d.p
+	inputs := []cache.Input{
+		{Name: "source " + src.Name, Hash: src.SHA256},
+		text("steps", fmt.Sprintf("%q %q", recipe.Build.Steps, recipe.Build.Programs)),
+		text("tools", d.tools), text("CPU", fmt.Sprintf("%v %v", p.b.Arch, p.b.CPU)), text("epoch", p.release.Epoch.String()),
+	}
+	for _, patch := range recipe.Patches {
+		in, err := p.use("patch", recipe.Name+" "+patch.Name, patch.Path)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, in)
+	}
+	for _, name := range recipe.Build.Needs {
+		if name != cross.Linux {
+			inputs = append(inputs, d.made[name].Input())
+			continue
+		}
+		hash, err := d.kernel.FileHash(headersName)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, cache.Input{Name: "kernel headers", Hash: hash})
+	}
+	return inputs, nil
+}
+
+// needs are the folders with what a recipe is compiled with.
+func (d *daemonBuild) needs(ctx context.Context, recipe release.Recipe, w cache.Work) (map[string]string, error) {
+	folders := map[string]string{}
+	for _, name := range recipe.Build.Needs {
+		if name != cross.Linux {
+			folders[name] = d.made[name].Dir
+			continue
+		}
+		dir, err := d.unpackHeaders(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		folders[name] = dir
+	}
+	return folders, nil
 }
 
 // unpackHeaders lays the kernel's headers out below the step's scratch.

@@ -176,12 +176,16 @@ func (p *plan) grubParts() []string {
 func (p *plan) efiPart() string { return "efi-" + p.b.Arch.Debian }
 
 // needed lists what the board's image is made of, as parts of recipes.
-func (p *plan) needed() map[string][]string {
+func (p *plan) needed() (map[string][]string, error) {
 	needed := map[string][]string{"linux": {"source"}, "grub": p.grubParts()}
 	if p.b.UBoot.Recipe != "" {
 		needed[p.b.UBoot.Recipe] = []string{ubootPart}
 	}
-	return needed
+	programs, err := p.inOrder()
+	for _, r := range programs {
+		needed[r.Name] = []string{"source"}
+	}
+	return needed, err
 }
 
 // checkOffline lists everything that an offline build lacks, at once: a person
@@ -190,8 +194,12 @@ func (p *plan) checkOffline() error {
 	if !p.o.Offline {
 		return nil
 	}
+	needed, err := p.needed()
+	if err != nil {
+		return err
+	}
 	var missing []source.Missing
-	for recipe, parts := range p.needed() {
+	for recipe, parts := range needed {
 		r, err := p.recipe(recipe)
 		if err != nil {
 			return err

@@ -153,6 +153,7 @@ func TestCtrlAltDel(t *testing.T) {
 // alteredImage is a copy of the built image with other bytes.
 func alteredImage(t *testing.T, alter func(image []byte)) string {
 	t.Helper()
+	lab.Require(t)
 	image, err := os.ReadFile(filepath.Join(lab.Root(t), "out", "qemu-amd64", "tench-qemu-amd64.img"))
 	if err != nil {
 		t.Fatalf("%v\nhint: make image", err)

@@ -1,7 +1,8 @@
 // Package overlays holds file trees that are laid over the root file system.
 //
 //	common/         files of every board
-//	NAME/           files of the board NAME, where it has any; they win over common/
+//	DAEMON/         files of every board with the daemon, e.g. strongswan/
+//	NAME/           files of the board NAME, where it has any; they win over the others
 //	common.modes,
 //	NAME.modes      modes and empty folders, which git does not keep
 //	overlays.go     Load
@@ -19,6 +20,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 
@@ -37,7 +39,8 @@ type Entry struct {
 // Common is the overlay of every board.
 const Common = "common"
 
-// Load reads the overlays of the board below dir: common, then the board's own.
+// Load reads the overlays of the board below dir: common, then those of its
+// daemons, then its own.
 // Of two files with one path the later wins. The result is sorted by path and
 // holds every parent folder.
 //
@@ -48,7 +51,7 @@ const Common = "common"
 // for secrets.
 func Load(dir string, b boards.Board) ([]Entry, error) {
 	merged := map[string]Entry{}
-	for _, layer := range []string{Common, b.Name} {
+	for _, layer := range slices.Concat([]string{Common}, b.Daemons, []string{b.Name}) {
 		entries, err := loadLayer(dir, layer)
 		if errors.Is(err, fs.ErrNotExist) && layer != Common {
 			continue

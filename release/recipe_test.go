@@ -16,7 +16,7 @@ func TestOwnRecipes(t *testing.T) {
 		"grub":         {"tools", "bios", "efi-amd64", "efi-arm64", "efi-armhf"},
 		"u-boot-sunxi": {"loader"},
 		"musl":         {"source"}, "gmp": {"source"}, "openssl": {"source"},
-		"bird": {"source"}, "strongswan": {"source"}, "openvpn": {"source"},
+		"bird": {"source"}, "strongswan": {"source"}, "openvpn": {"source"}, "libcap-ng": {"source"},
 	} {
 		r, err := Load("recipes", name)
 		if err != nil {

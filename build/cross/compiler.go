@@ -94,9 +94,20 @@ func newCompiler(b boards.Board, src Source, o Options) (*compiler, error) {
 	if err := os.WriteFile(filepath.Join(c.bin, wrapperName), []byte(script), 0o755); err != nil {
 		return nil, err
 	}
+	if err := os.WriteFile(filepath.Join(c.bin, pkgConfigName), []byte(pkgConfig), 0o755); err != nil {
+		return nil, err
+	}
 	c.env = c.environment(o)
 	return c, nil
 }
+
+// pkgConfig is a pkg-config that knows no library: those of this machine are
+// none of the board's, and those of the board the compiler finds itself. It is
+// there because some configure scripts give up without one.
+const (
+	pkgConfigName = "tench-pkg-config"
+	pkgConfig     = "#!/bin/sh\ncase \"$1\" in --atleast-pkgconfig-version) exit 0;; esac\nexit 1\n"
+)
 
 // muslPrefix is the --prefix in musl's recipe: its specs file names the folder
 // that the library is installed in, which here is one of the build cache.
@@ -125,7 +136,6 @@ func (c *compiler) environment(o Options) []string {
 		"AR=" + t + "-ar", "RANLIB=" + t + "-ranlib", "NM=" + t + "-nm", "LD=" + t + "-ld", "STRIP=" + t + "-strip", "OBJDUMP=" + t + "-objdump",
 		"CFLAGS=-Os -ffunction-sections -fdata-sections",
 		"LDFLAGS=-static -no-pie -Wl,--gc-sections -Wl,--build-id=none",
-		// Libraries of this machine are none of the board's.
-		"PKG_CONFIG=false", "PKG_CONFIG_LIBDIR=/nonexistent",
+		"PKG_CONFIG=" + pkgConfigName,
 	}
 }

@@ -95,14 +95,11 @@ func build(ctx context.Context, b boards.Board, src Source, frags []Fragment, o 
 	if err := m.compile(ctx, filepath.Base(b.Arch.Image)); err != nil {
 		return Kernel{}, fmt.Errorf("compile: %w", err)
 	}
-	headers := filepath.Join(t.scratch, "headers")
-	if err := os.RemoveAll(headers); err != nil {
-		return Kernel{}, err
-	}
-	if err := m.run(ctx, "INSTALL_HDR_PATH="+headers, "headers_install"); err != nil {
+	// headers_install would copy them with rsync, which is one more tool.
+	if err := m.run(ctx, "headers"); err != nil {
 		return Kernel{}, fmt.Errorf("headers: %w", err)
 	}
-	return collect(b, t, headers, o.Out)
+	return collect(b, t, o.Out)
 }
 
 // configure writes the .config that allnoconfig makes of the wanted symbols.
@@ -118,7 +115,7 @@ func configure(ctx context.Context, m *maker, wanted []Symbol) error {
 }
 
 // collect checks the image and copies the products to out.
-func collect(b boards.Board, t tree, headers, out string) (Kernel, error) {
+func collect(b boards.Board, t tree, out string) (Kernel, error) {
 	image := filepath.Join(t.objects, filepath.FromSlash(b.Arch.Image))
 	if err := CheckImage(b, image); err != nil {
 		return Kernel{}, err
@@ -141,7 +138,7 @@ func collect(b boards.Board, t tree, headers, out string) (Kernel, error) {
 		copyFile(image, k.Image),
 		copyFile(filepath.Join(t.objects, ".config"), k.Config),
 		copyFile(filepath.Join(t.objects, "System.map"), k.SystemMap),
-		packHeaders(headers, k.Headers),
+		packHeaders(filepath.Join(t.objects, "usr"), k.Headers),
 	)
 }
 

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"compress/bzip2"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -112,6 +113,8 @@ func unpackTar(ctx context.Context, r io.Reader, size int64, dir string, o Optio
 		return unpackThrough(ctx, in, dir, "xz", "--decompress", "--stdout", "--threads=0")
 	case bytes.HasPrefix(magic, []byte("\x28\xb5\x2f\xfd")):
 		return unpackThrough(ctx, in, dir, "zstd", "--decompress", "--stdout", "--quiet")
+	case bytes.HasPrefix(magic, []byte("BZh")):
+		return extract(ctx, bzip2.NewReader(in), dir, 1)
 	case bytes.HasPrefix(magic, []byte("\x1f\x8b")):
 		z, err := gzip.NewReader(in)
 		if err != nil {

@@ -4,6 +4,7 @@
 //	main.go      run, the command tree and how errors are shown
 //	tree.go      where the sources, the cache and the products are
 //	image.go     tench image, tench explain
+//	build.go     tench build: several boards
 //	progress.go  the progress display, live or in plain lines
 //	check.go     tench check
 //	boards.go    tench boards
@@ -84,7 +85,7 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nhint: %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(imageCommand(), runCommand(), checkCommand(), boardsCommand(),
+	root.AddCommand(imageCommand(), buildCommand(), runCommand(), checkCommand(), boardsCommand(),
 		explainCommand(), doctorCommand(), consoleCommand())
 	return root
 }
