@@ -129,7 +129,7 @@ func (d *daemonBuild) inputs(recipe release.Recipe, src source.Fetched) ([]cache
 	inputs := []cache.Input{
 		{Name: "source " + src.Name, Hash: src.SHA256},
 		text("steps", fmt.Sprintf("%q %q", recipe.Build.Steps, recipe.Build.Programs)),
-		text("tools", d.tools), text("CPU", fmt.Sprintf("%v %v", p.b.Arch, p.b.CPU)), text("epoch", p.release.Epoch.String()),
+		text("tools", d.tools), text("CPU", fmt.Sprintf("%v %q %q", p.b.Arch, p.b.CPU.CFlags, p.b.CPU.Lacks)), text("epoch", p.release.Epoch.String()),
 	}
 	for _, patch := range recipe.Patches {
 		in, err := p.use("patch", recipe.Name+" "+patch.Name, patch.Path)
