@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"tench/boards"
 	"tench/build"
 	"tench/release"
 )
@@ -42,7 +43,7 @@ TENCH_MIRROR (separated by colons) are asked for sources first.`,
 			if err != nil {
 				return explainFailure(err)
 			}
-			showProducts(c.OutOrStdout(), o.Out, m, time.Since(began))
+			showProducts(c.OutOrStdout(), o.Out, b, m, time.Since(began))
 			return nil
 		},
 	}
@@ -63,7 +64,7 @@ func explainFailure(err error) error {
 	return fmt.Errorf("%w\nthe log %s ends with:\n  %s", err, step.Log, strings.Join(step.Tail, "\n  "))
 }
 
-func showProducts(out io.Writer, dir string, m release.Manifest, took time.Duration) {
+func showProducts(out io.Writer, dir string, b boards.Board, m release.Manifest, took time.Duration) {
 	for _, p := range m.Products {
 		fmt.Fprintf(out, "%s  %s\n", filepath.Join(dir, p.File), humanize.IBytes(uint64(p.Size)))
 	}
@@ -72,7 +73,14 @@ func showProducts(out io.Writer, dir string, m release.Manifest, took time.Durat
 			fmt.Fprintf(out, "note: %s %s stands in for the pinned version, which the archive no longer has\n", in.Name, in.Version)
 		}
 	}
-	fmt.Fprintf(out, "done in %.1f s; tench run %s boots it\n", took.Seconds(), m.Board)
+	if b.Flashing != "" {
+		fmt.Fprintf(out, "%s\n", b.Flashing)
+	}
+	next := ""
+	if b.QEMU.System != "" {
+		next = fmt.Sprintf("; tench run %s boots it in QEMU", b.Name)
+	}
+	fmt.Fprintf(out, "done in %.1f s%s\n", took.Seconds(), next)
 }
 
 func explainCommand() *cobra.Command {
