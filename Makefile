@@ -4,12 +4,12 @@
 #   make run    [BOARD=qemu-amd64] [FIRMWARE=bios|uefi]      boot it in QEMU
 #   make test                                                everything CI runs
 #   make test-boards [BOARDS=all]                            build boards, and boot each in QEMU
-#   make bench                                               the numbers, with the commands behind them
+#   make bench [BOARDS=all]                                  the numbers, with the commands behind them
 
 BOARD    ?= qemu-amd64
 CONFIG   ?=
 FIRMWARE ?=
-BOARDS   ?= all
+BOARDS   ?=
 # What make test builds and boots beside the default board: another CPU, no
 # cross compiler.
 CROSS_BOARD ?= alix2d3
@@ -42,6 +42,7 @@ test: bin/tench
 	@bin/tench image $(CROSS_BOARD)
 	@TENCH_LAB=yes TENCH_BOARDS=$(CROSS_BOARD) $(GOTESTSUM) --format testname -- -timeout 60m -p 1 ./...
 
+test-boards: BOARDS := $(or $(BOARDS),all)
 test-boards: bin/tench
 	@bin/tench doctor --quiet --install --for build,run $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS))
 	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" $(GOTESTSUM) --format testname -- -timeout 120m -run TestBoards ./labs
@@ -57,10 +58,10 @@ lint:
 	@GOOS=linux GOARCH=arm64 go build -o /dev/null ./cmd/tenchd
 
 bench: bin/tench
-	@bin/tench doctor --quiet --install --for build,run,test $(BOARD)
+	@bin/tench doctor --quiet --install --for build,run,test $(if $(filter all,$(BOARDS)),--all-boards,$(BOARD))
 	@bin/tench image $(BOARD)
-	@TENCH_LAB=yes go test ./labs -run '^$$' -bench . -benchtime 3x -timeout 60m -v -skip BuildCold
-	@TENCH_LAB=yes go test ./labs -run '^$$' -bench BuildCold -benchtime 1x -timeout 60m -v
+	@TENCH_LAB=yes go test ./labs -run '^$$' -bench . -benchtime 3x -timeout 60m -v -skip Cold
+	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" go test ./labs -run '^$$' -bench Cold -benchtime 1x -timeout 240m -v
 
 clean:
 	rm -rf bin out

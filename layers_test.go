@@ -49,7 +49,7 @@ var layers = map[string][]string{
 	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
 
 	"internal/lab": {},
-	"labs":         {"boards", "internal/lab"},
+	"labs":         {"boards", "release", "internal/lab"},
 }
 
 func TestLayers(t *testing.T) {

@@ -197,11 +197,11 @@ func TestReason(t *testing.T) {
 		want   string
 	}{
 		"hit":         {cache.Record{Hit: true}, nil, "hit: nothing it is made of changed"},
-		"first build": {cache.Record{Took: time.Second, Inputs: []cache.Input{in("a", "1")}}, nil, "built in 1.0 s: never built before"},
-		"changed": {cache.Record{Took: time.Second, Inputs: []cache.Input{in("fragment net.config", "2")}},
-			[]cache.Input{in("fragment net.config", "1")}, "built in 1.0 s: fragment net.config changed"},
-		"product gone": {cache.Record{Took: time.Second, Inputs: []cache.Input{in("a", "1")}},
-			[]cache.Input{in("a", "1")}, "built in 1.0 s: its product was gone or damaged"},
+		"first build": {cache.Record{Took: time.Second, CPU: 2 * time.Second, Inputs: []cache.Input{in("a", "1")}}, nil, "built in 1.0 s (2.0 s of CPU): never built before"},
+		"changed": {cache.Record{Took: time.Second, CPU: 2 * time.Second, Inputs: []cache.Input{in("fragment net.config", "2")}},
+			[]cache.Input{in("fragment net.config", "1")}, "built in 1.0 s (2.0 s of CPU): fragment net.config changed"},
+		"product gone": {cache.Record{Took: time.Second, CPU: 2 * time.Second, Inputs: []cache.Input{in("a", "1")}},
+			[]cache.Input{in("a", "1")}, "built in 1.0 s (2.0 s of CPU): its product was gone or damaged"},
 	} {
 		if got := reason(tc.record, tc.before); got != tc.want {
 			t.Errorf("%s: reason = %q, want %q", name, got, tc.want)

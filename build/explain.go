@@ -44,5 +44,5 @@ func reason(r cache.Record, before []cache.Input) string {
 	if len(causes) == 0 {
 		causes = []string{"its product was gone or damaged"}
 	}
-	return fmt.Sprintf("built in %.1f s: %s", r.Took.Seconds(), strings.Join(causes, ", "))
+	return fmt.Sprintf("built in %.1f s (%.1f s of CPU): %s", r.Took.Seconds(), r.CPU.Seconds(), strings.Join(causes, ", "))
 }

@@ -1,7 +1,10 @@
 package labs
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,7 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"tench/boards"
 	"tench/internal/lab"
+	"tench/release"
 )
 
 // The numbers of `make bench`. Measures that do not depend on how busy the
@@ -64,41 +69,124 @@ func BenchmarkBuildOtherConfig(b *testing.B) {
 // cache, no products.
 func BenchmarkBuildCold(b *testing.B) {
 	lab.Require(b)
-	var wall, cpu time.Duration
 	for range b.N {
-		wall, cpu = tenchCommand(b, []string{"TENCH_CACHE=" + b.TempDir()}, "image")
+		cold(b, "image", "qemu-amd64")
 	}
+}
+
+// BenchmarkBoardsCold builds every board with an empty cache, which takes more
+// than an hour on two cores, and then again with a full one.
+func BenchmarkBoardsCold(b *testing.B) {
+	lab.Require(b)
+	if os.Getenv("TENCH_BOARDS") != "all" {
+		b.Skip("it takes hours: make bench BOARDS=all")
+	}
+	for range b.N {
+		cache := cold(b, "build", "--all-boards")
+		wall, _ := tenchCommand(b, []string{"TENCH_CACHE=" + cache}, "build", "--all-boards")
+		b.ReportMetric(wall.Seconds(), "warm-wall-s")
+	}
+}
+
+// cold runs tench with an empty cache, which it returns, reports what it took,
+// and what each slow step of each board took.
+func cold(b *testing.B, args ...string) (cache string) {
+	b.Helper()
+	cache = b.TempDir()
+	wall, cpu := tenchCommand(b, []string{"TENCH_CACHE=" + cache}, args...)
 	b.ReportMetric(wall.Seconds(), "wall-s")
 	b.ReportMetric(cpu.Seconds(), "cpu-s")
 	b.ReportMetric(0, "ns/op")
+	all, err := boards.List(filepath.Join(lab.Root(b), "boards"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, board := range all {
+		logSteps(b, board, cache)
+	}
+	return cache
 }
 
+// logSteps prints the processor time and the size of what was compiled for a
+// board, where the cache has it.
+func logSteps(b *testing.B, board boards.Board, cache string) {
+	b.Helper()
+	m, err := release.ReadManifest(filepath.Join(lab.Root(b), "out", board.Name, "manifest.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, step := range m.Steps {
+		var made struct {
+			CPU   float64
+			Files []struct{ Size int64 }
+		}
+		data, err := os.ReadFile(filepath.Join(cache, "steps", step.Name, step.Key, "step.json"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the image itself is no product of the cache; another cache built another board
+		}
+		if err == nil {
+			err = json.Unmarshal(data, &made)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		var size int64
+		for _, f := range made.Files {
+			size += f.Size
+		}
+		b.Logf("%-10s %-5s %-10s %7.1f s of CPU %10d bytes", board.Name, board.Arch.Name, step.Name, made.CPU, size)
+	}
+}
+
+// BenchmarkImageSize reports the size of the image and of each board's slot that
+// has been built: kernel and initramfs.
 func BenchmarkImageSize(b *testing.B) {
 	lab.Require(b)
-	image := filepath.Join(lab.Root(b), "out", "qemu-amd64", "tench-qemu-amd64.img")
-	info, err := os.Stat(image)
+	all, err := boards.List(filepath.Join(lab.Root(b), "boards"))
 	if err != nil {
-		b.Fatalf("%v\nhint: make image", err)
+		b.Fatal(err)
 	}
-	slot := image + "@@" + strconv.Itoa((1+65)<<20) // the second partition
+	for _, board := range all {
+		image := filepath.Join(lab.Root(b), "out", board.Name, release.ImageName(board.Name))
+		info, err := os.Stat(image)
+		if errors.Is(err, fs.ErrNotExist) {
+			b.Logf("%s: not built", board.Name)
+			continue
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(board.Name, func(b *testing.B) {
+			for b.Loop() {
+			}
+			b.ReportMetric(float64(info.Size())/1e6, "image-MB")
+			b.ReportMetric(slotSize(b, board, image)/1e6, "slot-MB")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// slotSize is the number of bytes that kernel and initramfs take in slot A.
+func slotSize(b *testing.B, board boards.Board, image string) float64 {
+	b.Helper()
+	slot := image + "@@" + strconv.Itoa((1+board.Layout.BootMiB)<<20) // the second partition
 	out, err := exec.Command("mdir", "-i", slot, "::").CombinedOutput()
 	if err != nil {
 		b.Fatalf("mdir: %v\n%s", err, out)
 	}
 	b.Logf("mdir -i %s ::\n%s", slot, out)
-	total := 0
+	total := 0.0
 	for _, m := range regexp.MustCompile(`(?m)^(?:VMLINUZ|INITRD) +(\d+) `).FindAllSubmatch(out, -1) {
-		n, err := strconv.Atoi(string(m[1]))
+		n, err := strconv.ParseFloat(string(m[1]), 64)
 		if err != nil {
 			b.Fatal(err)
 		}
 		total += n
 	}
-	for b.Loop() {
-	}
-	b.ReportMetric(float64(info.Size())/1e6, "image-MB")
-	b.ReportMetric(float64(total)/1e6, "slot-MB")
-	b.ReportMetric(0, "ns/op")
+	return total
 }
 
 // BenchmarkBoot measures QEMU's own CPU time from its start to the ready line,

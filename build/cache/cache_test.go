@@ -81,6 +81,21 @@ func TestRunOnceForTheSameInputs(t *testing.T) {
 	}
 }
 
+// The time of a product is that of the programs which made it, and stays with it.
+func TestCPUTimeOfPrograms(t *testing.T) {
+	s := open(t)
+	step := Step{Name: "kernel", Build: func(ctx context.Context, w Work) error {
+		loop := "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo done > out"
+		cmd := exec.CommandContext(ctx, "sh", "-c", loop)
+		cmd.Dir = w.Out
+		return cmd.Run()
+	}}
+	first, second := mustRun(t, s, step), mustRun(t, s, step)
+	if first.CPU < 10*time.Millisecond || second.CPU != first.CPU {
+		t.Errorf("CPU = %v when built, %v as a hit; want what 100,000 turns of a loop take, both times", first.CPU, second.CPU)
+	}
+}
+
 func TestKeyChangesWithEachInput(t *testing.T) {
 	base := Step{Name: "kernel", Version: 1, Inputs: []Input{{"a", "1"}, {"b", "2"}}}
 	seen := map[string]string{base.Key(): "base"}

@@ -20,12 +20,13 @@ type Record struct {
 	Hit    bool          `json:"hit"`
 	When   time.Time     `json:"when"` // the same for all steps of one build
 	Took   time.Duration `json:"took"` // nanoseconds
+	CPU    time.Duration `json:"cpu"`  // nanoseconds, of the build that made the product
 	Inputs []Input       `json:"inputs"`
 }
 
 // Record returns the product's entry for the history of the build at when.
 func (p Product) Record(when time.Time) Record {
-	return Record{p.Step, p.Key, p.Hit, when.UTC(), p.Took, p.Inputs}
+	return Record{p.Step, p.Key, p.Hit, when.UTC(), p.Took, p.CPU, p.Inputs}
 }
 
 // remembered is how many runs of each step the history keeps.

@@ -17,6 +17,7 @@ type Product struct {
 	Dir    string        // the folder with its files; not to be written to
 	Hit    bool          // it was in the store
 	Took   time.Duration // of this run, not of the build that made it
+	CPU    time.Duration // processor time of the build that made it, with its programs
 	Size   int64         // bytes in all files
 	Files  []ProductFile // in the order of their names
 	Log    string        // path of the log of the build that made it
@@ -62,6 +63,7 @@ type record struct {
 	Step   string        `json:"step"`
 	Key    string        `json:"key"`
 	Took   float64       `json:"took"` // seconds, of the build
+	CPU    float64       `json:"cpu"`  // processor seconds of the build, user and system, with its programs
 	Inputs []Input       `json:"inputs"`
 	Files  []ProductFile `json:"files"`
 }
@@ -88,7 +90,7 @@ func (s *Store) load(step, key string) (Product, error) {
 		return Product{}, fmt.Errorf("%s is of another product", recordName)
 	}
 	p := Product{Step: step, Key: key, Dir: filepath.Join(dir, outName), Files: r.Files,
-		Log: filepath.Join(dir, logName), Inputs: r.Inputs}
+		Log: filepath.Join(dir, logName), Inputs: r.Inputs, CPU: time.Duration(r.CPU * float64(time.Second))}
 	for _, f := range r.Files {
 		info, err := os.Lstat(p.Path(f.Name))
 		if err != nil {

@@ -80,7 +80,7 @@ func (s *Store) touch(dir string) {
 // build makes the product in work/NAME/KEY.new and renames it when it is whole. The
 // caller holds the lock of key.
 func (s *Store) build(ctx context.Context, step Step, key string, progress func(done, total int64, unit string)) (Product, error) {
-	began := s.now()
+	began := spent{wall: s.now(), cpu: cpuTime()}
 	scratch, final := s.workDir(step.Name, key), s.productDir(step.Name, key)
 	tmp, logPath := scratch+".new", scratch+".log"
 	for _, dir := range []string{tmp, final} { // an interrupted run's, a damaged one
@@ -122,8 +122,28 @@ func (s *Store) build(ctx context.Context, step Step, key string, progress func(
 	return s.load(step.Name, key)
 }
 
+// spent is what clock and processor said when a step began.
+type spent struct {
+	wall time.Time
+	cpu  time.Duration
+}
+
+// cpuTime is the processor time of this process and the programs that it has
+// waited for. A machine's load does not change it, so that builds of different
+// hours can be compared; steps run one after the other.
+func cpuTime() time.Duration {
+	var total time.Duration
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var u unix.Rusage
+		if unix.Getrusage(who, &u) == nil {
+			total += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+		}
+	}
+	return total
+}
+
 // finish writes step.json and the log beside the product's files.
-func (s *Store) finish(step Step, key, tmp string, log *os.File, began time.Time) error {
+func (s *Store) finish(step Step, key, tmp string, log *os.File, began spent) error {
 	files, err := listFiles(filepath.Join(tmp, outName))
 	if err != nil {
 		return err
@@ -131,7 +151,10 @@ func (s *Store) finish(step Step, key, tmp string, log *os.File, began time.Time
 	if len(files) == 0 {
 		return errors.New("the step left no files")
 	}
-	r := record{Step: step.Name, Key: key, Took: s.now().Sub(began).Seconds(), Inputs: step.inputs(), Files: files}
+	r := record{
+		Step: step.Name, Key: key, Took: s.now().Sub(began.wall).Seconds(), CPU: (cpuTime() - began.cpu).Seconds(),
+		Inputs: step.inputs(), Files: files,
+	}
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
