@@ -3,7 +3,7 @@
 #   make image  [BOARD=qemu-amd64] [CONFIG=my/router.toml]   build a stick image
 #   make run    [BOARD=qemu-amd64] [FIRMWARE=bios|uefi]      boot it in QEMU
 #   make test                                                everything CI runs
-#   make test-boards [BOARDS=all]                            build boards, and boot each in QEMU
+#   make test-boards [BOARDS=all]                            build boards, boot each in QEMU, build each again
 #   make bench [BOARDS=all]                                  the numbers, with the commands behind them
 
 BOARD    ?= qemu-amd64
@@ -40,12 +40,12 @@ test: bin/tench
 	@$(MAKE) --no-print-directory lint
 	@bin/tench image $(BOARD)
 	@bin/tench image $(CROSS_BOARD)
-	@TENCH_LAB=yes TENCH_BOARDS=$(CROSS_BOARD) $(GOTESTSUM) --format testname -- -timeout 60m -p 1 ./...
+	@TENCH_LAB=yes TENCH_BOARDS=$(CROSS_BOARD) TENCH_TWICE=$(BOARD) $(GOTESTSUM) --format testname -- -timeout 60m -p 1 ./...
 
 test-boards: BOARDS := $(or $(BOARDS),all)
 test-boards: bin/tench
-	@bin/tench doctor --quiet --install --for build,run $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS))
-	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" $(GOTESTSUM) --format testname -- -timeout 120m -run TestBoards ./labs
+	@bin/tench doctor --quiet --install $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS))
+	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" TENCH_TWICE="$(BOARDS)" $(GOTESTSUM) --format testname -- -timeout 240m -run 'TestBoards|TestSameBytes' ./labs
 
 unit: bin/tench
 	@$(GOTESTSUM) --format pkgname -- ./...

@@ -3,7 +3,6 @@ package labs
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,15 +12,19 @@ import (
 	"tench/internal/lab"
 )
 
-// boardsUnderTest are the boards that TENCH_BOARDS names, separated by spaces;
-// "all" stands for every one. Each costs a kernel where the cache has none.
-func boardsUnderTest(t *testing.T) []boards.Board {
+// boardsNamed are the boards that an environment variable names, separated by
+// spaces; "all" stands for every one. Each costs a kernel where the cache has
+// none.
+func boardsNamed(t *testing.T, variable string) []boards.Board {
 	t.Helper()
 	all, err := boards.List(filepath.Join(lab.Root(t), "boards"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := strings.Fields(os.Getenv("TENCH_BOARDS"))
+	names := strings.Fields(os.Getenv(variable))
+	if len(names) == 0 {
+		t.Fatalf("%s names no board\nhint: make test and make test-boards set it", variable)
+	}
 	if slices.Equal(names, []string{"all"}) {
 		return all
 	}
@@ -29,7 +32,7 @@ func boardsUnderTest(t *testing.T) []boards.Board {
 	for _, name := range names {
 		i := slices.IndexFunc(all, func(b boards.Board) bool { return b.Name == name })
 		if i < 0 {
-			t.Fatalf("TENCH_BOARDS: there is no board %q", name)
+			t.Fatalf("%s: there is no board %q", variable, name)
 		}
 		list = append(list, all[i])
 	}
@@ -40,12 +43,9 @@ func boardsUnderTest(t *testing.T) []boards.Board {
 // it, with every firmware it has.
 func TestBoards(t *testing.T) {
 	lab.Require(t)
-	tench := filepath.Join(lab.Root(t), "bin", "tench")
-	for _, b := range boardsUnderTest(t) {
+	for _, b := range boardsNamed(t, "TENCH_BOARDS") {
 		t.Run(b.Name, func(t *testing.T) {
-			if out, err := exec.Command(tench, "image", b.Name).CombinedOutput(); err != nil {
-				t.Fatalf("tench image %s: %v\n%s", b.Name, err, out)
-			}
+			tench(t, lab.Root(t), nil, "image", b.Name)
 			if b.QEMU.System == "" {
 				t.Logf("%s: built, not booted: QEMU has no such machine", b.Name)
 				return
