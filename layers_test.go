@@ -18,6 +18,7 @@ var layers = map[string][]string{
 	"boards":             {"internal/nearest", "internal/tomlfile"},
 	"config":             {"internal/nearest", "internal/tomlfile"},
 	"release":            {"internal/tomlfile"},
+	"release/sbom":       {"release"},
 	"overlays":           {"boards"},
 
 	"build/source":   {"release"},
@@ -28,7 +29,7 @@ var layers = map[string][]string{
 	"build/cross":    {"internal/procgroup", "boards", "release", "build/isa"},
 	"build/rootfs":   {"boards", "overlays", "config", "build/isa"},
 	"build/disk":     {"boards"},
-	"build": {"internal/tomlfile", "boards", "overlays", "config", "release", "build/source", "build/cache",
+	"build": {"internal/tomlfile", "boards", "overlays", "config", "release", "release/sbom", "build/source", "build/cache",
 		"build/kernel", "build/cross", "build/userland", "build/rootfs", "build/disk"},
 
 	"supervisor/system":   {},
