@@ -15,12 +15,6 @@ import (
 	"tench/release"
 )
 
-// Products beside the image.
-const (
-	manifestName = "manifest.json"
-	sumsName     = "SHA256"
-)
-
 // disk assembles the image and writes what belongs to it. The image is no
 // product of the cache: it is large, cheap to make, and what the user came for.
 func (p *plan) disk(ctx context.Context, uboot, grub, slot, data cache.Product) (release.Manifest, error) {
@@ -58,7 +52,7 @@ func (p *plan) disk(ctx context.Context, uboot, grub, slot, data cache.Product) 
 	report.Size = m.Products[0].Size
 	p.o.Report.Done(report)
 	m.Inputs, m.Steps = p.allInputs(), append(p.ran, release.Ran{Name: step, Key: record.Key, Hit: record.Hit})
-	return m, m.Write(filepath.Join(p.o.Out, manifestName))
+	return m, m.Write(filepath.Join(p.o.Out, release.ManifestFile))
 }
 
 // allInputs is every input of every step: the files with their sizes and where
@@ -86,14 +80,14 @@ func (p *plan) allInputs() []release.Used {
 // assembled returns the manifest of the last build when its image is the one
 // that key stands for, and is still whole.
 func (p *plan) assembled(key string) (release.Manifest, error) {
-	m, err := release.ReadManifest(filepath.Join(p.o.Out, manifestName))
+	m, err := release.ReadManifest(filepath.Join(p.o.Out, release.ManifestFile))
 	if err != nil {
 		return release.Manifest{}, err
 	}
 	if len(m.Steps) == 0 || m.Steps[len(m.Steps)-1].Key != key {
 		return release.Manifest{}, errors.New("the image was made of other parts")
 	}
-	if _, err := os.Stat(filepath.Join(p.o.Out, sumsName)); err != nil {
+	if _, err := os.Stat(filepath.Join(p.o.Out, release.SumsFile)); err != nil {
 		return release.Manifest{}, err
 	}
 	for _, product := range m.Products {
@@ -129,5 +123,5 @@ func (p *plan) assemble(uboot, grub, slot, data cache.Product) (release.Manifest
 		Board: p.b.Name, Release: p.release.Name, Epoch: p.release.Epoch.Unix(),
 		Products: []release.Product{{File: name, Size: img.Size, SHA256: hash}},
 	}
-	return m, release.WriteSums(filepath.Join(p.o.Out, sumsName), m.Products)
+	return m, release.WriteSums(filepath.Join(p.o.Out, release.SumsFile), m.Products)
 }
