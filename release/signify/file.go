@@ -51,6 +51,16 @@ func decode(kind string, data []byte, size int) (comment string, content []byte,
 	return comment, content[len(algorithm):], nil
 }
 
+// endOfLines is where the second line of data ends, or 0.
+func endOfLines(data []byte) int {
+	first := bytes.IndexByte(data, '\n') + 1
+	second := bytes.IndexByte(data[first:], '\n') + 1
+	if first == 0 || second == 0 {
+		return 0
+	}
+	return first + second
+}
+
 // encode is the content of a file. A comment that does not fit in its line is
 // cut there.
 func encode(comment string, parts ...[]byte) []byte {

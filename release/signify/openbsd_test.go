@@ -71,6 +71,13 @@ func TestOursToOpenBSD(t *testing.T) {
 			if err := public.Verify(message, get(t, dir, "theirs.sig")); err != nil {
 				t.Error(err)
 			}
+			put(t, dir, "inside.sig", secret.SignInside(message))
+			if err := openbsd(t, dir, "", "-V", "-e", "-p", "k.pub", "-x", "inside.sig", "-m", "out"); err != nil {
+				t.Errorf("signify refuses a signature with its message: %v", err)
+			}
+			if got := get(t, dir, "out"); string(got) != string(message) {
+				t.Errorf("signify takes %q out of the signature", got)
+			}
 			put(t, dir, "m", []byte("another message\n"))
 			if err := openbsd(t, dir, "", "-V", "-p", "k.pub", "-m", "m"); err == nil {
 				t.Error("signify accepts our signature of another message")

@@ -76,6 +76,12 @@ func (s SecretKey) Sign(message []byte) []byte {
 	return encode(comment, s.Number[:], ed25519.Sign(s.key, message))
 }
 
+// SignInside is the content of a .sig file that holds the message as well,
+// which `signify -C` wants of a list of checksums.
+func (s SecretKey) SignInside(message []byte) []byte {
+	return append(s.Sign(message), message...)
+}
+
 // ParseSecretKey reads the content of a .sec file. It asks for the passphrase
 // only if the key has one.
 func ParseSecretKey(data []byte, passphrase func() ([]byte, error)) (SecretKey, error) {

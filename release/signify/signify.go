@@ -14,11 +14,12 @@
 //	secret key   "Ed" "BK" rounds(4) salt(16) checksum(8) number(8) key(64)
 //
 // The number is random; it says which key a signature is of, and proves
-// nothing. Signatures lie beside what they sign, as FILE.sig; those that
-// `signify -e` makes, with the message inside, are refused.
+// nothing. A signature lies beside what it is of, as FILE.sig; after its two
+// lines the message may follow (signify -e).
 package signify
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/hex"
 	"errors"
@@ -59,13 +60,33 @@ func (k PublicKey) Marshal() []byte {
 var ErrBadSignature = errors.New("bad signature: the file is not what was signed")
 
 // Verify checks the content of a .sig file against the message that it shall
-// be of. The error says whether the signature is of another key, names no such
-// key but is wrong (ErrBadSignature), or cannot be read.
+// be of. The error says whether the signature is of another key, is of this key
+// but wrong (ErrBadSignature), or cannot be read.
 func (k PublicKey) Verify(message, sig []byte) error {
 	s, err := ParseSignature(sig)
 	if err != nil {
 		return err
 	}
+	if len(s.Message) > 0 && !bytes.Equal(s.Message, message) {
+		return errors.New("signature: the message inside is not the file")
+	}
+	return k.check(message, s)
+}
+
+// Open checks the content of a .sig file that holds its message, and returns
+// the message.
+func (k PublicKey) Open(sig []byte) ([]byte, error) {
+	s, err := ParseSignature(sig)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.check(s.Message, s); err != nil {
+		return nil, err
+	}
+	return s.Message, nil
+}
+
+func (k PublicKey) check(message []byte, s Signature) error {
 	if s.Number != k.Number {
 		return fmt.Errorf("signature: made by key %s, but this is key %s", s.Number, k.Number)
 	}
@@ -75,20 +96,25 @@ func (k PublicKey) Verify(message, sig []byte) error {
 	return nil
 }
 
-// Signature is a detached signature. Without its key it proves nothing.
+// Signature is what a .sig file holds. Without its key it proves nothing.
 type Signature struct {
 	Comment string    // e.g. "verify with release.pub"; anybody may have written it
 	Number  KeyNumber // of the key pair that made it
+	Message []byte    // what follows the signature; empty where it lies in a file of its own
 	sig     []byte
 }
 
 // ParseSignature reads the content of a .sig file.
 func ParseSignature(data []byte) (Signature, error) {
-	comment, b, err := decode("signature", data, len(KeyNumber{})+ed25519.SignatureSize)
+	lines, message := data, []byte(nil)
+	if end := endOfLines(data); end > 0 {
+		lines, message = data[:end], data[end:]
+	}
+	comment, b, err := decode("signature", lines, len(KeyNumber{})+ed25519.SignatureSize)
 	if err != nil {
 		return Signature{}, err
 	}
-	s := Signature{Comment: comment}
+	s := Signature{Comment: comment, Message: message}
 	s.sig = b[copy(s.Number[:], b):]
 	return s, nil
 }

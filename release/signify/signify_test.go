@@ -57,7 +57,8 @@ func TestVerify(t *testing.T) {
 		"line ends of Windows":    {public, "a release", strings.ReplaceAll(string(sig), "\n", "\r\n"), "signature: line 2: is not base64"},
 		"a public key":            {public, "a release", string(public.Marshal()), "signature: line 2: holds 42 bytes, a signature has 74"},
 		"another algorithm":       {public, "a release", file("ED" + strings.Repeat("x", 72)), `signature: line 2: algorithm "ED", only "Ed" is known`},
-		"with the message inside": {public, "a release", string(sig) + "a release", "signature: line 3: 9 bytes where the file should end"},
+		"with the message inside": {public, "a release", string(secret.SignInside(message)), ""},
+		"another message inside":  {public, "a release", string(sig) + "a relaese", "signature: the message inside is not the file"},
 		"a long comment":          {public, "a release", "untrusted comment: " + strings.Repeat("x", 1005) + "\n", "signature: line 1: has 1024 bytes, more than 1023"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,6 +70,21 @@ func TestVerify(t *testing.T) {
 				t.Errorf("Verify (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestOpen(t *testing.T) {
+	public, secret := pair(t, 1)
+	other, _ := pair(t, 2)
+	sig := secret.SignInside([]byte("SHA256 (a) = 1\n"))
+	if got, err := public.Open(sig); string(got) != "SHA256 (a) = 1\n" || err != nil {
+		t.Errorf("Open = %q, %v", got, err)
+	}
+	if got, err := public.Open(append(sig, 'x')); got != nil || err != ErrBadSignature {
+		t.Errorf("Open of more = %q, %v", got, err)
+	}
+	if got, err := other.Open(sig); got != nil || err == nil {
+		t.Errorf("Open with another key = %q, %v", got, err)
 	}
 }
 
@@ -176,7 +192,7 @@ func FuzzParsePublicKey(f *testing.F) {
 		if k, err := ParsePublicKey(data); err == nil && !bytes.Equal(k.Marshal(), data) {
 			t.Errorf("ParsePublicKey(%q) is written as %q", data, k.Marshal())
 		}
-		if s, err := ParseSignature(data); err == nil && !bytes.Equal(encode(s.Comment, s.Number[:], s.sig), data) {
+		if s, err := ParseSignature(data); err == nil && !bytes.Equal(append(encode(s.Comment, s.Number[:], s.sig), s.Message...), data) {
 			t.Errorf("ParseSignature(%q) is written as another", data)
 		}
 	})
