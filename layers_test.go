@@ -19,6 +19,7 @@ var layers = map[string][]string{
 	"config":             {"internal/nearest", "internal/tomlfile"},
 	"release":            {"internal/tomlfile"},
 	"release/sbom":       {"release"},
+	"release/signify":    {},
 	"overlays":           {"boards"},
 
 	"build/source":   {"release"},
