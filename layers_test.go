@@ -20,6 +20,7 @@ var layers = map[string][]string{
 	"release":            {"internal/tomlfile"},
 	"release/sbom":       {"release"},
 	"release/signify":    {},
+	"release/dist":       {"release", "release/sbom"},
 	"overlays":           {"boards"},
 
 	"build/source":   {"release"},
@@ -47,7 +48,7 @@ var layers = map[string][]string{
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console"},
 
-	"cmd/tench":  {"boards", "config", "overlays", "build", "release"},
+	"cmd/tench":  {"boards", "config", "overlays", "build", "release", "release/dist", "release/signify"},
 	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
 
 	"internal/lab": {},

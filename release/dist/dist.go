@@ -58,6 +58,28 @@ func Write(ctx context.Context, boards []Board, o Options) error {
 	return nil
 }
 
+// Check tells before the boards are built what Write would refuse: a place that
+// holds something, a last release that is none.
+func Check(o Options) error {
+	err := checkOut(o)
+	if err == nil && o.Since != "" {
+		_, err = readSince(o.Since)
+	}
+	if err != nil {
+		return fmt.Errorf("release %s: %w", o.Name, err)
+	}
+	return nil
+}
+
+// readSince reads the index of the last release.
+func readSince(dir string) (release.Index, error) {
+	x, err := release.ReadIndex(filepath.Join(dir, release.ManifestFile))
+	if err != nil {
+		return release.Index{}, fmt.Errorf("compare with the last release: %w\nhint: --since names its directory", err)
+	}
+	return x, nil
+}
+
 func write(ctx context.Context, boards []Board, o Options) error {
 	if err := checkOut(o); err != nil {
 		return err

@@ -3,7 +3,6 @@ package dist
 import (
 	"bytes"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"tench/release"
@@ -19,9 +18,9 @@ func notes(x release.Index, dir string, o Options) ([]byte, error) {
 	if o.Since == "" {
 		return w.first(), nil
 	}
-	last, err := release.ReadIndex(filepath.Join(o.Since, release.ManifestFile))
+	last, err := readSince(o.Since)
 	if err != nil {
-		return nil, fmt.Errorf("compare with the last release: %w\nhint: --since names its directory", err)
+		return nil, err
 	}
 	if w.before, err = readParts(last, o.Since); err != nil {
 		return nil, fmt.Errorf("compare with the last release: %w", err)
