@@ -18,7 +18,9 @@ var layers = map[string][]string{
 	"boards":             {"internal/nearest", "internal/tomlfile"},
 	"config":             {"internal/nearest", "internal/tomlfile"},
 	"release":            {"internal/tomlfile"},
+	"release/sbom":       {"release"},
 	"release/signify":    {},
+	"release/audit":      {"release", "release/sbom", "release/signify"},
 	"overlays":           {"boards"},
 
 	"build/source":    {"release"},
@@ -30,7 +32,7 @@ var layers = map[string][]string{
 	"build/rootfs":    {"boards", "overlays", "config", "build/isa"},
 	"build/disk":      {"boards"},
 	"build/imagediff": {},
-	"build": {"internal/tomlfile", "boards", "overlays", "config", "release", "build/source", "build/cache",
+	"build": {"internal/tomlfile", "boards", "overlays", "config", "release", "release/sbom", "build/source", "build/cache",
 		"build/kernel", "build/cross", "build/userland", "build/rootfs", "build/disk"},
 
 	"supervisor/system":   {},
@@ -47,7 +49,7 @@ var layers = map[string][]string{
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console"},
 
-	"cmd/tench":  {"boards", "config", "overlays", "build", "release"},
+	"cmd/tench":  {"boards", "config", "overlays", "build", "build/imagediff", "release", "release/audit", "release/signify"},
 	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
 
 	"internal/lab": {},

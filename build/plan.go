@@ -15,6 +15,7 @@ import (
 	"tench/build/disk"
 	"tench/build/source"
 	"tench/release"
+	"tench/release/sbom"
 )
 
 // plan is one build under way.
@@ -27,6 +28,7 @@ type plan struct {
 	dl      *source.Store
 	began   time.Time
 	inputs  []release.Used
+	bom     []sbom.Source // what the image is made of, as far as it is known
 	ran     []release.Ran
 	history []cache.Record
 }
@@ -143,6 +145,7 @@ func (p *plan) source(ctx context.Context, name, part string) (source.Fetched, e
 	}
 	p.inputs = append(p.inputs, release.Used{Name: name + " " + part, Kind: "source", Version: f.Version,
 		SHA256: f.SHA256, Size: f.Size, From: f.From, Followed: f.Followed})
+	p.noteSource(r, part, f)
 	return f, nil
 }
 
@@ -159,9 +162,12 @@ func (p *plan) sources(ctx context.Context, name string, parts ...string) (map[s
 	return files, nil
 }
 
+// grubTools is the part of the grub recipe that runs on this machine.
+const grubTools = "tools"
+
 // grubParts are the parts of the grub recipe that the board's images need.
 func (p *plan) grubParts() []string {
-	parts := []string{"tools"}
+	parts := []string{grubTools}
 	for _, fw := range p.b.Firmware {
 		if fw == "bios" {
 			parts = append(parts, "bios")

@@ -63,6 +63,16 @@ func (m Manifest) Write(path string) error {
 	return writeJSON(path, m)
 }
 
+// Product returns the product called file; its zero value if there is none.
+func (m Manifest) Product(file string) Product {
+	for _, p := range m.Products {
+		if p.File == file {
+			return p
+		}
+	}
+	return Product{}
+}
+
 // ReadManifest reads the manifest at path. A schema it does not know and keys
 // it does not know are errors.
 func ReadManifest(path string) (Manifest, error) {

@@ -12,6 +12,7 @@ import (
 
 	"tench/boards"
 	"tench/build"
+	"tench/release"
 )
 
 func buildCommand() *cobra.Command {
@@ -75,7 +76,7 @@ func buildBoard(c *cobra.Command, b boards.Board, o build.Options) result {
 			r.built++
 		}
 	}
-	r.image = filepath.Join(o.Out, m.Products[0].File)
+	r.image = filepath.Join(o.Out, release.ImageName(b.Name))
 	return r
 }
 
