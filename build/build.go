@@ -26,6 +26,7 @@ import (
 type Options struct {
 	Root    string   // the checkout
 	Cache   string   // downloads and products of steps
+	Anew    string   // folder for the products of steps and all compiler caches, instead of Cache; "" for Cache
 	Out     string   // folder for the image, its manifest and checksums
 	Config  string   // the box's router.toml; "" for the board's own
 	Offline bool     // never use the network

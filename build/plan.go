@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -41,7 +42,7 @@ func newPlan(b boards.Board, o Options) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := cache.Open(o.Cache)
+	store, err := cache.Open(o.products())
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +54,18 @@ func newPlan(b boards.Board, o Options) (*plan, error) {
 		b: b, o: o, release: r, store: store, dl: dl, began: time.Now(),
 		id: disk.Identity{Seed: r.Name + "/" + b.Name, Epoch: r.Epoch, Release: r.Name},
 	}, nil
+}
+
+// products is the folder for what steps make and compilers keep.
+func (o Options) products() string { return cmp.Or(o.Anew, o.Cache) }
+
+// goCache is the folder of Go's build cache: the user's own, or a fresh one in
+// a build that shall believe nothing that was compiled before.
+func (o Options) goCache() string {
+	if o.Anew == "" {
+		return ""
+	}
+	return filepath.Join(o.Anew, "go-build")
 }
 
 // recipe loads a recipe of this tree.
@@ -225,7 +238,7 @@ func (p *plan) checkOffline() error {
 
 // logFile opens the log of a step that is not cached.
 func (p *plan) logFile(name string) (*os.File, error) {
-	dir := filepath.Join(p.o.Cache, "log")
+	dir := filepath.Join(p.o.products(), "log")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}

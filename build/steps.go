@@ -76,7 +76,7 @@ func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, e
 		p.o.Report.Start("kernel", "configure and compile "+src.Version)
 		_, err = kernel.Build(ctx, p.b, kernel.Source{Tree: tree, Version: src.Version}, frags, kernel.Options{
 			Out: w.Out, Scratch: filepath.Join(w.Scratch, "build"), Log: w.Log, Progress: w.Progress,
-			Epoch: p.release.Epoch, CCache: filepath.Join(p.o.Cache, "ccache"), Jobs: p.o.Jobs,
+			Epoch: p.release.Epoch, CCache: filepath.Join(p.o.products(), "ccache"), Jobs: p.o.Jobs,
 		})
 		return err
 	}}, "linux "+src.Version)
@@ -125,7 +125,7 @@ func (p *plan) commands(ctx context.Context) (cache.Product, error) {
 		return cache.Product{}, err
 	}
 	return p.run(ctx, cache.Step{Name: "commands", Version: commandsVersion, Inputs: ins, Build: func(ctx context.Context, w cache.Work) error {
-		bb, err := userland.Commands(ctx, p.b, p.o.Root, userland.Options{Out: w.Out, Scratch: w.Scratch, Log: w.Log})
+		bb, err := userland.Commands(ctx, p.b, p.o.Root, userland.Options{Out: w.Out, Scratch: w.Scratch, Log: w.Log, GoCache: p.o.goCache()})
 		if err != nil {
 			return err
 		}
@@ -146,7 +146,7 @@ func (p *plan) tenchd(ctx context.Context) (cache.Product, error) {
 		return cache.Product{}, err
 	}
 	return p.run(ctx, cache.Step{Name: "tenchd", Inputs: ins, Build: func(ctx context.Context, w cache.Work) error {
-		_, err := userland.Tenchd(ctx, p.b, p.o.Root, userland.Options{Out: w.Out, Scratch: w.Scratch, Log: w.Log})
+		_, err := userland.Tenchd(ctx, p.b, p.o.Root, userland.Options{Out: w.Out, Scratch: w.Scratch, Log: w.Log, GoCache: p.o.goCache()})
 		return err
 	}}, "the box's own program")
 }

@@ -137,7 +137,7 @@ func compileCommands(ctx context.Context, b boards.Board, gopath string, package
 		pkg:   ".",
 		out:   out,
 		flags: commandFlags,
-		env:   append(target(b), "GO111MODULE=off", "GOPATH="+gopath),
+		env:   slices.Concat(target(b), []string{"GO111MODULE=off", "GOPATH=" + gopath}, o.cacheEnv()),
 	}
 	if err := p.build(ctx, o.log()); err != nil {
 		return Busybox{}, err

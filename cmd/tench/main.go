@@ -9,6 +9,9 @@
 //	progress.go  the progress display, live or in plain lines
 //	check.go     tench check
 //	boards.go    tench boards
+//	key.go       tench key: new, show, sign, verify
+//	verify.go    tench verify, with and without --rebuild
+//	diff.go      tench diff
 //	doctor.go    tench doctor
 //	run.go       tench run: QEMU
 //	qemu.go      its command line
@@ -87,7 +90,7 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 		return usageError{fmt.Errorf("%w\nhint: %s --help", err, c.CommandPath())}
 	})
 	root.AddCommand(imageCommand(), buildCommand(), releaseCommand(), runCommand(), checkCommand(), boardsCommand(),
-		explainCommand(), doctorCommand(), consoleCommand())
+		explainCommand(), doctorCommand(), consoleCommand(), keyCommand(), verifyCommand(), diffCommand())
 	return root
 }
 

@@ -1,25 +1,19 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"tench/boards"
 	"tench/build"
 	"tench/release"
 	"tench/release/dist"
-	"tench/release/signify"
 )
 
 func releaseCommand() *cobra.Command {
@@ -51,7 +45,7 @@ standard input.`,
 			if err := t.prepare(&d); err != nil {
 				return err
 			}
-			if d.Sign, err = s.signer(c.InOrStdin(), c.ErrOrStderr()); err != nil {
+			if d.Sign, err = s.signer(c); err != nil {
 				return err
 			}
 			if err := dist.Check(d); err != nil { // before an hour of work
@@ -137,7 +131,7 @@ type signing struct {
 }
 
 // signer returns what makes SHA256.sig of SHA256; nil for an unsigned release.
-func (s signing) signer(in io.Reader, prompt io.Writer) (func(sums []byte) []byte, error) {
+func (s signing) signer(c *cobra.Command) (func(sums []byte) []byte, error) {
 	switch {
 	case s.unsigned && s.key != "":
 		return nil, usageError{errors.New("release: --key signs and --unsigned does not: give one of them")}
@@ -146,30 +140,9 @@ func (s signing) signer(in io.Reader, prompt io.Writer) (func(sums []byte) []byt
 	case s.key == "":
 		return nil, usageError{errors.New("release: it needs a key to be signed with\nhint: --key FILE; tench key new makes a key; --unsigned leaves the release unsigned")}
 	}
-	data, err := os.ReadFile(s.key)
+	key, err := readSecretKey(c, s.key)
 	if err != nil {
-		return nil, fmt.Errorf("release: read key: %w\nhint: tench key new makes one", err)
+		return nil, err
 	}
-	key, err := signify.ParseSecretKey(data, func() ([]byte, error) { return readPassphrase(in, prompt) })
-	if err != nil {
-		return nil, fmt.Errorf("release: read key %s: %w", s.key, err)
-	}
-	key.PublicFile = strings.TrimSuffix(filepath.Base(s.key), ".sec") + ".pub"
 	return key.SignInside, nil
-}
-
-// readPassphrase asks on a terminal without showing what is typed; otherwise it
-// takes the first line.
-func readPassphrase(in io.Reader, prompt io.Writer) ([]byte, error) {
-	if f, ok := in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprint(prompt, "passphrase: ")
-		words, err := term.ReadPassword(int(f.Fd()))
-		fmt.Fprintln(prompt)
-		return words, err
-	}
-	line, err := bufio.NewReader(in).ReadBytes('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read passphrase: %w", err)
-	}
-	return bytes.TrimRight(line, "\r\n"), nil
 }

@@ -3,14 +3,22 @@ package main
 import (
 	"crypto/rand"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"tench/release/signify"
 )
+
+// typing is a command on whose standard input is text.
+func typing(text string) *cobra.Command {
+	c := &cobra.Command{}
+	c.SetIn(strings.NewReader(text))
+	return c
+}
 
 func TestSigner(t *testing.T) {
 	public, secret, err := signify.Generate(rand.Reader, "test")
@@ -37,7 +45,7 @@ func TestSigner(t *testing.T) {
 		"wrong passphrase":          {"locked.sec", "open caraway\n", signify.ErrPassphrase},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sign, err := signing{key: filepath.Join(dir, tc.key)}.signer(strings.NewReader(tc.typed), io.Discard)
+			sign, err := signing{key: filepath.Join(dir, tc.key)}.signer(typing(tc.typed))
 			if !errors.Is(err, tc.err) {
 				t.Fatalf("signer = %v, want %v", err, tc.err)
 			}
@@ -54,7 +62,7 @@ func TestSigner(t *testing.T) {
 			}
 		})
 	}
-	if sign, err := (signing{unsigned: true}).signer(nil, io.Discard); sign != nil || err != nil {
+	if sign, err := (signing{unsigned: true}).signer(typing("")); sign != nil || err != nil {
 		t.Errorf("an unsigned release has a signer (%v)", err)
 	}
 }

@@ -82,19 +82,44 @@ func (s SecretKey) SignInside(message []byte) []byte {
 	return append(s.Sign(message), message...)
 }
 
+// Secret is what a .sec file tells without its passphrase.
+type Secret struct {
+	Comment   string
+	Number    KeyNumber
+	Encrypted bool // with a passphrase
+}
+
+// DescribeSecretKey reads what a .sec file tells without its passphrase.
+func DescribeSecretKey(data []byte) (Secret, error) {
+	comment, b, rounds, err := openSecret(data)
+	if err != nil {
+		return Secret{}, err
+	}
+	return Secret{Comment: comment, Number: KeyNumber(b[numberAt:keyAt]), Encrypted: rounds > 0}, nil
+}
+
+// openSecret reads the fields of a .sec file that are never encrypted.
+func openSecret(data []byte) (comment string, b []byte, rounds uint32, err error) {
+	comment, b, err = decode("secret key", data, secretSize)
+	if err != nil {
+		return "", nil, 0, err
+	}
+	if string(b[:roundsAt]) != kdf {
+		return "", nil, 0, fmt.Errorf("secret key: line 2: passphrase's function %q, only %q is known", b[:roundsAt], kdf)
+	}
+	rounds = binary.BigEndian.Uint32(b[roundsAt:])
+	if rounds > maxRounds {
+		return "", nil, 0, fmt.Errorf("secret key: line 2: %d rounds, at most %d are computed", rounds, maxRounds)
+	}
+	return comment, b, rounds, nil
+}
+
 // ParseSecretKey reads the content of a .sec file. It asks for the passphrase
 // only if the key has one.
 func ParseSecretKey(data []byte, passphrase func() ([]byte, error)) (SecretKey, error) {
-	comment, b, err := decode("secret key", data, secretSize)
+	comment, b, rounds, err := openSecret(data)
 	if err != nil {
 		return SecretKey{}, err
-	}
-	if string(b[:roundsAt]) != kdf {
-		return SecretKey{}, fmt.Errorf("secret key: line 2: passphrase's function %q, only %q is known", b[:roundsAt], kdf)
-	}
-	rounds := binary.BigEndian.Uint32(b[roundsAt:])
-	if rounds > maxRounds {
-		return SecretKey{}, fmt.Errorf("secret key: line 2: %d rounds, at most %d are computed", rounds, maxRounds)
 	}
 	s := SecretKey{Comment: comment, Number: KeyNumber(b[numberAt:keyAt]), key: b[keyAt:]}
 	if rounds > 0 {

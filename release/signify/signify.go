@@ -21,9 +21,11 @@ package signify
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // KeyNumber ties a signature to the key pair that made it.
@@ -53,6 +55,13 @@ func ParsePublicKey(data []byte) (PublicKey, error) {
 // Marshal is the content of the .pub file.
 func (k PublicKey) Marshal() []byte {
 	return encode(k.Comment, k.Number[:], k.key)
+}
+
+// Fingerprint is the SHA-256 of what the file's second line holds, in hex: what
+// `tail -n 1 FILE | base64 -d | sha256sum` prints.
+func (k PublicKey) Fingerprint() string {
+	sum := sha256.Sum256(slices.Concat([]byte(algorithm), k.Number[:], k.key))
+	return hex.EncodeToString(sum[:])
 }
 
 // ErrBadSignature says that the key whose number the signature names did not

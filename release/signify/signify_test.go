@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"math/rand"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -121,6 +122,34 @@ func TestSecretKey(t *testing.T) {
 	}
 	if _, err := secret.Marshal(rand.New(rand.NewSource(3)), []byte{}); err == nil {
 		t.Error("Marshal with an empty passphrase = nil")
+	}
+}
+
+func TestDescribeSecretKey(t *testing.T) {
+	_, secret := pair(t, 1)
+	for _, passphrase := range [][]byte{nil, []byte("p")} {
+		data, err := secret.Marshal(rand.New(rand.NewSource(3)), passphrase)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := DescribeSecretKey(data)
+		if diff := cmp.Diff(Secret{"test secret key", secret.Number, passphrase != nil}, got); diff != "" || err != nil {
+			t.Errorf("DescribeSecretKey: %v (-want +got):\n%s", err, diff)
+		}
+	}
+	if _, err := DescribeSecretKey(secret.Public().Marshal()); err == nil {
+		t.Error("DescribeSecretKey of a public key = nil")
+	}
+}
+
+// The fingerprint is to be had with the tools that everybody has.
+func TestFingerprintAsCoreutilsMakeIt(t *testing.T) {
+	public, _ := pair(t, 1)
+	cmd := exec.Command("sh", "-c", "tail -n 1 | base64 -d | sha256sum")
+	cmd.Stdin = bytes.NewReader(public.Marshal())
+	out, err := cmd.Output()
+	if want := string(out); err != nil || public.Fingerprint()+"  -\n" != want {
+		t.Errorf("Fingerprint = %s, want %s (%v)", public.Fingerprint(), want, err)
 	}
 }
 
