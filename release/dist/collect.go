@@ -37,6 +37,9 @@ func (c collector) collect(ctx context.Context) ([]release.Product, error) {
 	if m.Release != c.o.Name || m.Board != c.board.Name {
 		return nil, fmt.Errorf("%s holds board %s of release %s\nhint: tench image %s builds it for this one", c.board.Dir, m.Board, m.Release, c.board.Name)
 	}
+	if err := c.complete(m); err != nil {
+		return nil, err
+	}
 	var files []release.Product
 	for _, p := range m.Products {
 		c.o.Start(p.File)
@@ -45,9 +48,6 @@ func (c collector) collect(ctx context.Context) ([]release.Product, error) {
 			return nil, err
 		}
 		files = append(files, file)
-	}
-	if err := c.complete(m); err != nil {
-		return nil, err
 	}
 	name := release.ManifestName(c.board.Name)
 	if err := portable(m).Write(filepath.Join(c.dir, name)); err != nil {

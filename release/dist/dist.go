@@ -162,11 +162,11 @@ func fill(ctx context.Context, boards []Board, dir string, o Options) error {
 		x.Files = append(x.Files, files...)
 	}
 	o.Start(release.NotesFile)
-	notes, err := notes(x, dir, o)
+	text, err := notes(x, dir, o)
 	if err != nil {
 		return err
 	}
-	file, err := put(dir, release.NotesFile, notes)
+	file, err := put(dir, release.NotesFile, text)
 	if err != nil {
 		return err
 	}
