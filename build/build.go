@@ -5,7 +5,8 @@
 //	steps.go     each step: its inputs, its work
 //	daemons.go   the steps that compile programs in C, by their recipes
 //	config.go    the box's router.toml, checked against the board
-//	manifest.go  manifest.json and SHA256
+//	sbom.go      what the image consists of
+//	manifest.go  the files beside the image, manifest.json and SHA256
 //	explain.go   tench explain
 //	tools.go     what a build needs on this machine
 //
@@ -25,6 +26,7 @@ import (
 type Options struct {
 	Root    string   // the checkout
 	Cache   string   // downloads and products of steps
+	Anew    string   // folder for the products of steps and all compiler caches, instead of Cache; "" for Cache
 	Out     string   // folder for the image, its manifest and checksums
 	Config  string   // the box's router.toml; "" for the board's own
 	Offline bool     // never use the network
@@ -126,5 +128,5 @@ func Image(ctx context.Context, b boards.Board, o Options) (release.Manifest, er
 	if err != nil {
 		return release.Manifest{}, err
 	}
-	return p.disk(ctx, uboot, grub, slot, data)
+	return p.disk(ctx, parts{kernel: kernel, initrd: initrd, uboot: uboot, grub: grub, slot: slot, data: data})
 }

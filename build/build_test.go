@@ -221,7 +221,7 @@ func TestAChangedImageIsMadeAgain(t *testing.T) {
 	m := release.Manifest{Board: p.b.Name,
 		Products: []release.Product{{File: filepath.Base(image), Size: 5, SHA256: cache.HashBytes([]byte("image"))}},
 		Steps:    []release.Ran{{Name: "disk", Key: "key"}}}
-	if err := errors.Join(m.Write(filepath.Join(p.o.Out, manifestName)), release.WriteSums(filepath.Join(p.o.Out, sumsName), m.Products)); err != nil {
+	if err := errors.Join(m.Write(filepath.Join(p.o.Out, release.ManifestFile)), release.WriteSums(filepath.Join(p.o.Out, release.SumsFile), m.Products)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.assembled("key"); err != nil {

@@ -10,20 +10,23 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/renameio/v2"
+
 	"tench/build/cache"
 	"tench/build/disk"
 	"tench/release"
+	"tench/release/sbom"
 )
 
-// Products beside the image.
-const (
-	manifestName = "manifest.json"
-	sumsName     = "SHA256"
-)
+// parts are the products that the image and the files beside it are made of.
+type parts struct {
+	kernel, initrd          cache.Product
+	uboot, grub, slot, data cache.Product
+}
 
 // disk assembles the image and writes what belongs to it. The image is no
 // product of the cache: it is large, cheap to make, and what the user came for.
-func (p *plan) disk(ctx context.Context, uboot, grub, slot, data cache.Product) (release.Manifest, error) {
+func (p *plan) disk(ctx context.Context, made parts) (release.Manifest, error) {
 	const step = "disk"
 	if err := ctx.Err(); err != nil {
 		return release.Manifest{}, err
@@ -33,11 +36,11 @@ func (p *plan) disk(ctx context.Context, uboot, grub, slot, data cache.Product) 
 		return release.Manifest{}, err
 	}
 	record := cache.Record{Step: step, When: p.began.UTC(), Inputs: []cache.Input{
-		code, grub.Input(), slot.Input(), data.Input(), p.identity(),
+		code, made.kernel.Input(), made.initrd.Input(), made.grub.Input(), made.slot.Input(), made.data.Input(), p.identity(),
 		text("layout", fmt.Sprint(p.b.Layout)), text("console", fmt.Sprint(p.b.Console)),
 	}}
-	if uboot.Key != "" {
-		record.Inputs = append(record.Inputs, uboot.Input(), text("u-boot", fmt.Sprint(p.b.UBoot)))
+	if made.uboot.Key != "" {
+		record.Inputs = append(record.Inputs, made.uboot.Input(), text("u-boot", fmt.Sprint(p.b.UBoot)))
 	}
 	record.Key = cache.Step{Name: step, Inputs: record.Inputs}.Key()
 	began := time.Now()
@@ -45,7 +48,7 @@ func (p *plan) disk(ctx context.Context, uboot, grub, slot, data cache.Product) 
 	record.Hit = err == nil
 	if err != nil {
 		p.o.Report.Start(step, "image")
-		m, err = p.assemble(uboot, grub, slot, data)
+		m, err = p.assemble(made)
 	}
 	record.Took = time.Since(began)
 	report := StepReport{Step: step, Outcome: outcome(record.Hit, Built), Took: record.Took, Detail: "image"}
@@ -55,10 +58,10 @@ func (p *plan) disk(ctx context.Context, uboot, grub, slot, data cache.Product) 
 		return release.Manifest{}, err
 	}
 	p.history = append(p.history, record)
-	report.Size = m.Products[0].Size
+	report.Size = m.Product(release.ImageName(p.b.Name)).Size
 	p.o.Report.Done(report)
 	m.Inputs, m.Steps = p.allInputs(), append(p.ran, release.Ran{Name: step, Key: record.Key, Hit: record.Hit})
-	return m, m.Write(filepath.Join(p.o.Out, manifestName))
+	return m, m.Write(filepath.Join(p.o.Out, release.ManifestFile))
 }
 
 // allInputs is every input of every step: the files with their sizes and where
@@ -86,14 +89,14 @@ func (p *plan) allInputs() []release.Used {
 // assembled returns the manifest of the last build when its image is the one
 // that key stands for, and is still whole.
 func (p *plan) assembled(key string) (release.Manifest, error) {
-	m, err := release.ReadManifest(filepath.Join(p.o.Out, manifestName))
+	m, err := release.ReadManifest(filepath.Join(p.o.Out, release.ManifestFile))
 	if err != nil {
 		return release.Manifest{}, err
 	}
 	if len(m.Steps) == 0 || m.Steps[len(m.Steps)-1].Key != key {
 		return release.Manifest{}, errors.New("the image was made of other parts")
 	}
-	if _, err := os.Stat(filepath.Join(p.o.Out, sumsName)); err != nil {
+	if _, err := os.Stat(filepath.Join(p.o.Out, release.SumsFile)); err != nil {
 		return release.Manifest{}, err
 	}
 	for _, product := range m.Products {
@@ -108,16 +111,16 @@ func (p *plan) assembled(key string) (release.Manifest, error) {
 	return m, nil
 }
 
-func (p *plan) assemble(uboot, grub, slot, data cache.Product) (release.Manifest, error) {
+func (p *plan) assemble(made parts) (release.Manifest, error) {
 	if err := os.MkdirAll(p.o.Out, 0o755); err != nil {
 		return release.Manifest{}, fmt.Errorf("disk: %w", err)
 	}
 	name := release.ImageName(p.b.Name)
-	parts := disk.Parts{Slot: slot.Path(slotName), Data: data.Path(dataName), GRUB: disk.GRUBIn(p.b, grub.Dir)}
-	if uboot.Key != "" {
-		parts.UBoot = uboot.Path(ubootName)
+	content := disk.Parts{Slot: made.slot.Path(slotName), Data: made.data.Path(dataName), GRUB: disk.GRUBIn(p.b, made.grub.Dir)}
+	if made.uboot.Key != "" {
+		content.UBoot = made.uboot.Path(ubootName)
 	}
-	img, err := disk.Assemble(p.b, parts, p.id, filepath.Join(p.o.Out, name))
+	img, err := disk.Assemble(p.b, content, p.id, filepath.Join(p.o.Out, name))
 	if err != nil {
 		return release.Manifest{}, err
 	}
@@ -129,5 +132,46 @@ func (p *plan) assemble(uboot, grub, slot, data cache.Product) (release.Manifest
 		Board: p.b.Name, Release: p.release.Name, Epoch: p.release.Epoch.Unix(),
 		Products: []release.Product{{File: name, Size: img.Size, SHA256: hash}},
 	}
-	return m, release.WriteSums(filepath.Join(p.o.Out, sumsName), m.Products)
+	beside, err := p.beside(made)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	m.Products = append(m.Products, beside...)
+	return m, release.WriteSums(filepath.Join(p.o.Out, release.SumsFile), m.Products)
+}
+
+// beside writes the files beside the image. They are copies: a link would let
+// an editor change the cache.
+func (p *plan) beside(made parts) ([]release.Product, error) {
+	compact, err := os.ReadFile(made.initrd.Path(sbomFile))
+	if err != nil {
+		return nil, fmt.Errorf("sbom: %w", err)
+	}
+	bom, err := sbom.Indent(compact)
+	if err != nil {
+		return nil, err
+	}
+	var list []release.Product
+	write := func(name string, data []byte) error {
+		list = append(list, release.Product{File: name, Size: int64(len(data)), SHA256: cache.HashBytes(data)})
+		return renameio.WriteFile(filepath.Join(p.o.Out, name), data, 0o644)
+	}
+	copied := func(name, from string) error {
+		data, err := os.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		return write(name, data)
+	}
+	err = errors.Join(
+		copied(release.KernelName(p.b.Name), made.kernel.Path("vmlinuz")),
+		copied(release.InitrdName(p.b.Name), made.initrd.Path("initrd")),
+		copied(release.ConfigName(p.b.Name), made.kernel.Path("config")),
+		copied(release.FilesName(p.b.Name), made.initrd.Path("root.mtree")),
+		write(release.SBOMName(p.b.Name), bom),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("disk: write the files beside the image: %w", err)
+	}
+	return list, nil
 }

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"tench/build/disk"
 	"tench/build/source"
 	"tench/release"
+	"tench/release/sbom"
 )
 
 // plan is one build under way.
@@ -27,6 +29,7 @@ type plan struct {
 	dl      *source.Store
 	began   time.Time
 	inputs  []release.Used
+	bom     []sbom.Source // what the image is made of, as far as it is known
 	ran     []release.Ran
 	history []cache.Record
 }
@@ -39,7 +42,7 @@ func newPlan(b boards.Board, o Options) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := cache.Open(o.Cache)
+	store, err := cache.Open(o.products())
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +54,18 @@ func newPlan(b boards.Board, o Options) (*plan, error) {
 		b: b, o: o, release: r, store: store, dl: dl, began: time.Now(),
 		id: disk.Identity{Seed: r.Name + "/" + b.Name, Epoch: r.Epoch, Release: r.Name},
 	}, nil
+}
+
+// products is the folder for what steps make and compilers keep.
+func (o Options) products() string { return cmp.Or(o.Anew, o.Cache) }
+
+// goCache is the folder of Go's build cache: the user's own, or a fresh one in
+// a build that shall believe nothing that was compiled before.
+func (o Options) goCache() string {
+	if o.Anew == "" {
+		return ""
+	}
+	return filepath.Join(o.Anew, "go-build")
 }
 
 // recipe loads a recipe of this tree.
@@ -143,6 +158,7 @@ func (p *plan) source(ctx context.Context, name, part string) (source.Fetched, e
 	}
 	p.inputs = append(p.inputs, release.Used{Name: name + " " + part, Kind: "source", Version: f.Version,
 		SHA256: f.SHA256, Size: f.Size, From: f.From, Followed: f.Followed})
+	p.noteSource(r, part, f)
 	return f, nil
 }
 
@@ -159,9 +175,12 @@ func (p *plan) sources(ctx context.Context, name string, parts ...string) (map[s
 	return files, nil
 }
 
+// grubTools is the part of the grub recipe that runs on this machine.
+const grubTools = "tools"
+
 // grubParts are the parts of the grub recipe that the board's images need.
 func (p *plan) grubParts() []string {
-	parts := []string{"tools"}
+	parts := []string{grubTools}
 	for _, fw := range p.b.Firmware {
 		if fw == "bios" {
 			parts = append(parts, "bios")
@@ -219,7 +238,7 @@ func (p *plan) checkOffline() error {
 
 // logFile opens the log of a step that is not cached.
 func (p *plan) logFile(name string) (*os.File, error) {
-	dir := filepath.Join(p.o.Cache, "log")
+	dir := filepath.Join(p.o.products(), "log")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}

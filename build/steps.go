@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,7 +25,7 @@ import (
 // the same inputs. The quick steps have their code itself as an input.
 const (
 	kernelVersion   = 3
-	commandsVersion = 1
+	commandsVersion = 2
 )
 
 // code is the Go code of a package of this tree as an input of a step.
@@ -75,7 +76,7 @@ func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, e
 		p.o.Report.Start("kernel", "configure and compile "+src.Version)
 		_, err = kernel.Build(ctx, p.b, kernel.Source{Tree: tree, Version: src.Version}, frags, kernel.Options{
 			Out: w.Out, Scratch: filepath.Join(w.Scratch, "build"), Log: w.Log, Progress: w.Progress,
-			Epoch: p.release.Epoch, CCache: filepath.Join(p.o.Cache, "ccache"), Jobs: p.o.Jobs,
+			Epoch: p.release.Epoch, CCache: filepath.Join(p.o.products(), "ccache"), Jobs: p.o.Jobs,
 		})
 		return err
 	}}, "linux "+src.Version)
@@ -111,8 +112,11 @@ func (p *plan) patchedTree(ctx context.Context, src source.Fetched, patches []re
 	return tree, os.Rename(raw, tree)
 }
 
-// commandList is the file beside the busybox that lists its commands.
-const commandList = "commands"
+// Files beside the busybox.
+const (
+	commandList    = "commands"     // its commands
+	commandModules = "modules.json" // the Go modules that it is made of
+)
 
 // commands builds the u-root commands.
 func (p *plan) commands(ctx context.Context) (cache.Product, error) {
@@ -121,11 +125,17 @@ func (p *plan) commands(ctx context.Context) (cache.Product, error) {
 		return cache.Product{}, err
 	}
 	return p.run(ctx, cache.Step{Name: "commands", Version: commandsVersion, Inputs: ins, Build: func(ctx context.Context, w cache.Work) error {
-		bb, err := userland.Commands(ctx, p.b, p.o.Root, userland.Options{Out: w.Out, Scratch: w.Scratch, Log: w.Log})
+		bb, err := userland.Commands(ctx, p.b, p.o.Root, userland.Options{Out: w.Out, Scratch: w.Scratch, Log: w.Log, GoCache: p.o.goCache()})
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(w.Out, commandList), []byte(strings.Join(bb.Commands, "\n")+"\n"), 0o644)
+		modules, err := json.Marshal(bb.Modules)
+		if err != nil {
+			return err
+		}
+		return errors.Join(
+			os.WriteFile(filepath.Join(w.Out, commandList), []byte(strings.Join(bb.Commands, "\n")+"\n"), 0o644),
+			os.WriteFile(filepath.Join(w.Out, commandModules), modules, 0o644))
 	}}, "u-root")
 }
 
@@ -136,7 +146,7 @@ func (p *plan) tenchd(ctx context.Context) (cache.Product, error) {
 		return cache.Product{}, err
 	}
 	return p.run(ctx, cache.Step{Name: "tenchd", Inputs: ins, Build: func(ctx context.Context, w cache.Work) error {
-		_, err := userland.Tenchd(ctx, p.b, p.o.Root, userland.Options{Out: w.Out, Scratch: w.Scratch, Log: w.Log})
+		_, err := userland.Tenchd(ctx, p.b, p.o.Root, userland.Options{Out: w.Out, Scratch: w.Scratch, Log: w.Log, GoCache: p.o.goCache()})
 		return err
 	}}, "the box's own program")
 }
@@ -159,12 +169,16 @@ func (p *plan) initrd(ctx context.Context, commands, tenchd cache.Product, daemo
 	if err != nil {
 		return cache.Product{}, err
 	}
+	bom, err := p.sbom(commands, tenchd)
+	if err != nil {
+		return cache.Product{}, err
+	}
 	code, err := p.code("build/rootfs")
 	if err != nil {
 		return cache.Product{}, err
 	}
 	inputs := []cache.Input{commands.Input(), tenchd.Input(), board, code,
-		text("build.json", string(info)), text("zstd", string(zstd))}
+		text("build.json", string(info)), text("sbom", string(bom)), text("zstd", string(zstd))}
 	programs := map[string]string{}
 	for _, d := range daemons {
 		inputs = append(inputs, d.Input())
@@ -187,10 +201,13 @@ func (p *plan) initrd(ctx context.Context, commands, tenchd cache.Product, daemo
 		_, err = rootfs.Build(ctx, p.b, rootfs.Files{
 			Tenchd: tenchd.Path("tenchd"), Busybox: commands.Path("bb"), Commands: strings.Fields(string(names)),
 			Programs: programs,
-			Etc:      map[string][]byte{"board.toml": boardFile, "build.json": info},
+			Etc:      map[string][]byte{"board.toml": boardFile, "build.json": info, "sbom.json": bom},
 			Overlays: layers,
 		}, rootfs.Options{Out: w.Out, Epoch: p.release.Epoch, Log: w.Log})
-		return err
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(w.Out, sbomFile), bom, 0o644)
 	}}, "root file system")
 }
 
@@ -221,7 +238,7 @@ func (p *plan) grub(ctx context.Context, parts map[string]source.Fetched) (cache
 				return err
 			}
 		}
-		_, err := disk.BuildGRUB(ctx, p.b, disk.GRUBParts{Tools: dirs["tools"], BIOS: dirs["bios"], EFI: dirs[p.efiPart()]}, w.Out, w.Log)
+		_, err := disk.BuildGRUB(ctx, p.b, disk.GRUBParts{Tools: dirs[grubTools], BIOS: dirs["bios"], EFI: dirs[p.efiPart()]}, w.Out, w.Log)
 		return err
 	}}, "boot loader")
 }

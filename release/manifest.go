@@ -11,7 +11,7 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// Schema is the version of the manifest's format. It rises when a reader of
+// Schema is the version of the format of Manifest and Index. It rises when a reader of
 // the older format would misread the newer one.
 const Schema = 1
 
@@ -60,54 +60,57 @@ func (m Manifest) Write(path string) error {
 		return strings.Compare(a.Kind+"\x00"+a.Name+"\x00"+a.SHA256, b.Kind+"\x00"+b.Name+"\x00"+b.SHA256)
 	})
 	m.Products = sorted(m.Products)
-	data, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return fmt.Errorf("manifest: %w", err)
+	return writeJSON(path, m)
+}
+
+// Product returns the product called file; its zero value if there is none.
+func (m Manifest) Product(file string) Product {
+	for _, p := range m.Products {
+		if p.File == file {
+			return p
+		}
 	}
-	if err := renameio.WriteFile(path, append(data, '\n'), 0o644); err != nil {
-		return fmt.Errorf("manifest: write %s: %w", path, err)
-	}
-	return nil
+	return Product{}
 }
 
 // ReadManifest reads the manifest at path. A schema it does not know and keys
 // it does not know are errors.
 func ReadManifest(path string) (Manifest, error) {
+	var m Manifest
+	return m, readJSON(path, &m)
+}
+
+// readJSON reads a Manifest or an Index.
+func readJSON(path string, into any) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return Manifest{}, fmt.Errorf("manifest: %w", err)
+		return fmt.Errorf("manifest: %w", err)
 	}
 	var head struct {
 		Schema int `json:"schema"`
 	}
 	if err := json.Unmarshal(data, &head); err != nil {
-		return Manifest{}, fmt.Errorf("manifest: read %s: %w", path, err)
+		return fmt.Errorf("manifest: read %s: %w", path, err)
 	}
 	if head.Schema != Schema {
-		return Manifest{}, fmt.Errorf("manifest: %s has schema %d, this tench reads schema %d\nhint: use the tench that built it, or build again", path, head.Schema, Schema)
+		return fmt.Errorf("manifest: %s has schema %d, this tench reads schema %d\nhint: use the tench that built it, or build again", path, head.Schema, Schema)
 	}
-	var m Manifest
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&m); err != nil {
-		return Manifest{}, fmt.Errorf("manifest: read %s: %w", path, err)
+	if err := dec.Decode(into); err != nil {
+		return fmt.Errorf("manifest: read %s: %w", path, err)
 	}
-	return m, nil
+	return nil
 }
 
-// WriteSums puts the hashes of products at path, in the format that
-// `sha256sum --check` reads beside the files.
-func WriteSums(path string, products []Product) error {
-	var b bytes.Buffer
-	for _, p := range sorted(products) {
-		// sha256sum escapes such names; ours have no business being so.
-		if !fileRE.MatchString(p.File) {
-			return fmt.Errorf("checksums: %q is not a file name", p.File)
-		}
-		fmt.Fprintf(&b, "%s  %s\n", p.SHA256, p.File)
+// writeJSON puts a Manifest or an Index at path, whole or not at all.
+func writeJSON(path string, from any) error {
+	data, err := json.MarshalIndent(from, "", "  ")
+	if err != nil {
+		return fmt.Errorf("manifest: %w", err)
 	}
-	if err := renameio.WriteFile(path, b.Bytes(), 0o644); err != nil {
-		return fmt.Errorf("checksums: write %s: %w", path, err)
+	if err := renameio.WriteFile(path, append(data, '\n'), 0o644); err != nil {
+		return fmt.Errorf("manifest: write %s: %w", path, err)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package release
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -71,35 +70,5 @@ func TestReadManifestErrors(t *testing.T) {
 				t.Errorf("ReadManifest = %v, want %q", err, tc.want)
 			}
 		})
-	}
-}
-
-// sha256sum is the independent reader of what WriteSums writes.
-func TestSumsAreReadBySha256sum(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "a.img"), []byte("hello"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "SHA256")
-	sum := "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
-	if err := WriteSums(path, []Product{{File: "a.img", SHA256: sum}}); err != nil {
-		t.Fatal(err)
-	}
-	check := func() error {
-		cmd := exec.Command("sha256sum", "--check", "--strict", "SHA256")
-		cmd.Dir = dir
-		return cmd.Run()
-	}
-	if err := check(); err != nil {
-		t.Errorf("sha256sum --check = %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "a.img"), []byte("hallo"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if check() == nil {
-		t.Error("sha256sum --check accepts another content")
-	}
-	if err := WriteSums(path, []Product{{File: "a\n.img", SHA256: sum}}); err == nil {
-		t.Error("WriteSums accepts a name with a line end")
 	}
 }

@@ -6,7 +6,44 @@
 //	steps.go     its [build]: how a program or library is made
 //	series.go    recipes/NAME/patches/series
 //	release.go   release.toml: name and epoch
-//	manifest.go  manifest.json and SHA256, what a build leaves beside the image
+//	manifest.go  manifest.json of a board's build
+//	index.go     manifest.json of a release's directory
+//	sums.go      SHA256
+//	layout.go    the names of all files
+//
+// A build leaves in out/BOARD:
+//
+//	tench-BOARD.img       the stick image
+//	tench-BOARD.vmlinuz   the kernel and …
+//	tench-BOARD.initrd    the initramfs of its slots, to boot from the network
+//	tench-BOARD.cdx.json  what the image consists of: CycloneDX 1.6
+//	tench-BOARD.config    the kernel's configuration
+//	tench-BOARD.mtree     the files of the root file system: mtree(5)
+//	manifest.json         Manifest: inputs, products, steps
+//	SHA256                of the products
+//
+// A release's directory (package release/dist writes it) is flat, holds nothing
+// else, and has, for each board, the same files but two:
+//
+//	tench-BOARD.img.zst   the image, packed; its manifest has the hash of the unpacked one
+//	tench-BOARD.json      the board's Manifest, without what differs between two
+//	                      machines that build the same: Steps, and From of the inputs
+//
+// and once:
+//
+//	NOTES.md              for people: versions, sizes, differences to the last release
+//	manifest.json         Index: the boards, and all files above with size and hash
+//	index.txt             lines as of ls -l, for installers that list a directory:
+//	                      all files above and manifest.json
+//	SHA256                of all files above, in BSD's format, sorted
+//	SHA256.sig            signify's signature with SHA256 embedded (signify -S -e); absent
+//	                      from a release made with --unsigned
+//
+// `signify -C -p KEY.pub -x SHA256.sig` checks the signature and every file;
+// `signify -V -p KEY.pub -m SHA256 -x SHA256.sig` the signature alone; sha256sum
+// --check reads SHA256. Whatever lies in the directory and not in SHA256, these
+// two files aside, is no part of the release. All files have the release's epoch
+// as their time, and equal builds give equal bytes, SHA256.sig included.
 package release
 
 import (

@@ -40,6 +40,3 @@ func LoadRelease(dir string) (Release, error) {
 	}
 	return Release{Name: raw.Name, Epoch: raw.Epoch.UTC()}, ps.OrNil()
 }
-
-// ImageName is the file name of a board's stick image.
-func ImageName(board string) string { return "tench-" + board + ".img" }

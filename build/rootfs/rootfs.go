@@ -5,6 +5,7 @@
 //	list.go      the list of everything in it, each path once
 //	programs.go  the gate: every program must run on the board
 //	archive.go   the cpio archive, compressed
+//	mtree.go     the list of the tree's files, for people and for comparing
 //
 // The tree:
 //
@@ -13,7 +14,7 @@
 //	/bin/bb            the u-root commands, and a link to it for each
 //	/bin/sh            -> gosh
 //	/bin/NAME          programs in C, static
-//	/etc/tench/        what the build knows: board.toml, build.json …
+//	/etc/tench/        what the build knows: board.toml, build.json, sbom.json
 //	/dev/console, /dev/null
 //	everything of the overlays
 //
@@ -52,6 +53,7 @@ type Options struct {
 // Initrd is the finished initramfs.
 type Initrd struct {
 	Path     string // initrd below Options.Out
+	List     string // root.mtree beside it: mtree(5)
 	Size     int64  // compressed, in bytes
 	Unpacked int64  // what it takes of the box's RAM, in bytes
 }
@@ -79,12 +81,14 @@ func build(ctx context.Context, b boards.Board, f Files, o Options) (Initrd, err
 	if err := checkPrograms(b, list); err != nil {
 		return Initrd{}, err
 	}
-	rd := Initrd{Path: filepath.Join(o.Out, "initrd"), Unpacked: unpackedSize(list)}
+	rd := Initrd{Path: filepath.Join(o.Out, "initrd"), List: filepath.Join(o.Out, "root.mtree"), Unpacked: unpackedSize(list)}
 	if err := checkRAM(b, rd.Unpacked); err != nil {
 		return Initrd{}, err
 	}
-	rd.Size, err = writeArchive(ctx, list, rd.Path, o)
-	return rd, err
+	if rd.Size, err = writeArchive(ctx, list, rd.Path, o); err != nil {
+		return Initrd{}, err
+	}
+	return rd, writeMtree(list, rd.List)
 }
 
 // pageSize is what RAM is handed out in.

@@ -142,6 +142,41 @@ func TestArchiveAsOthersReadIt(t *testing.T) {
 	}
 }
 
+// TestListAsOthersReadIt lets GNU cpio unpack the archive and NetBSD's mtree
+// compare the tree with the list.
+func TestListAsOthersReadIt(t *testing.T) {
+	f := testFiles(t,
+		overlays.Entry{Path: "tmp", Mode: fs.ModeDir | fs.ModeSticky | 0o777, From: "o"},
+		overlays.Entry{Path: "etc/localtime", Mode: fs.ModeSymlink | 0o777, Link: "/usr/a b", From: "o"},
+		file("etc/empty", nil), file("etc/a #1 \\[x]=é", []byte("strange\n")))
+	rd, err := Build(t.Context(), board, f, Options{Out: t.TempDir(), Epoch: epoch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := t.TempDir()
+	if err := os.Chmod(tree, 0o755); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
+	unpack := exec.Command("cpio", "-id", "--quiet", "-f", "dev/*") // making devices needs root
+	unpack.Dir, unpack.Stdin = tree, strings.NewReader(run(t, nil, "zstd", "-dcq", rd.Path))
+	if out, err := unpack.CombinedOutput(); err != nil {
+		t.Fatalf("cpio: %v\n%s", err, out)
+	}
+	compare := func() string {
+		out, _ := exec.Command("mtree", "-f", rd.List, "-p", tree, "-k", "type,mode,size,link,sha256").CombinedOutput()
+		return strings.TrimSpace(string(out))
+	}
+	if got, want := compare(), "missing: ./dev/console\nmissing: ./dev/null"; got != want {
+		t.Errorf("mtree says:\n%s\nwant:\n%s", got, want)
+	}
+	if err := os.WriteFile(filepath.Join(tree, "etc/tench/build.json"), []byte("{]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := compare(); !strings.Contains(got, "build.json") {
+		t.Errorf("mtree does not see another content of the same size:\n%s", got)
+	}
+}
+
 func TestBuildTwiceIsTheSame(t *testing.T) {
 	var images [2][]byte
 	for i := range images {

@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"sort"
+	"strings"
 
 	"github.com/u-root/gobusybox/src/pkg/bb"
 	"github.com/u-root/gobusybox/src/pkg/bb/findpkg"
@@ -25,6 +29,9 @@ const commandsDir = "build/userland/commands"
 type Busybox struct {
 	Path     string   // the file, e.g. out/bb
 	Commands []string // names to link to it, sorted, e.g. "cat"
+	// Modules are what it was made of. The program itself does not tell: it is
+	// compiled of rewritten sources, outside of any module.
+	Modules []debug.Module
 }
 
 // Commands builds the u-root commands that build/userland/commands/go.mod below
@@ -72,7 +79,40 @@ func buildCommands(ctx context.Context, b boards.Board, root string, o Options) 
 	if err != nil {
 		return Busybox{}, fmt.Errorf("rewrite sources: %w", err)
 	}
-	return compileCommands(ctx, b, gopath, packages, o)
+	bbox, err := compileCommands(ctx, b, gopath, packages, o)
+	if err != nil {
+		return Busybox{}, err
+	}
+	bbox.Modules, err = modulesOf(ctx, b, module, packages)
+	return bbox, err
+}
+
+// modulesOf lists the modules that the packages of the module in dir are made
+// of when they are built for the board, sorted.
+func modulesOf(ctx context.Context, b boards.Board, dir string, packages []string) ([]debug.Module, error) {
+	const format = "{{with .Module}}{{.Path}} {{.Version}} {{.Sum}}{{end}}"
+	args := append([]string{"list", "-deps", "-mod=readonly", "-tags=" + commandTags, "-f", format}, packages...)
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), append(target(b), "GO111MODULE=on")...)
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("list modules: %w", err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	slices.Sort(lines)
+	var modules []debug.Module
+	for _, line := range slices.Compact(lines) {
+		f := strings.Fields(line)
+		if len(f) == 0 { // a package of the standard library
+			continue
+		}
+		if len(f) != 3 {
+			return nil, fmt.Errorf("list modules: go list answered %q, not a path, a version and a sum", line)
+		}
+		modules = append(modules, debug.Module{Path: f[0], Version: f[1], Sum: f[2]})
+	}
+	return modules, nil
 }
 
 // commandFlags switch inlining off: the commands get 15 % smaller, 0.7 MB of
@@ -97,7 +137,7 @@ func compileCommands(ctx context.Context, b boards.Board, gopath string, package
 		pkg:   ".",
 		out:   out,
 		flags: commandFlags,
-		env:   append(target(b), "GO111MODULE=off", "GOPATH="+gopath),
+		env:   slices.Concat(target(b), []string{"GO111MODULE=off", "GOPATH=" + gopath}, o.cacheEnv()),
 	}
 	if err := p.build(ctx, o.log()); err != nil {
 		return Busybox{}, err

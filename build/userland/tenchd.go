@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"tench/boards"
 )
@@ -22,7 +23,8 @@ func Tenchd(ctx context.Context, b boards.Board, root string, o Options) (string
 	if err != nil {
 		return "", fmt.Errorf("tenchd: %w", err)
 	}
-	p := program{dir: root, pkg: "./" + tenchdPackage, out: path, env: append(target(b), "GO111MODULE=on")}
+	p := program{dir: root, pkg: "./" + tenchdPackage, out: path,
+		env: slices.Concat(target(b), []string{"GO111MODULE=on"}, o.cacheEnv())}
 	if err := p.build(ctx, o.log()); err != nil {
 		return "", fmt.Errorf("tenchd: %w", err)
 	}

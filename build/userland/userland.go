@@ -27,6 +27,7 @@ import (
 type Options struct {
 	Out     string    // folder for the product
 	Scratch string    // folder for generated sources; may be removed afterwards
+	GoCache string    // folder of Go's build cache; "" for the user's own
 	Log     io.Writer // output of the Go tools; nil discards it
 }
 
@@ -58,6 +59,14 @@ func target(b boards.Board) []string {
 		"GOEXPERIMENT=", "GOFLAGS=", "GOWORK=off",
 	}
 	return append(env, b.CPU.GoEnv...)
+}
+
+// cacheEnv says where compiled packages are kept.
+func (o Options) cacheEnv() []string {
+	if o.GoCache == "" {
+		return nil
+	}
+	return []string{"GOCACHE=" + o.GoCache}
 }
 
 // linkFlags leave out symbol table, DWARF and build id.

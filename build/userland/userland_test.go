@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -131,6 +132,13 @@ func TestCommandsAreTheSameFromAnotherFolder(t *testing.T) {
 	for _, name := range []string{"gosh", "ip", "tcpdump", "wget"} {
 		if !slices.Contains(first.Commands, name) {
 			t.Errorf("there is no %s among the commands", name)
+		}
+	}
+	for _, path := range []string{"github.com/u-root/u-root", "github.com/vishvananda/netlink"} {
+		if !slices.ContainsFunc(first.Modules, func(m debug.Module) bool {
+			return m.Path == path && strings.HasPrefix(m.Version, "v") && strings.HasPrefix(m.Sum, "h1:")
+		}) {
+			t.Errorf("there is no %s among the modules %v", path, first.Modules)
 		}
 	}
 }

@@ -49,12 +49,14 @@ func needs(b boards.Board) []need {
 		{"mcopy", "mtools", "test", "reads our FAT"},
 		{"sfdisk", "fdisk", "test", "checks our partition table"},
 		{"cpio", "cpio", "test", "reads our initramfs"},
+		{"mtree", "mtree-netbsd", "test", "compares our list of the root with the tree"},
 		{"file", "file", "test", "names what we wrote"},
 		{"grub-fstest", "grub-common", "test", "GRUB's reading of our slots"},
 		{"/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin", "test", "GRUB for BIOS"},
 		{"/usr/lib/grub/x86_64-efi/modinfo.sh", "grub-efi-amd64-bin", "test", "GRUB for UEFI"},
 		{"gpg", "gnupg", "test", "signs a test archive"},
 		{"faketime", "faketime", "test", "builds on another day"},
+		{"signify-openbsd", "signify-openbsd", "test", "reads our signatures and keys"},
 	}...)
 }
 

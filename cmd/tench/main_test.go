@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,7 +29,23 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TENCH_CACHE", filepath.Join(env.WorkDir, "cache"))
 			return nil
 		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"image": writeImage},
 	})
+}
+
+// writeImage is the script command "image FILE BYTE": a file that is an image,
+// if one without partitions, in which byte BYTE is set.
+func writeImage(ts *testscript.TestScript, _ bool, args []string) {
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), emptyImage(at), 0o644))
+}
+
+func emptyImage(at int) []byte {
+	image := make([]byte, 4096)
+	copy(image[510:], "\x55\xaa")
+	image[at] = 'x'
+	return image
 }
 
 func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
