@@ -4,12 +4,15 @@
 #   make run    [BOARD=qemu-amd64] [FIRMWARE=bios|uefi]      boot it in QEMU
 #   make test                                                everything CI runs
 #   make test-boards [BOARDS=all]                            build boards, and boot each in QEMU
+#   make release KEY=tench.sec [SINCE=DIR] [BOARDS=all]      a signed release, see tench release --help
 #   make bench                                               the numbers, with the commands behind them
 
 BOARD    ?= qemu-amd64
 CONFIG   ?=
 FIRMWARE ?=
 BOARDS   ?= all
+KEY      ?=
+SINCE    ?=
 # What make test builds and boots beside the default board: another CPU, no
 # cross compiler.
 CROSS_BOARD ?= alix2d3
@@ -41,6 +44,10 @@ test: bin/tench
 	@bin/tench image $(BOARD)
 	@bin/tench image $(CROSS_BOARD)
 	@TENCH_LAB=yes TENCH_BOARDS=$(CROSS_BOARD) $(GOTESTSUM) --format testname -- -timeout 60m -p 1 ./...
+
+release: bin/tench
+	@bin/tench doctor --quiet --install --for build $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS))
+	@bin/tench release $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS)) $(if $(KEY),--key "$(KEY)") $(if $(SINCE),--since "$(SINCE)")
 
 test-boards: bin/tench
 	@bin/tench doctor --quiet --install --for build,run $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS))

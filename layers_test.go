@@ -21,6 +21,7 @@ var layers = map[string][]string{
 	"release/sbom":       {"release"},
 	"release/signify":    {},
 	"release/audit":      {"release", "release/sbom", "release/signify"},
+	"release/dist":       {"release", "release/sbom"},
 	"overlays":           {"boards"},
 
 	"build/source":    {"release"},
@@ -49,7 +50,7 @@ var layers = map[string][]string{
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console"},
 
-	"cmd/tench":  {"boards", "config", "overlays", "build", "build/imagediff", "release", "release/audit", "release/signify"},
+	"cmd/tench":  {"boards", "config", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist", "release/signify"},
 	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
 
 	"internal/lab": {},

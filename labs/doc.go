@@ -6,5 +6,6 @@
 //	net_*_test.go      DHCP, links and repair against Debian's programs
 //	loop_test.go       the network loop in a namespace
 //	reproduce_test.go  the same image from another folder
+//	release_test.go    a release of the built image, checked by signify
 //	bench_test.go      the numbers of make bench
 package labs

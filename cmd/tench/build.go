@@ -33,17 +33,7 @@ interrupted build goes on where it was: what is finished is kept.`,
 				return err
 			}
 			o.Root, o.Cache, o.Mirrors = t.Root, t.Cache, t.Mirrors
-			var results []result
-			for i, b := range list {
-				fmt.Fprintf(c.ErrOrStderr(), "\n%s: %s (%d of %d)\n", b.Name, b.Title, i+1, len(list))
-				o.Out = filepath.Join(t.Out, b.Name)
-				o.Report = newProgress(c.ErrOrStderr())
-				results = append(results, buildBoard(c, b, o))
-				if c.Context().Err() != nil {
-					break
-				}
-			}
-			return showResults(c.OutOrStdout(), results)
+			return showResults(c.OutOrStdout(), buildBoards(c, t, list, o))
 		},
 	}
 	f := c.Flags()
@@ -61,6 +51,21 @@ type result struct {
 	built int // steps that ran; the others were hits
 	image string
 	err   error
+}
+
+// buildBoards builds one board after the other, until an interrupt.
+func buildBoards(c *cobra.Command, t tree, list []boards.Board, o build.Options) []result {
+	var results []result
+	for i, b := range list {
+		fmt.Fprintf(c.ErrOrStderr(), "\n%s: %s (%d of %d)\n", b.Name, b.Title, i+1, len(list))
+		o.Out = filepath.Join(t.Out, b.Name)
+		o.Report = newProgress(c.ErrOrStderr())
+		results = append(results, buildBoard(c, b, o))
+		if c.Context().Err() != nil {
+			break
+		}
+	}
+	return results
 }
 
 func buildBoard(c *cobra.Command, b boards.Board, o build.Options) result {

@@ -50,7 +50,6 @@ func needs(b boards.Board) []need {
 		{"sfdisk", "fdisk", "test", "checks our partition table"},
 		{"cpio", "cpio", "test", "reads our initramfs"},
 		{"mtree", "mtree-netbsd", "test", "compares our list of the root with the tree"},
-		{"signify-openbsd", "signify-openbsd", "test", "checks a release's signature"},
 		{"file", "file", "test", "names what we wrote"},
 		{"grub-fstest", "grub-common", "test", "GRUB's reading of our slots"},
 		{"/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin", "test", "GRUB for BIOS"},

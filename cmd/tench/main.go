@@ -5,6 +5,7 @@
 //	tree.go      where the sources, the cache and the products are
 //	image.go     tench image, tench explain
 //	build.go     tench build: several boards
+//	release.go   tench release: what is published of them
 //	progress.go  the progress display, live or in plain lines
 //	check.go     tench check
 //	boards.go    tench boards
@@ -88,7 +89,7 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nhint: %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(imageCommand(), buildCommand(), runCommand(), checkCommand(), boardsCommand(),
+	root.AddCommand(imageCommand(), buildCommand(), releaseCommand(), runCommand(), checkCommand(), boardsCommand(),
 		explainCommand(), doctorCommand(), consoleCommand(), keyCommand(), verifyCommand(), diffCommand())
 	return root
 }

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"tench/boards"
+	"tench/build"
+	"tench/release"
+	"tench/release/dist"
+)
+
+func releaseCommand() *cobra.Command {
+	var o build.Options
+	var d dist.Options
+	var all bool
+	var s signing
+	c := &cobra.Command{
+		Use:   "release [BOARD]...",
+		Short: "Build boards and make a signed release of them",
+		Long: `release builds each board as tench image --strict does, with the board's own
+router.toml, and writes one directory: packed images, kernel and initramfs for
+booting from the network, bills of materials, NOTES.md with the differences to
+the last release, index.txt, SHA256 and SHA256.sig. The directory appears when
+all of it is there. An interrupted release goes on where it was: what is built
+is kept.
+
+The passphrase of the key is asked for on the terminal, or read as one line from
+standard input.`,
+		Example: `  tench release --all-boards --key tench.sec --since out/release/2026.10
+  tench release qemu-amd64 --unsigned --out /tmp/try
+  signify-openbsd -C -p tench.pub -x SHA256.sig      checks it, in its directory`,
+		ValidArgsFunction: completeMoreBoards,
+		RunE: func(c *cobra.Command, args []string) error {
+			t, list, err := findBoards(args, all)
+			if err != nil {
+				return err
+			}
+			if err := t.prepare(&d); err != nil {
+				return err
+			}
+			if d.Sign, err = s.signer(c); err != nil {
+				return err
+			}
+			if err := dist.Check(d); err != nil { // before an hour of work
+				return err
+			}
+			o.Root, o.Cache, o.Mirrors, o.Strict = t.Root, t.Cache, t.Mirrors, true
+			return makeRelease(c, t, list, o, d)
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&all, "all-boards", false, "release every board there is")
+	f.StringVar(&s.key, "key", "", "sign with the secret key in this `file`")
+	f.BoolVar(&s.unsigned, "unsigned", false, "leave it unsigned")
+	f.StringVar(&d.Out, "out", "", "the `directory` to make (default: out/release/NAME)")
+	f.StringVar(&d.Since, "since", "", "`directory` or manifest.json of the last release, to tell the differences from")
+	f.BoolVar(&d.Replace, "replace", false, "take the place of a release that is there")
+	f.BoolVar(&o.Offline, "offline", false, "never use the network; say what is missing")
+	f.IntVar(&o.Jobs, "jobs", 0, "compile this `many` files at once (default: one per processor)")
+	return c
+}
+
+// prepare fills in what the tree and the command line say of a release.
+func (t tree) prepare(d *dist.Options) error {
+	r, err := release.LoadRelease(filepath.Join(t.Root, "release"))
+	if err != nil {
+		return err
+	}
+	d.Name, d.Epoch = r.Name, r.Epoch
+	if d.Out == "" {
+		d.Out = filepath.Join(t.Out, "release", r.Name)
+	}
+	if filepath.Base(d.Since) == release.ManifestFile {
+		d.Since = filepath.Dir(d.Since)
+	}
+	return nil
+}
+
+// makeRelease builds the boards and, when none failed, the directory.
+func makeRelease(c *cobra.Command, t tree, list []boards.Board, o build.Options, d dist.Options) error {
+	results := buildBoards(c, t, list, o)
+	if err := showResults(c.OutOrStdout(), results); err != nil {
+		return err
+	}
+	var made []dist.Board
+	for _, b := range list {
+		made = append(made, dist.Board{Name: b.Name, Title: b.Title, Dir: filepath.Join(t.Out, b.Name)})
+	}
+	p := newProgress(c.ErrOrStderr())
+	d.Start = func(file string) { p.Start("release", file) }
+	began := time.Now()
+	err := dist.Write(c.Context(), made, d)
+	report := build.StepReport{Step: "release", Outcome: build.Built, Took: time.Since(began), Detail: d.Name}
+	if err != nil {
+		report.Outcome = build.Failed
+	}
+	p.Done(report)
+	if err != nil {
+		return err
+	}
+	return showRelease(c.OutOrStdout(), d)
+}
+
+func showRelease(out io.Writer, d dist.Options) error {
+	x, err := release.ReadIndex(filepath.Join(d.Out, release.ManifestFile))
+	if err != nil {
+		return err
+	}
+	var total int64
+	for _, f := range x.Files {
+		total += f.Size
+	}
+	fmt.Fprintf(out, "%s  %s in %d files\n", d.Out, humanize.IBytes(uint64(total)), len(x.Files))
+	if d.Sign == nil {
+		fmt.Fprintln(out, "note: it is not signed")
+	}
+	return nil
+}
+
+// signing says how a release is signed.
+type signing struct {
+	key      string // file with the secret key
+	unsigned bool
+}
+
+// signer returns what makes SHA256.sig of SHA256; nil for an unsigned release.
+func (s signing) signer(c *cobra.Command) (func(sums []byte) []byte, error) {
+	switch {
+	case s.unsigned && s.key != "":
+		return nil, usageError{errors.New("release: --key signs and --unsigned does not: give one of them")}
+	case s.unsigned:
+		return nil, nil
+	case s.key == "":
+		return nil, usageError{errors.New("release: it needs a key to be signed with\nhint: --key FILE; tench key new makes a key; --unsigned leaves the release unsigned")}
+	}
+	key, err := readSecretKey(c, s.key)
+	if err != nil {
+		return nil, err
+	}
+	return key.SignInside, nil
+}
