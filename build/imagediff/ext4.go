@@ -73,8 +73,8 @@ func (e *ext4) entry(path string, part []string) error {
 	if err != nil {
 		return fmt.Errorf("/%s: debugfs shows the mode %.20q", path, part[2])
 	}
-	if len(e.tree) >= maxEntries {
-		return fmt.Errorf("more than %d entries", maxEntries)
+	if err := e.tree.room(path); err != nil {
+		return err
 	}
 	inode := part[1]
 	about := fmt.Sprintf("mode %06o, owner %s:%s", mode, part[3], part[4])

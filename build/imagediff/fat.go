@@ -164,8 +164,8 @@ func (f *fat) entry(dir, name string, e []byte) error {
 	if _, twice := f.tree[path]; twice {
 		return fmt.Errorf("%q is there twice", path)
 	}
-	if len(f.tree) >= maxEntries {
-		return fmt.Errorf("more than %d entries", maxEntries)
+	if err := f.tree.room(path); err != nil {
+		return err
 	}
 	switch {
 	case e[11]&attrLabel != 0:

@@ -24,6 +24,7 @@ const (
 type image struct {
 	file   *os.File
 	size   int64 // bytes
+	mbr    []byte
 	diskID uint32
 	parts  [4]partition
 }
@@ -131,7 +132,7 @@ func newImage(f *os.File) (image, error) {
 	if _, err := f.ReadAt(mbr, 0); err != nil {
 		return image{}, fmt.Errorf("no image: it has %d bytes, less than a sector", size)
 	}
-	m := image{file: f, size: size, diskID: binary.LittleEndian.Uint32(mbr[diskIDAt:])}
+	m := image{file: f, size: size, mbr: mbr, diskID: binary.LittleEndian.Uint32(mbr[diskIDAt:])}
 	m.parts, err = parseTable(mbr, size)
 	return m, err
 }

@@ -24,7 +24,9 @@ import (
 
 // Difference is one thing that differs between two images.
 type Difference struct {
-	Part string // "partition table", "loader", "boot", "slot a", "slot b", "data"
+	// Part is "image", "partition table", "loader", "boot", "slot a", "slot b",
+	// "data" or "no partition".
+	Part string
 	// File is where in the partition, e.g. "boot/grub/grub.cfg", or, in an
 	// initramfs, "initrd: bin/tenchd". It is "" for bytes of no file.
 	File string
@@ -43,9 +45,10 @@ func (d Difference) String() string {
 	return d.Part + ": " + d.File + ": " + d.What
 }
 
-// Compare lists what differs between the images in the files one and two, in
-// the order in which it lies on the disk: nothing if they are equal. A file
-// named *.zst is unpacked first. An image without a readable partition table,
+// Compare lists what differs between the images in the files one and two:
+// nothing if and only if they are equal, byte for byte. Bytes of a partition that
+// belong to no file are told of only where all its files are equal. A file named
+// *.zst is unpacked first. An image without a readable partition table,
 // or one that is cut short, is an error.
 func Compare(ctx context.Context, one, two string) ([]Difference, error) {
 	a, err := open(one)
@@ -88,7 +91,15 @@ func compare(ctx context.Context, a, b image) ([]Difference, error) {
 		}
 		list = append(list, found...)
 	}
-	return list, nil
+	if len(list) > 0 {
+		return list, nil
+	}
+	// What lies between and behind the partitions.
+	at, err := firstDifference(io.NewSectionReader(a.file, 0, a.size), io.NewSectionReader(b.file, 0, b.size))
+	if err != nil || at < 0 {
+		return nil, err
+	}
+	return []Difference{{Part: "no partition", Offset: at, What: fmt.Sprintf("first different at byte %d of the image", at)}}, nil
 }
 
 // slotTwins reports whether in both images slot b is a copy of slot a, as on
@@ -116,8 +127,11 @@ func compareStart(a, b image) ([]Difference, error) {
 		add("partition table", fmt.Sprintf("disk id %08x -> %08x", a.diskID, b.diskID), diskIDAt)
 	}
 	for i, p := range a.parts {
+		at := tableAt + i*entrySize
 		if q := b.parts[i]; p != q {
-			add("partition table", fmt.Sprintf("partition %d: %s -> %s", i+1, p, q), int64(tableAt+i*entrySize))
+			add("partition table", fmt.Sprintf("partition %d: %s -> %s", i+1, p, q), int64(at))
+		} else if n := mismatch(a.mbr[at:at+entrySize], b.mbr[at:at+entrySize]); n >= 0 {
+			add("partition table", fmt.Sprintf("partition %d: first different at byte %d of the image", i+1, at+n), int64(at+n))
 		}
 	}
 	for _, r := range [][2]int64{{0, diskIDAt}, {diskIDAt + 4, 2}, {sector, min(a.gapEnd(), b.gapEnd()) - sector}} {

@@ -13,6 +13,18 @@ import (
 // tree is files, folders and the like, by slash-separated path.
 type tree map[string]entry
 
+// room says why there is none for one more entry at path, in a tree that
+// somebody made to fill the memory.
+func (t tree) room(path string) error {
+	switch {
+	case len(t) >= maxEntries:
+		return fmt.Errorf("more than %d entries", maxEntries)
+	case len(path) > maxPath:
+		return fmt.Errorf("a path of more than %d bytes", maxPath)
+	}
+	return nil
+}
+
 // entry is one of them.
 type entry struct {
 	about string // all that it has beside its content, in words, e.g. "mode 0644"
@@ -22,6 +34,7 @@ type entry struct {
 
 const (
 	maxEntries = 1 << 16   // of a tree
+	maxPath    = 4096      // bytes of a path, Linux' PATH_MAX
 	maxFile    = 512 << 20 // bytes of a file: as large as the largest slot
 	maxText    = 512 << 10 // bytes of a file that is shown as text
 )

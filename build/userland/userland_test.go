@@ -112,6 +112,15 @@ func copyModule(t *testing.T, to string) {
 	}
 }
 
+// A build anew must not take compiled packages from the user's own cache.
+func TestTenchdTakesTheCacheItIsGiven(t *testing.T) {
+	var log bytes.Buffer
+	_, err := Tenchd(t.Context(), testBoard(t), root, Options{Out: t.TempDir(), GoCache: "/proc/nothing", Log: &log})
+	if err == nil || !strings.Contains(log.String(), "/proc/nothing") {
+		t.Errorf("Tenchd with a cache that cannot be = %v, log %q", err, log.String())
+	}
+}
+
 func TestCommandsAreTheSameFromAnotherFolder(t *testing.T) {
 	b := testBoard(t)
 	build := func() Busybox {

@@ -2,6 +2,8 @@ package signify
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,7 +80,15 @@ func TestOursToOpenBSD(t *testing.T) {
 			if got := get(t, dir, "out"); string(got) != string(message) {
 				t.Errorf("signify takes %q out of the signature", got)
 			}
+			list := fmt.Appendf(nil, "SHA256 (m) = %x\n", sha256.Sum256(message))
+			put(t, dir, "SHA256.sig", secret.SignInside(list))
+			if err := openbsd(t, dir, "", "-C", "-p", "k.pub", "-x", "SHA256.sig"); err != nil {
+				t.Errorf("signify -C refuses our list of checksums: %v", err)
+			}
 			put(t, dir, "m", []byte("another message\n"))
+			if err := openbsd(t, dir, "", "-C", "-p", "k.pub", "-x", "SHA256.sig"); err == nil {
+				t.Error("signify -C accepts another file than our list has")
+			}
 			if err := openbsd(t, dir, "", "-V", "-p", "k.pub", "-m", "m"); err == nil {
 				t.Error("signify accepts our signature of another message")
 			}
