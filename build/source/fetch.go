@@ -87,7 +87,7 @@ func (s *Store) fetch(ctx context.Context, r release.Recipe, files []release.Fil
 	var tried []attempt
 	for _, f := range files {
 		for _, l := range f.Locations {
-			err := s.fromLocation(ctx, f, l, o)
+			err := s.fromLocation(ctx, r, f, l, o)
 			if err == nil {
 				o.logf("%s: fetched from %s", f.Name, l)
 				return s.pinned(r, f, l.String()), nil
@@ -161,9 +161,16 @@ func (s *Store) fromMirror(ctx context.Context, f release.File, path string, o O
 	return s.adopt(ctx, out.Name(), p, path)
 }
 
-func (s *Store) fromLocation(ctx context.Context, f release.File, l release.Location, o Options) error {
-	if l.Debian != nil {
+func (s *Store) fromLocation(ctx context.Context, r release.Recipe, f release.File, l release.Location, o Options) error {
+	switch {
+	case l.Git != nil:
+		return s.fromGit(ctx, r, *l.Git, pinOf(f), o)
+	case l.Debian != nil:
 		return s.fromArchive(ctx, *l.Debian, pinOf(f), o)
+	case l.DebianSource != nil:
+		return s.fromSources(ctx, *l.DebianSource, pinOf(f), o)
+	case l.Path != "":
+		return s.fromMirror(ctx, f, r.At(l.Path), o)
 	}
 	return s.fromURL(ctx, l.URL, pinOf(f), l.URL, o)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"path"
 	"strings"
 
@@ -45,8 +46,12 @@ func (s *Store) Newer(ctx context.Context, r release.Recipe, part string, o Opti
 
 func (s *Store) newerAt(ctx context.Context, r release.Recipe, l release.Location, o Options) (string, error) {
 	switch {
+	case l.Git != nil:
+		return newerTag(ctx, r, *l.Git)
 	case l.Debian != nil:
 		return s.newerPackage(ctx, r, *l.Debian, o)
+	case l.DebianSource != nil:
+		return s.newerSource(ctx, r, *l.DebianSource, o)
 	}
 	return s.newerURL(ctx, r, l.URL)
 }
@@ -63,6 +68,33 @@ func (s *Store) newerPackage(ctx context.Context, r release.Recipe, pkg release.
 		return "", err
 	}
 	return newestOf(ctx, r, pkg.Version, list), nil
+}
+
+// newerSource returns the newest version of a source package in the signed index.
+func (s *Store) newerSource(ctx context.Context, r release.Recipe, pkg release.DebianSource, o Options) (string, error) {
+	a, unlock, err := s.openApt(ctx, sourceArch, o)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	out, err := a.run(ctx, nil, "apt-cache", "showsrc", "--only-source", pkg.Package)
+	if err != nil {
+		return "", err
+	}
+	return newestOf(ctx, r, pkg.Version, stanzas(string(out))), nil
+}
+
+// newerTag asks the repository for its tags.
+func newerTag(ctx context.Context, r release.Recipe, g release.GitTag) (string, error) {
+	sp, ok := spelled(g.Tag, r.Version)
+	if !ok {
+		return "", fmt.Errorf("the tag %s does not have the version %s in it", g.Tag, r.Version)
+	}
+	tags, err := git{dir: os.TempDir(), from: repository(r, g)}.tags(ctx)
+	if err != nil {
+		return "", err
+	}
+	return sp.newest(r, tags), nil
 }
 
 // newestOf returns the newest of an archive's stanzas that is newer than the pin.
@@ -111,6 +143,9 @@ func (s *Store) newerURL(ctx context.Context, r release.Recipe, address string) 
 func (s *Store) list(ctx context.Context, dir *url.URL) ([]string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.idle, fmt.Errorf("the server gave no answer within %v", s.idle))
 	defer cancel()
+	if dir.Scheme == "ftp" {
+		return s.ftpList(ctx, dir)
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, dir.String(), nil)
 	if err != nil {
 		return nil, err
