@@ -18,6 +18,7 @@ var layers = map[string][]string{
 	"boards":             {"internal/nearest", "internal/tomlfile"},
 	"config":             {"internal/nearest", "internal/tomlfile"},
 	"release":            {"internal/tomlfile"},
+	"release/signify":    {},
 	"overlays":           {"boards"},
 
 	"build/source":   {"release"},
