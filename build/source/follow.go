@@ -80,7 +80,7 @@ func (s *Store) follow(ctx context.Context, r release.Recipe, files []release.Fi
 	gone := func(err error) error {
 		return fmt.Errorf("no location has the pinned version %s:%s\nand series %s cannot be followed: %w\n"+
 			"hint: is the network up? otherwise put the file into a folder named in TENCH_MIRROR",
-			r.Version, places(tried), r.Series, err)
+			r.Version, listed(tried), r.Series, err)
 	}
 	file, pkg := followable(files)
 	if pkg == nil {
