@@ -22,8 +22,8 @@ import (
 type signer struct{ home string }
 
 // newSigner makes a key in a folder of its own and ends gpg's agent with the
-// test. The folder's path must be short: it holds a socket.
-func newSigner(t *testing.T) signer {
+// test; options are of gpg. The folder's path must be short: it holds a socket.
+func newSigner(t *testing.T, options ...string) signer {
 	t.Helper()
 	need(t, "gpg", "gpgconf")
 	home, err := os.MkdirTemp("", "gpg")
@@ -38,7 +38,7 @@ func newSigner(t *testing.T) signer {
 		}
 		os.RemoveAll(home)
 	})
-	s.gpg(t, nil, "--passphrase", "", "--quick-generate-key", "tench test", "ed25519", "sign", "never")
+	s.gpg(t, nil, append(options, "--passphrase", "", "--quick-generate-key", "tench test", "ed25519", "sign", "never")...)
 	return s
 }
 
