@@ -147,7 +147,7 @@ func TestNewerByHTTP(t *testing.T) {
 // TestPythonHTTPServer downloads from a server that is not ours, and that knows
 // no ranges: a resumed file is had anew.
 func TestPythonHTTPServer(t *testing.T) {
-	lab.Require(t, "python3")
+	lab.Require(t, debianPython)
 	root := t.TempDir()
 	data := noise(1_000_000)
 	for name, content := range map[string][]byte{"bird-6.12.117.tar": data, "bird-6.12.118.tar": nil} {
@@ -155,7 +155,7 @@ func TestPythonHTTPServer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := lab.Start(t, "python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", root, "0")
+	c := lab.Start(t, debianPython, "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", root, "0")
 	port := c.Expect(t, regexp.QuoteMeta("port ")+`(\d+)`, time.Minute)[1]
 	l := release.Location{URL: "http://127.0.0.1:" + port + "/bird-6.12.117.tar"}
 	r := recipe(fileFor("bird-6.12.117.tar", data, l))
