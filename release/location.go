@@ -160,7 +160,6 @@ func (c *checker) url(s string, path ...string) {
 		return
 	}
 	c.require(u.User == nil, fmt.Sprintf("url: %q has a user or password; recipes hold no secrets", s), path...)
-	c.require(u.Path != "" && !strings.HasSuffix(u.Path, "/"), fmt.Sprintf("url: %q names no file", s), path...)
 	c.require(!strings.ContainsFunc(u.Path, func(r rune) bool { return r < ' ' }), fmt.Sprintf("url: %q has a control character", s), path...)
 }
 

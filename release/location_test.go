@@ -85,7 +85,6 @@ func TestParseLocationErrors(t *testing.T) {
 		"unknown kind":             {`path = "vendor/linux.tar"`, `hg = "x"`, `r.toml:21: unknown key`},
 		"url without a host":       {`https://a.example/linux.tar"`, `https:///linux.tar"`, `r.toml:13: url: "https:///linux.tar" does not begin`},
 		"url with a password":      {`https://a.example/linux.tar"`, `https://me:secret@a.example/linux.tar"`, `r.toml:13: url: "https://me:secret@a.example/linux.tar" has a user`},
-		"url of a folder":          {`https://a.example/linux.tar"`, `https://a.example/"`, `r.toml:13: url: "https://a.example/" names no file`},
 		"ftp command in a url":     {`2121/pub/linux.tar`, `2121/pub%0d%0aDELE x`, `r.toml:15: url: "ftp://a.example:2121/pub%0d%0aDELE x" has a control character`},
 		"url with an arch":         {`{ url = "https://a.example/linux.tar" }`, `{ url = "https://a.example/linux.tar", arch = "all" }`, `r.toml:13: arch: it does not belong to a location with url`},
 		"git over ssh":             {git, strings.Replace(git, "https:", "ssh:", 1), `r.toml:16: git: "ssh://a.example/linux.git" is not https://`},
