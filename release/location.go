@@ -135,7 +135,7 @@ func (c *checker) location(rl rawLocation, path ...string) Location {
 	case "debian":
 		p := DebianPackage{Package: rl.Debian, Version: rl.Version, Arch: rl.Arch}
 		c.debian(kind, p.Package, p.Version, path...)
-		c.require(archRE.MatchString(p.Arch), fmt.Sprintf("arch: %q is not a Debian architecture; give \"all\" or e.g. \"amd64\"", p.Arch), path...)
+		c.require(archRE.MatchString(p.Arch) && p.Arch != "source", fmt.Sprintf("arch: %q is not a Debian architecture; give \"all\" or e.g. \"amd64\"", p.Arch), path...)
 		return Location{Debian: &p}
 	case "debian-source":
 		p := DebianSource{Package: rl.DebianSource, Version: rl.Version}

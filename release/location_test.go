@@ -97,6 +97,7 @@ func TestParseLocationErrors(t *testing.T) {
 		"short commit":             {`commit = "0123`, `commit = "123`, `r.toml:16: commit: "123456789012345678901234567890123456789" is not 40 digits`},
 		"source with an arch":      {`"1:6.12.117-1"`, `"1:6.12.117-1", arch = "all"`, `r.toml:20: arch: it does not belong to a location with debian-source`},
 		"source is an option":      {`debian-source = "linux-6.12"`, `debian-source = "-x"`, `r.toml:20: debian-source: "-x" is not the name of a Debian package`},
+		"binary package of source": {`arch = "all"`, `arch = "source"`, `r.toml:19: arch: "source" is not a Debian architecture`},
 		"no path":                  {`"vendor/linux.tar"`, `""`, `r.toml:21: path: "" is not a path`},
 		"both signatures":          {`allow-sha1`, "signify = \"x\"\nallow-sha1", `r.toml:24: signature: it is openpgp or signify, not both`},
 		"signify with SHA-1":       {`openpgp`, "signify", `r.toml:26: allow-sha1: signify has no SHA-1`},
