@@ -149,7 +149,7 @@ func (p *plan) source(ctx context.Context, name, part string) (source.Fetched, e
 		p.o.Report.Warn(fmt.Sprintf("%s: built from the folder %s as it is now: nobody can build this again", name, f.Path))
 	}
 	p.inputs = append(p.inputs, release.Used{Name: name + " " + part, Kind: "source", Version: f.Version,
-		SHA256: f.SHA256, Size: f.Size, From: f.From, Followed: f.Followed, Development: f.Development})
+		SHA256: f.SHA256, Size: f.Size, From: f.From, SignedBy: f.SignedBy, Followed: f.Followed, Development: f.Development})
 	return f, nil
 }
 

@@ -45,6 +45,7 @@ type Fetched struct {
 	Version     string // upstream's, e.g. "6.12.117"
 	From        string // where it was had from: a URL, a Debian package, a mirror's file
 	Size        int64  // bytes
+	SignedBy    string // key whose signature was checked, e.g. "OpenPGP 8364…450F"; "" for none
 	Followed    bool   // not the pinned version: the archive's current one of the series
 	Development bool   // no file: Path is a folder under development, SHA256 is over all that is in it
 	Unpack      release.Unpack
@@ -86,7 +87,7 @@ func (s *Store) fetch(ctx context.Context, r release.Recipe, files []release.Fil
 	}
 	got, err := s.pinnedFile(ctx, r, files, o)
 	if err == nil {
-		err = s.vouch(ctx, r, files, got, o)
+		got.SignedBy, err = s.vouch(ctx, r, files, got, o)
 	}
 	if err != nil {
 		return Fetched{}, err

@@ -21,100 +21,102 @@ import (
 	"tench/release/signify"
 )
 
-// vouch refuses a file whose signature is not by the key in the recipe. A
-// version that was followed has none: the archive's keys vouch for it.
-func (s *Store) vouch(ctx context.Context, r release.Recipe, files []release.File, got Fetched, o Options) error {
+// vouch refuses a file whose signature is not by the key in the recipe, and
+// returns which key that is; "" where the recipe has none. A version that was
+// followed has no signature: the archive's keys vouch for it.
+func (s *Store) vouch(ctx context.Context, r release.Recipe, files []release.File, got Fetched, o Options) (key string, err error) {
 	for _, f := range files {
 		if f.Signature == nil || got.Followed || f.SHA256 != got.SHA256 {
 			continue
 		}
-		if err := s.checkSignature(ctx, r, f, got, o); err != nil {
-			return fmt.Errorf("%s: check signature %s: %w", f.Name, f.Signature.Name, err)
+		if key, err = s.checkSignature(ctx, r, f, got, o); err != nil {
+			return "", fmt.Errorf("%s: check signature %s: %w", f.Name, f.Signature.Name, err)
 		}
 	}
-	return nil
+	return key, nil
 }
 
-func (s *Store) checkSignature(ctx context.Context, r release.Recipe, f release.File, got Fetched, o Options) error {
+func (s *Store) checkSignature(ctx context.Context, r release.Recipe, f release.File, got Fetched, o Options) (by string, err error) {
 	o.Strict = true // nothing can stand in for a signature
 	fetched, err := s.pinnedFile(ctx, r, []release.File{f.Signature.File(f.Part)}, o)
 	if err != nil {
-		return err
+		return "", err
 	}
 	sig, err := os.ReadFile(fetched.Path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	key, err := os.ReadFile(r.At(f.Signature.Key))
 	if err != nil {
-		return fmt.Errorf("read key: %w", err)
+		return "", fmt.Errorf("read key: %w", err)
 	}
 	signed, err := os.Open(got.Path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer signed.Close()
 	if f.Signature.Format == release.Signify {
-		err = verifySignify(key, sig, signed)
+		by, err = verifySignify(key, sig, ctxReader{ctx, signed})
 	} else {
-		err = verifyOpenPGP(key, sig, ctxReader{ctx, signed}, f.Signature.AllowSHA1)
+		by, err = verifyOpenPGP(key, sig, ctxReader{ctx, signed}, f.Signature.AllowSHA1)
 	}
 	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("%w\nhint: the file matches its SHA-256 but not %s: one of the two in %s is wrong, or upstream signs with another key now",
+		err = fmt.Errorf("%w\nhint: the file matches its SHA-256 but not %s: one of the two in %s is wrong, or upstream signs with another key now",
 			err, f.Signature.Key, filepath.Join(r.Dir, release.RecipeFile))
 	}
-	return err
+	return by, err
 }
 
 // verifySignify checks a signature in OpenBSD's format, which is over the whole
-// file at once.
-func verifySignify(key, sig []byte, signed io.Reader) error {
+// file at once, and returns the key's number.
+func verifySignify(key, sig []byte, signed io.Reader) (string, error) {
 	k, err := signify.ParsePublicKey(key)
 	if err != nil {
-		return err
+		return "", err
 	}
 	message, err := io.ReadAll(signed)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return k.Verify(message, sig)
+	return "signify " + k.Number.String(), k.Verify(message, sig)
 }
 
 // signedHashes are the hashes that a signature may be over.
 var signedHashes = map[crypto.Hash]bool{crypto.SHA256: true, crypto.SHA384: true, crypto.SHA512: true, crypto.SHA3_256: true, crypto.SHA3_512: true}
 
 // verifyOpenPGP checks a detached signature (RFC 9580 section 10.4) by one of
-// the keys. A key that has expired since is no fault: what counts is whether it
-// was valid when it signed. That a thief of an old key could give another day
-// does not help him, because the recipe has the file's hash.
-func verifyOpenPGP(keys, sig []byte, signed io.Reader, allowSHA1 bool) error {
+// the keys, and returns the fingerprint of that one. A key that has expired
+// since is no fault: what counts is whether it was valid when it signed. That a
+// thief of an old key could give another day does not help him, because the
+// recipe has the file's hash.
+func verifyOpenPGP(keys, sig []byte, signed io.Reader, allowSHA1 bool) (string, error) {
 	ring, err := readKeys(keys)
 	if err != nil {
-		return fmt.Errorf("read key: %w", err)
+		return "", fmt.Errorf("read key: %w", err)
 	}
 	binary, err := dearmour(sig)
 	if err != nil {
-		return fmt.Errorf("read signature: %w", err)
+		return "", fmt.Errorf("read signature: %w", err)
 	}
 	made, key, err := signatureBy(ring, binary)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if !signedHashes[made.Hash] && !(allowSHA1 && made.Hash == crypto.SHA1) {
-		return fmt.Errorf("it is over a %v hash, which is too weak", made.Hash)
+		return "", fmt.Errorf("it is over a %v hash, which is too weak", made.Hash)
 	}
 	if made.CreationTime.Before(key.PublicKey.CreationTime) {
-		return errors.New("it is older than the key")
+		return "", errors.New("it is older than the key")
 	}
 	if withdrawn(key) {
-		return fmt.Errorf("its key %s was revoked", fingerprint(key.PublicKey))
+		return "", fmt.Errorf("its key %s was revoked", fingerprint(key.PublicKey))
 	}
 	when := validAt(made, key)
 	_, err = openpgp.CheckDetachedSignature(ring, signed, bytes.NewReader(binary), &packet.Config{Time: func() time.Time { return when }})
 	if err != nil {
-		return fmt.Errorf("made by key %s, which is the wanted one, but it does not verify: %w", fingerprint(key.PublicKey), err)
+		return "", fmt.Errorf("made by key %s, which is the wanted one, but it does not verify: %w", fingerprint(key.PublicKey), err)
 	}
-	return nil
+	return "OpenPGP " + fingerprint(key.PublicKey), nil
 }
 
 // signatureBy returns the first signature by one of the keys, as the check

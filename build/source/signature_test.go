@@ -116,9 +116,12 @@ func TestOpenPGP(t *testing.T) {
 		"no key":              {[]byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n"), good, data, false, false, "read key: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := verifyOpenPGP(tc.key, tc.sig, bytes.NewReader(tc.data), tc.sha1)
+			by, err := verifyOpenPGP(tc.key, tc.sig, bytes.NewReader(tc.data), tc.sha1)
 			if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
 				t.Errorf("verifyOpenPGP = %v, want %q", err, tc.err)
+			}
+			if (err == nil) != strings.HasPrefix(by, "OpenPGP ") {
+				t.Errorf("verifyOpenPGP = %q, %v", by, err)
 			}
 			if bytes.HasPrefix(tc.key, []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n")) {
 				if got := gpgv(t, tc.key, tc.sig, tc.data); got != tc.gpgv {
@@ -158,7 +161,7 @@ func TestSignify(t *testing.T) {
 		"by somebody else": {"stranger", "a tarball", "signature: made by key "},
 		"of another file":  {"owner", "another", "bad signature"},
 	} {
-		err := verifySignify(read("owner.pub"), read(tc.sig+".sig"), strings.NewReader(tc.data))
+		_, err := verifySignify(read("owner.pub"), read(tc.sig+".sig"), strings.NewReader(tc.data))
 		if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
 			t.Errorf("%s: verifySignify = %v, want %q", name, err, tc.err)
 		}
@@ -238,10 +241,15 @@ func TestUpstreamSignatures(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := r.Part("source")[0]
+		want := map[string]string{"musl": "836489290BB6B70F99FFDA0556BCDB593020450F", "openssl": "BA5473A2B0587B07FB27CF2D216094DFD0CB81EF",
+			"strongswan": "948F158A4E76A27BF3D07532DF42C170B34DBA77"}[name]
 		got, err := openStore(t, t.TempDir()).Fetch(t.Context(), r, "source", Options{Offline: true, Strict: true, Mirrors: mirrors})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
+		}
+		if got.SignedBy != "OpenPGP "+want {
+			t.Errorf("%s: SignedBy = %s, want %s", name, got.SignedBy, want)
 		}
 		key, err := os.ReadFile(r.At(f.Signature.Key))
 		if err != nil {
@@ -259,7 +267,7 @@ func TestUpstreamSignatures(t *testing.T) {
 			t.Errorf("%s: gpgv does not verify it", name)
 		}
 		changed[len(changed)/2] ^= 1
-		if err := verifyOpenPGP(key, sig, bytes.NewReader(changed), f.Signature.AllowSHA1); err == nil {
+		if _, err := verifyOpenPGP(key, sig, bytes.NewReader(changed), f.Signature.AllowSHA1); err == nil {
 			t.Errorf("%s: a changed archive verifies", name)
 		}
 	}
@@ -274,7 +282,7 @@ func FuzzVerifyOpenPGP(f *testing.F) {
 		f.Add(key, key)
 	}
 	f.Fuzz(func(t *testing.T, key, sig []byte) {
-		if err := verifyOpenPGP(key, sig, strings.NewReader("never signed"), true); err == nil {
+		if _, err := verifyOpenPGP(key, sig, strings.NewReader("never signed"), true); err == nil {
 			t.Error("it verifies")
 		}
 	})
