@@ -24,7 +24,7 @@ var layers = map[string][]string{
 	"release/dist":       {"release", "release/sbom"},
 	"overlays":           {"boards"},
 
-	"build/source":    {"release"},
+	"build/source":    {"release", "release/signify"},
 	"build/cache":     {"release"},
 	"build/kernel":    {"internal/nearest", "internal/procgroup", "boards", "release", "build/source", "build/cache"},
 	"build/userland":  {"boards", "release", "build/source", "build/cache"},

@@ -24,15 +24,16 @@ import (
 
 // Options say what to build and where things are.
 type Options struct {
-	Root    string   // the checkout
-	Cache   string   // downloads and products of steps
-	Anew    string   // folder for the products of steps and all compiler caches, instead of Cache; "" for Cache
-	Out     string   // folder for the image, its manifest and checksums
-	Config  string   // the box's router.toml; "" for the board's own
-	Offline bool     // never use the network
-	Strict  bool     // stop when an archive no longer has a pinned version
-	Mirrors []string // folders with copies of sources
-	Jobs    int      // compilers at once; 0 for one per processor
+	Root    string            // the checkout
+	Cache   string            // downloads and products of steps
+	Anew    string            // folder for the products of steps and all compiler caches, instead of Cache; "" for Cache
+	Out     string            // folder for the image, its manifest and checksums
+	Config  string            // the box's router.toml; "" for the board's own
+	Offline bool              // never use the network
+	Strict  bool              // stop when an archive no longer has a pinned version
+	Mirrors []string          // folders with copies of sources
+	Sources map[string]string // recipe -> folder under development in place of its source
+	Jobs    int               // compilers at once; 0 for one per processor
 	Report  Reporter
 }
 

@@ -70,7 +70,11 @@ func (o Options) goCache() string {
 
 // recipe loads a recipe of this tree.
 func (p *plan) recipe(name string) (release.Recipe, error) {
-	return release.Load(filepath.Join(p.o.Root, "release", "recipes"), name)
+	r, err := release.Load(filepath.Join(p.o.Root, "release", "recipes"), name)
+	if dir, ok := p.o.Sources[name]; ok && err == nil {
+		return r.Develop(dir)
+	}
+	return r, err
 }
 
 // run runs a cached step and reports it. detail is what to show beside it.
@@ -156,8 +160,11 @@ func (p *plan) source(ctx context.Context, name, part string) (source.Fetched, e
 		p.o.Report.Warn(fmt.Sprintf("%s: no location has the pinned %s any more; the archive's %s stands in, verified by the archive's signature",
 			name, r.Version, f.Name))
 	}
+	if f.Development {
+		p.o.Report.Warn(fmt.Sprintf("%s: built from the folder %s as it is now: nobody can build this again", name, f.Path))
+	}
 	p.inputs = append(p.inputs, release.Used{Name: name + " " + part, Kind: "source", Version: f.Version,
-		SHA256: f.SHA256, Size: f.Size, From: f.From, Followed: f.Followed})
+		SHA256: f.SHA256, Size: f.Size, From: f.From, SignedBy: f.SignedBy, Followed: f.Followed, Development: f.Development})
 	p.noteSource(r, part, f)
 	return f, nil
 }

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,11 +84,11 @@ func TestParseErrors(t *testing.T) {
 		"hash in capitals":     {sum1, strings.ToUpper(sum1), `r.toml:10: sha256: "E849`},
 		"unpack":               {"deb:usr/src", "rpm:usr/src", `r.toml:11: unpack: "rpm:usr/src/linux.tar.xz" is not one of`},
 		"unpack outside":       {"deb:usr/src", "deb:../src", `r.toml:11: unpack: "deb:../src/linux.tar.xz" is not one of`},
-		"plain http":           {"https:", "http:", `r.toml:14: url: "http://deb.debian.org/x.deb" does not begin with https://`},
-		"package is an option": {`debian = "linux-source-6.12"`, `debian = "-oX=Y"`, `r.toml:13: a location needs url or debian; debian: "-oX=Y" is not`},
+		"another scheme":       {"https:", "gopher:", `r.toml:14: url: "gopher://deb.debian.org/x.deb" does not begin with https://`},
+		"package is an option": {`debian = "linux-source-6.12"`, `debian = "-oX=Y"`, `r.toml:13: debian: "-oX=Y" is not the name`},
 		"version is an option": {`version = "6.12.117-1~deb12u1"`, `version = "$(id)"`, `r.toml:13: version: "$(id)" is not`},
 		"no arch":              {`, arch = "all"`, ``, `r.toml:13: arch: "" is not a Debian architecture`},
-		"both kinds":           {`{ url =`, `{ debian = "x", url =`, `r.toml:14: a location is a url or a debian package, not both`},
+		"both kinds":           {`{ url =`, `{ debian = "x", url =`, `r.toml:14: a location has one of url, git, debian, debian-source, path; 2 are given: debian, url`},
 		"no locations":         {goodRecipe[strings.Index(goodRecipe, "locations"):], "locations = []\n", `r.toml:12: locations: a file needs at least one`},
 		"the same file twice":  {second, second + second, `r.toml:16: file "linux-source-6.12_6.12.117-1~deb12u1_all.deb": another [[file]]`},
 		"no file":              {second, "", `r.toml: file: a recipe needs at least one`},
@@ -107,17 +108,47 @@ func TestParseErrors(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(goodRecipe))
+	f.Add([]byte(everyLocation))
+	f.Add([]byte(developedRecipe))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := Parse("r.toml", "linux", data)
 		if err != nil {
 			return
 		}
 		for _, file := range r.Files {
-			if len(file.SHA256) != 64 || file.Size <= 0 || strings.Contains(file.Name, "/") || len(file.Locations) == 0 {
-				t.Errorf("Parse lets through %+v", file)
+			if file.Dir != "" {
+				if file.Size != 0 || file.Locations != nil || len(r.Part(file.Part)) != 1 {
+					t.Errorf("Parse lets through %+v", file)
+				}
+				continue
+			}
+			pinned(t, file)
+			if file.Signature != nil {
+				pinned(t, file.Signature.File(file.Part))
+				if !fs.ValidPath(file.Signature.Key) {
+					t.Errorf("Parse lets through the key %q", file.Signature.Key)
+				}
 			}
 		}
 	})
+}
+
+// pinned checks that nothing in a file could be an option, another folder or
+// two lines of something.
+func pinned(t *testing.T, f File) {
+	t.Helper()
+	if len(f.SHA256) != 64 || f.Size <= 0 || strings.Contains(f.Name, "/") || len(f.Locations) == 0 {
+		t.Errorf("Parse lets through %+v", f)
+	}
+	for _, l := range f.Locations {
+		text := l.String()
+		if text == "" || strings.ContainsAny(text, "\n\x00") {
+			t.Errorf("Parse lets through the location %q", text)
+		}
+		if g := l.Git; g != nil && (g.Repository[0] == '-' || g.Tag[0] == '-' || len(g.Commit) != 40 || g.Local() && strings.Contains(g.Repository, ":")) {
+			t.Errorf("Parse lets through %+v", g)
+		}
+	}
 }
 
 func TestSeries(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 func buildCommand() *cobra.Command {
 	var o build.Options
 	var all bool
+	var sources []string
 	c := &cobra.Command{
 		Use:   "build [BOARD]...",
 		Short: "Build the images of several boards",
@@ -33,6 +34,9 @@ interrupted build goes on where it was: what is finished is kept.`,
 				return err
 			}
 			o.Root, o.Cache, o.Mirrors = t.Root, t.Cache, t.Mirrors
+			if o.Sources, err = t.sources(sources); err != nil {
+				return err
+			}
 			return showResults(c.OutOrStdout(), buildBoards(c, t, list, o))
 		},
 	}
@@ -41,6 +45,7 @@ interrupted build goes on where it was: what is finished is kept.`,
 	f.BoolVar(&o.Offline, "offline", false, "never use the network; say what is missing")
 	f.BoolVar(&o.Strict, "strict", false, "stop when an archive no longer has a pinned version")
 	f.IntVar(&o.Jobs, "jobs", 0, "compile this `many` files at once (default: one per processor)")
+	sourceFlag(c, &sources)
 	return c
 }
 

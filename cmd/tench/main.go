@@ -6,6 +6,7 @@
 //	image.go     tench image, tench explain
 //	build.go     tench build: several boards
 //	release.go   tench release: what is published of them
+//	develop.go   --source: folders under development
 //	progress.go  the progress display, live or in plain lines
 //	check.go     tench check
 //	boards.go    tench boards
