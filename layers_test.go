@@ -19,6 +19,7 @@ var layers = map[string][]string{
 	"config":             {"internal/nearest", "internal/tomlfile"},
 	"release":            {"internal/tomlfile"},
 	"release/signify":    {},
+	"release/publish":    {"release"},
 	"overlays":           {"boards"},
 
 	"build/source":   {"release"},
@@ -46,7 +47,7 @@ var layers = map[string][]string{
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console"},
 
-	"cmd/tench":  {"boards", "config", "overlays", "build", "release"},
+	"cmd/tench":  {"boards", "config", "overlays", "build", "release", "release/publish", "release/signify"},
 	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
 
 	"internal/lab": {},

@@ -55,6 +55,8 @@ func needs(b boards.Board) []need {
 		{"/usr/lib/grub/x86_64-efi/modinfo.sh", "grub-efi-amd64-bin", "test", "GRUB for UEFI"},
 		{"gpg", "gnupg", "test", "signs a test archive"},
 		{"signify-openbsd", "signify-openbsd", "test", "reads our signatures and keys"},
+		{"sshd", "openssh-server", "test", "a host to publish to"},
+		{"ssh-keygen", "openssh-client", "test", "keys to log in with"},
 	}...)
 }
 

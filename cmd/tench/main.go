@@ -12,6 +12,7 @@
 //	run.go       tench run: QEMU
 //	qemu.go      its command line
 //	console.go   tench console: the serial line of a box
+//	publish.go   tench publish
 package main
 
 import (
@@ -86,7 +87,7 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 		return usageError{fmt.Errorf("%w\nhint: %s --help", err, c.CommandPath())}
 	})
 	root.AddCommand(imageCommand(), buildCommand(), runCommand(), checkCommand(), boardsCommand(),
-		explainCommand(), doctorCommand(), consoleCommand())
+		explainCommand(), doctorCommand(), consoleCommand(), publishCommand())
 	return root
 }
 
