@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -29,10 +31,14 @@ func ParseDest(s string) (Dest, error) {
 		err = d.check()
 	}
 	if err != nil {
-		return Dest{}, fmt.Errorf("destination %q: %w\nhint: /path/to/tree, ssh://user@host:port/path or user@host:path", s, err)
+		// A password that was typed after all is not for logs.
+		shown := passwordRE.ReplaceAllString(s, "://…@")
+		return Dest{}, fmt.Errorf("destination %q: %w\nhint: /path/to/tree, ssh://user@host:port/path or user@host:path", shown, err)
 	}
 	return d, nil
 }
+
+var passwordRE = regexp.MustCompile(`://[^/]*:[^/]*@`)
 
 func parseDest(s string) (Dest, error) {
 	for _, scheme := range []string{"ssh://", "sftp://"} {
@@ -61,8 +67,11 @@ func parseDest(s string) (Dest, error) {
 			return d, errors.New("no user before the @")
 		}
 	}
-	d.Host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	d.Path = strings.TrimPrefix(path, "~/")
+	d.Host = host
+	if inside, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inside, "]") {
+		d.Host = strings.TrimSuffix(inside, "]")
+	}
+	d.Path = belowHome(path, "~")
 	if d.Host == "" {
 		return d, errors.New("no host before the colon")
 	}
@@ -75,9 +84,7 @@ func parseURL(s string) (Dest, error) {
 		return Dest{}, errors.Unwrap(err)
 	}
 	d := Dest{User: u.User.Username(), Host: u.Hostname(), Port: u.Port(), Path: u.Path}
-	if home, ok := strings.CutPrefix(u.Path, "/~/"); ok {
-		d.Path = home
-	}
+	d.Path = belowHome(u.Path, "/~")
 	if _, has := u.User.Password(); has {
 		return d, errors.New("a password has no place on a command line: every user of this machine can read it there")
 	}
@@ -93,6 +100,15 @@ func parseURL(s string) (Dest, error) {
 	return d, emptyPath(strings.Trim(d.Path, "/"))
 }
 
+// belowHome is a path that may begin with the home directory, which a path
+// without a leading slash is relative to anyhow.
+func belowHome(path, home string) string {
+	if below, ok := strings.CutPrefix(path, home); ok && (below == "" || below[0] == '/') {
+		return strings.TrimLeft(below, "/")
+	}
+	return path
+}
+
 func emptyPath(path string) error {
 	if path == "" {
 		return errors.New("no path")
@@ -100,14 +116,20 @@ func emptyPath(path string) error {
 	return nil
 }
 
+var (
+	hostRE = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
+	userRE = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9_.+-]*$`)
+)
+
 // check refuses what could be taken for something else further on.
 func (d Dest) check() error {
-	for _, part := range []string{d.User, d.Host, d.Path} {
-		if strings.ContainsFunc(part, unicode.IsControl) {
-			return errors.New("it has a control character")
-		}
+	if strings.ContainsFunc(d.Path, unicode.IsControl) {
+		return errors.New("it has a control character")
 	}
-	if strings.ContainsAny(d.User+d.Host, " /@") || strings.HasPrefix(d.Host, "-") || strings.HasPrefix(d.User, "-") {
+	if d.User != "" && !userRE.MatchString(d.User) {
+		return fmt.Errorf("%q is no user's name", d.User)
+	}
+	if _, err := netip.ParseAddr(d.Host); d.Host != "" && err != nil && !hostRE.MatchString(d.Host) {
 		return fmt.Errorf("%q is no host's name", d.Host)
 	}
 	return nil
@@ -128,6 +150,10 @@ func (d Dest) String() string {
 		}
 		return u.String()
 	}
+	path := d.Path
+	if belowHome(path, "~") != path {
+		path = "~/" + path
+	}
 	host := d.Host
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
@@ -135,7 +161,7 @@ func (d Dest) String() string {
 	if d.User != "" {
 		host = d.User + "@" + host
 	}
-	return host + ":" + d.Path
+	return host + ":" + path
 }
 
 // Open reaches the tree. The caller closes it. Cancelling ctx ends a connection
