@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -148,6 +149,9 @@ func (l *lockedKey) unlock() (ssh.Signer, error) {
 	}
 	defer clear(passphrase)
 	s, err := ssh.ParsePrivateKeyWithPassphrase(l.data, passphrase)
+	if errors.Is(err, x509.IncorrectPasswordError) {
+		return nil, fmt.Errorf("ssh: unlock key %s: wrong passphrase", l.path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ssh: unlock key %s: %w", l.path, err)
 	}

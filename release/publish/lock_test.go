@@ -72,8 +72,10 @@ func TestLostLock(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "taken over by bob@laptop pid 1\n") {
 		t.Errorf("Publish = %v", err)
 	}
-	if _, err := os.Lstat(filepath.Join(dir, currentLink)); err == nil {
-		t.Error("it switched")
+	for _, name := range []string{currentLink, whole("r1")} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("it made %s", name)
+		}
 	}
 	if _, err := os.Readlink(path); err != nil {
 		t.Errorf("bob's lock: %v", err)

@@ -30,7 +30,7 @@
 // where it lies, and becomes current when a new link is renamed over `current`,
 // which rename(2) and posix-rename@openssh.com do in one step. So a reader that
 // goes through `current` finds the old release or the new one, whole, and never
-// nothing. Before the switch nothing is removed; what may go afterwards is
+// nothing. No release is removed before the switch; one that may go afterwards is
 // renamed to a dot name first. A run that was killed at any point leaves a tree
 // that serves, and the next run goes on from there.
 //
@@ -87,11 +87,22 @@ func (t *Tree) Publish(ctx context.Context, src *Source, o Options) (err error) 
 	if err != nil {
 		return err
 	}
-	if err := t.deliver(ctx, src, now, o); err != nil {
+	there := now.has(src.Name)
+	if there {
+		err = t.confirm(ctx, src, o)
+	} else {
+		err = t.deliver(ctx, src, o)
+	}
+	if err != nil {
 		return err
 	}
 	if err := l.held(); err != nil {
 		return err
+	}
+	if !there {
+		if err := t.finish(src); err != nil {
+			return err
+		}
 	}
 	if now.current == src.Name {
 		o.Report.Note("switch", src.Name+" is current already")

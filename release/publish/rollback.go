@@ -13,9 +13,9 @@ import (
 // it has verified that it is still whole. It returns its name.
 func (t *Tree) Rollback(ctx context.Context, o Options) (name string, err error) {
 	defer t.naming(&err)
+	var l *lock // none for a dry run
 	if !o.DryRun {
-		l, err := t.lock(o)
-		if err != nil {
+		if l, err = t.lock(o); err != nil {
 			return "", err
 		}
 		defer l.release(&err)
@@ -36,6 +36,9 @@ func (t *Tree) Rollback(ctx context.Context, o Options) (name string, err error)
 	if o.DryRun {
 		o.Report.Note("dry run", now.previous+" would become current"+was(now.current))
 		return now.previous, nil
+	}
+	if err := l.held(); err != nil {
+		return "", err
 	}
 	if err := t.turn(now.previous); err != nil {
 		return "", err

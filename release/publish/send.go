@@ -32,18 +32,20 @@ func missing(parts []part) int64 {
 	return n
 }
 
-// deliver brings the release to its place in the tree, read-only and verified.
-func (t *Tree) deliver(ctx context.Context, src *Source, now state, o Options) error {
-	if now.has(src.Name) {
-		parts, err := t.compare(ctx, src, whole(src.Name), o.Report)
-		if err != nil {
-			return err
-		}
-		if slices.ContainsFunc(parts, func(p part) bool { return !p.done }) {
-			return t.otherContent(src.Name, parts)
-		}
-		return t.sameFiles(src.files, whole(src.Name))
+// confirm checks that the release that has the name there is this one.
+func (t *Tree) confirm(ctx context.Context, src *Source, o Options) error {
+	parts, err := t.compare(ctx, src, whole(src.Name), o.Report)
+	if err != nil {
+		return err
 	}
+	if slices.ContainsFunc(parts, func(p part) bool { return !p.done }) {
+		return t.otherContent(src.Name, parts)
+	}
+	return t.sameFiles(src.files, whole(src.Name))
+}
+
+// deliver brings the release into its partial folder, whole and verified.
+func (t *Tree) deliver(ctx context.Context, src *Source, o Options) error {
 	folder := partial(src.Name)
 	if err := t.partialFolder(src, folder); err != nil {
 		return err
@@ -61,9 +63,12 @@ func (t *Tree) deliver(ctx context.Context, src *Source, now state, o Options) e
 	if err := t.verify(ctx, src, parts, o.Report); err != nil {
 		return err
 	}
-	if err := t.sameFiles(src.files, folder); err != nil {
-		return err
-	}
+	return t.sameFiles(src.files, folder)
+}
+
+// finish makes the partial folder read-only and gives it the release's name.
+func (t *Tree) finish(src *Source) error {
+	folder := partial(src.Name)
 	for _, f := range src.files {
 		if err := t.store.Chmod(folder+"/"+f.name, 0o444); err != nil {
 			return err
@@ -82,7 +87,7 @@ func (t *Tree) otherContent(name string, parts []part) error {
 			other = append(other, p.file)
 		}
 	}
-	return fmt.Errorf("%s is there with other content than here: %s\nhint: a published release never changes: give the new one a name of its own", whole(name), names(other))
+	return fmt.Errorf("%s is there with other content than here: %s\nhint: a published release never changes: give the new one a name of its own; if it was damaged there, move it away first", whole(name), names(other))
 }
 
 // partialFolder makes the folder for a half-sent release, or clears one of what

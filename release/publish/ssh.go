@@ -89,10 +89,8 @@ func newRemote(client *ssh.Client, w *watched, d Dest) (*remote, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start sftp: %w\nhint: does its sshd_config have \"Subsystem sftp internal-sftp\"?", err)
 	}
-	for _, need := range []string{"posix-rename@openssh.com"} {
-		if _, ok := c.HasExtension(need); !ok {
-			return nil, fmt.Errorf("its SFTP server has no %s, without which a link cannot be replaced in one step\nhint: OpenSSH's has it", need)
-		}
+	if _, ok := c.HasExtension("posix-rename@openssh.com"); !ok {
+		return nil, errors.New("its SFTP server has no posix-rename@openssh.com, without which a link cannot be replaced in one step\nhint: OpenSSH's has it")
 	}
 	r := &remote{client: client, sftp: c, line: w, dest: d}
 	r.findHasher()

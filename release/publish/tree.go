@@ -172,6 +172,9 @@ func (t *Tree) found() error {
 			if err := t.store.Mkdir(name); err != nil {
 				return fmt.Errorf("%w\nhint: the folder above it must be there, and this user must be allowed to write to it", err)
 			}
+			if err := t.store.Chmod(name, 0o755); err != nil { // whatever the umask: servers read it
+				return err
+			}
 		case err != nil:
 			return err
 		case name != "." && !info.IsDir():
