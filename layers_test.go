@@ -22,6 +22,7 @@ var layers = map[string][]string{
 	"release/signify":    {},
 	"release/audit":      {"release", "release/sbom", "release/signify"},
 	"release/dist":       {"release", "release/sbom"},
+	"release/publish":    {"release"},
 	"overlays":           {"boards"},
 
 	"build/source":    {"release", "release/signify"},
@@ -50,7 +51,7 @@ var layers = map[string][]string{
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console"},
 
-	"cmd/tench":  {"boards", "config", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist", "release/signify"},
+	"cmd/tench":  {"boards", "config", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/signify"},
 	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
 
 	"internal/lab": {},

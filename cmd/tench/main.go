@@ -17,6 +17,7 @@
 //	run.go       tench run: QEMU
 //	qemu.go      its command line
 //	console.go   tench console: the serial line of a box
+//	publish.go   tench publish
 package main
 
 import (
@@ -91,7 +92,7 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 		return usageError{fmt.Errorf("%w\nhint: %s --help", err, c.CommandPath())}
 	})
 	root.AddCommand(imageCommand(), buildCommand(), releaseCommand(), runCommand(), checkCommand(), boardsCommand(),
-		explainCommand(), doctorCommand(), consoleCommand(), keyCommand(), verifyCommand(), diffCommand())
+		explainCommand(), doctorCommand(), consoleCommand(), keyCommand(), verifyCommand(), diffCommand(), publishCommand())
 	return root
 }
 

@@ -91,6 +91,14 @@ func (p *progress) Done(s build.StepReport) {
 	fmt.Fprintf(p.out, "%-14s %-7s %8s %10s  %s\n", s.Step, s.Outcome, took(s.Took), size, s.Detail)
 }
 
+// Note prints a line that stays, of work that is no step of a build.
+func (p *progress) Note(step, text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stop()
+	fmt.Fprintf(p.out, "%-14s %s\n", step, text)
+}
+
 // Warn prints a line that the operator should not miss.
 func (p *progress) Warn(text string) {
 	p.mu.Lock()

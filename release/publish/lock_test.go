@@ -1,0 +1,97 @@
+package publish
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLock(t *testing.T) {
+	me := options(&heard{}).Owner
+	alive := me
+	alive.PID = os.Getpid()
+	elsewhere := me
+	elsewhere.Host, elsewhere.Boot = "laptop", "2/1"
+	rebooted := me
+	rebooted.Boot = "2/1"
+	for name, tc := range map[string]struct {
+		owner     Owner
+		breakLock bool
+		taken     bool
+	}{
+		"of a process that is no more": {me, false, true},
+		"of one that is alive":         {alive, false, false},
+		"of another machine":           {elsewhere, false, false},
+		"of this machine's last boot":  {rebooted, false, false},
+		"of another machine, by force": {elsewhere, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := treeDir(t)
+			tree := &Tree{local{dir}}
+			o := options(&heard{})
+			o.Owner = tc.owner
+			if _, err := tree.lock(o); err != nil {
+				t.Fatal(err)
+			}
+			h := &heard{}
+			o = options(h)
+			began := o.Now()
+			o.Now = func() time.Time { return began.Add(5 * time.Minute) }
+			o.BreakLock = tc.breakLock
+			err := tree.Publish(t.Context(), source(t, "r1"), o)
+			if (err == nil) != tc.taken {
+				t.Fatalf("Publish = %v, want the lock taken over: %v", err, tc.taken)
+			}
+			if tc.taken {
+				if _, err := os.Lstat(filepath.Join(dir, lockLink)); err == nil {
+					t.Error("the lock is still there")
+				}
+				return
+			}
+			for _, want := range []string{"locked by anna@" + tc.owner.Host + " pid ", ", for 5m0s", "--break-lock"} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("Publish = %v, want …%s…", err, want)
+				}
+			}
+		})
+	}
+}
+
+// Whoever lost the lock must not switch.
+func TestLostLock(t *testing.T) {
+	dir := treeDir(t)
+	o := options(&heard{})
+	path := filepath.Join(dir, lockLink)
+	o.Report = onSend{&heard{}, func() {
+		must(t, os.Remove(path))
+		must(t, os.Symlink("bob@laptop pid 1 boot 2/1 since 2026-11-25T00:00:00Z", path))
+	}}
+	err := (&Tree{local{dir}}).Publish(t.Context(), source(t, "r1"), o)
+	if err == nil || !strings.Contains(err.Error(), "taken over by bob@laptop pid 1\n") {
+		t.Errorf("Publish = %v", err)
+	}
+	for _, name := range []string{currentLink, whole("r1")} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("it made %s", name)
+		}
+	}
+	if _, err := os.Readlink(path); err != nil {
+		t.Errorf("bob's lock: %v", err)
+	}
+}
+
+func TestMeIsAlive(t *testing.T) {
+	tree := &Tree{local{treeDir(t)}}
+	o := options(&heard{})
+	o.Owner = Me()
+	if o.Owner.Boot == "/" {
+		t.Skip("no /proc")
+	}
+	l, err := tree.lock(o)
+	must(t, err)
+	if left(l.text, o.Owner) {
+		t.Errorf("this process is taken for dead: %s", l.text)
+	}
+}

@@ -1,0 +1,283 @@
+package publish
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tench/internal/lab"
+)
+
+// bigSource is a release of 3 MB.
+func bigSource(t *testing.T, name string) *Source {
+	t.Helper()
+	return read(t, makeRelease(t, name, map[string][]byte{"a.img.zst": content(name, 3_000_000), "NOTES.md": []byte(name)}))
+}
+
+func TestPublishOverSSH(t *testing.T) {
+	for name, tc := range map[string]struct {
+		settings []string
+		tree     string // "" for an absolute path
+		how      string
+	}{
+		"with a shell": {nil, "", "by the host's sha256sum"},
+		"SFTP alone":   {[]string{"ForceCommand internal-sftp"}, "", "read back over SFTP"},
+		"a shell that sees other files": {
+			[]string{"Subsystem sftp internal-sftp -d %s"}, "it's a tree", "read back over SFTP",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lab.RequireRoot(t)
+			there := treeDir(t)
+			for i, s := range tc.settings {
+				tc.settings[i] = strings.ReplaceAll(s, "%s", there)
+			}
+			h := startHost(t, tc.settings...)
+			path := filepath.Join(there, "it's a tree") // a shell there has to take it
+			dir := path
+			if tc.tree != "" {
+				path = tc.tree
+			}
+			tree := h.open(t, path)
+			var heard *heard
+			for _, r := range []string{"r1", "r2", "r3"} {
+				heard = publish(t, tree, bigSource(t, r), 2)
+				if got := served(t, dir); got != r {
+					t.Errorf("served is %s, want %s", got, r)
+				}
+			}
+			if got := strings.Join(heard.lines, "\n"); !strings.Contains(got, "verified 3 files, "+tc.how) {
+				t.Errorf("want %q in\n%s", tc.how, got)
+			}
+			if _, err := tree.Rollback(t.Context(), options(heard)); err != nil {
+				t.Fatal(err)
+			}
+			if got := served(t, dir); got != "r2" {
+				t.Errorf("after the rollback %s is served", got)
+			}
+			// Times are whole seconds over SFTP: of two releases the names decide.
+			if got := show(t, tree); got != "r3 r2*" {
+				t.Errorf("the tree has %s", got)
+			}
+		})
+	}
+}
+
+func TestBrokenLine(t *testing.T) {
+	for name, settings := range map[string][]string{"with a shell": nil, "SFTP alone": {"ForceCommand internal-sftp"}} {
+		t.Run(name, func(t *testing.T) {
+			h := startHost(t, settings...)
+			dir := treeDir(t)
+			publish(t, h.open(t, dir), bigSource(t, "r1"), 3)
+
+			src := bigSource(t, "r2")
+			line := h.through(t, 2_500_000, false) // of which 1 MiB may be on the way
+			err := line.open(t, dir).Publish(t.Context(), src, options(&heard{}))
+			if err == nil || !strings.Contains(err.Error(), "the connection was lost") || !strings.Contains(err.Error(), "goes on where this one stopped") {
+				t.Errorf("Publish over a line that breaks = %v", err)
+			}
+			if got := served(t, dir); got != "r1" {
+				t.Errorf("after the break %s is served", got)
+			}
+			again := publish(t, h.open(t, dir), src, 3)
+			if got := served(t, dir); got != "r2" {
+				t.Errorf("after the next run %s is served", got)
+			}
+			if again.sent > src.Size()-1_000_000 {
+				t.Errorf("%d of %d bytes were sent again", again.sent, src.Size())
+			}
+		})
+	}
+}
+
+func TestDeadLine(t *testing.T) {
+	h := startHost(t)
+	dir := treeDir(t)
+	line := h.through(t, 1_500_000, true)
+	a := line.access()
+	a.Patience = time.Second
+	tree, err := Open(t.Context(), line.dest(dir), a)
+	must(t, err)
+	defer tree.Close()
+	err = tree.Publish(t.Context(), bigSource(t, "r1"), options(&heard{}))
+	if err == nil || !strings.Contains(err.Error(), "nothing came from the host for 1s: the line is dead") {
+		t.Errorf("Publish over a line that falls silent = %v", err)
+	}
+}
+
+// The hint of the error about an unknown host is what a person will type.
+func TestUnknownHost(t *testing.T) {
+	h := startHost(t)
+	known := filepath.Join(h.home, ".ssh/known_hosts")
+	must(t, os.Remove(known))
+	text := refused(t, h.dest("/srv"), h.access(), "host [127.0.0.1]:"+h.port+" is unknown")
+	out, err := exec.Command("ssh-keygen", "-lf", h.path("host_key.pub")).Output()
+	must(t, err)
+	if print := strings.Fields(string(out))[1]; !strings.Contains(text, print) {
+		t.Errorf("ssh-keygen says the fingerprint is %s, the error says\n%s", print, text)
+	}
+	lines := strings.Split(text, "\n")
+	if out, err := exec.Command("sh", "-c", lines[len(lines)-1]).CombinedOutput(); err != nil {
+		t.Fatalf("the hint does not work: %v\n%s", err, out)
+	}
+	h.open(t, "/srv")
+}
+
+func TestChangedHostKey(t *testing.T) {
+	h := startHost(t)
+	must(t, os.Remove(h.path("host_key")))
+	keygen(t, h.path("host_key"), "-t", "ed25519", "-N", "")
+	text := refused(t, h.dest("/srv"), h.access(), "HAS CHANGED")
+	if !strings.Contains(text, "hint: nothing was sent") {
+		t.Errorf("no hint in %s", text)
+	}
+}
+
+// A host that is known by one of its keys may have others that the library
+// would rather see.
+func TestHostIsAskedForTheKeyItIsKnownBy(t *testing.T) {
+	h := startHost(t)
+	keygen(t, h.path("ecdsa"), "-t", "ecdsa", "-N", "")
+	keygen(t, h.path("rsa"), "-t", "rsa", "-N", "")
+	appendFile(t, h.conf, []byte("HostKey "+h.path("ecdsa")+"\nHostKey "+h.path("rsa")+"\n"))
+	h.open(t, "/srv")
+	data, err := os.ReadFile(h.path("rsa.pub"))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(h.home, ".ssh/known_hosts"), append([]byte("[127.0.0.1]:"+h.port+" "), data...), 0o600))
+	h.open(t, "/srv")
+}
+
+func TestKeys(t *testing.T) {
+	h := startHost(t)
+	own := filepath.Join(h.home, ".ssh/id_ed25519")
+	locked, rsa := h.path("locked"), h.path("locked_rsa")
+	keygen(t, locked, "-t", "ed25519", "-N", "open sesame")
+	keygen(t, rsa, "-t", "rsa", "-m", "PEM", "-N", "open sesame")
+	stranger := h.path("stranger")
+	keygen(t, stranger, "-t", "ed25519", "-N", "")
+	h.allow(t, locked+".pub")
+	h.allow(t, rsa+".pub")
+	must(t, os.Rename(own, own+".away"))
+
+	d := h.dest("/srv")
+	with := func(change func(*Access)) Access {
+		a := h.access()
+		change(&a)
+		return a
+	}
+	sesame := func(string) ([]byte, error) { return []byte("open sesame"), nil }
+	wrong := func(string) ([]byte, error) { return []byte("open barley"), nil }
+	never := func(file string) ([]byte, error) {
+		t.Errorf("asked for the passphrase of %s, which the host would not take", file)
+		return nil, errors.New("asked")
+	}
+	for _, key := range []string{locked, rsa} {
+		tree, err := Open(t.Context(), d, with(func(a *Access) { a.Identity, a.Passphrase = key, sesame }))
+		must(t, err)
+		tree.Close()
+	}
+	refused(t, d, with(func(a *Access) { a.Identity, a.Passphrase = locked, wrong }), "unlock key "+locked+": wrong passphrase")
+	refused(t, d, with(func(a *Access) { a.Identity = locked }), "hint: ssh-add "+locked)
+	refused(t, d, with(func(a *Access) { a.Identity = h.path("none") }), "no such file")
+	refused(t, d, with(func(a *Access) { a.Identity = stranger }), "takes none of our keys ("+stranger+")")
+	refused(t, d, h.access(), "there is no agent and no key in ~/.ssh")
+
+	// An agent has the key that is under a passphrase: nobody is asked.
+	socket := h.path("agent")
+	agent := exec.Command("ssh-agent", "-D", "-a", socket)
+	out, err := agent.StdoutPipe()
+	must(t, err)
+	must(t, agent.Start())
+	t.Cleanup(func() { _ = agent.Process.Kill(); _ = agent.Wait() })
+	_, err = out.Read(make([]byte, 1)) // it prints the socket's name when it listens
+	must(t, err)
+	add := exec.Command("ssh-add", own+".away")
+	add.Env = append(os.Environ(), "SSH_AUTH_SOCK="+socket)
+	if out, err := add.CombinedOutput(); err != nil {
+		t.Fatalf("ssh-add: %v\n%s", err, out)
+	}
+	tree, err := Open(t.Context(), d, with(func(a *Access) { a.Agent, a.Passphrase = socket, never }))
+	must(t, err)
+	tree.Close()
+}
+
+func TestSSHConfig(t *testing.T) {
+	h := startHost(t)
+	must(t, os.Rename(filepath.Join(h.home, ".ssh/id_ed25519"), filepath.Join(h.home, ".ssh/box key")))
+	config := fmt.Sprintf("Host box\n  HostName 127.0.0.1\n  Port %s\n  User root\n  IdentityFile \"~/.ssh/box key\"\n"+
+		"Host far\n  ProxyJump gate\n", h.port)
+	must(t, os.WriteFile(filepath.Join(h.home, ".ssh/config"), []byte(config), 0o600))
+	a := h.access()
+	a.User = "nobody"
+	dir := treeDir(t)
+	tree, err := Open(t.Context(), Dest{Host: "box", Path: dir}, a)
+	must(t, err)
+	defer tree.Close()
+	publish(t, tree, source(t, "r1"), 3)
+	served(t, dir)
+	refused(t, Dest{Host: "far", Path: "/srv"}, a, "ProxyJump gate")
+}
+
+// A disk that fills up leaves the release before in force, and what was sent.
+func TestFullDisk(t *testing.T) {
+	for name, far := range map[string]bool{"here": false, "on a host": true} {
+		t.Run(name, func(t *testing.T) {
+			lab.RequireRoot(t)
+			dir := treeDir(t)
+			must(t, unix.Mount("tench", dir, "tmpfs", 0, "size=8m"))
+			t.Cleanup(func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+			tree := &Tree{local{dir}}
+			if far {
+				tree = startHost(t).open(t, dir)
+			}
+			publish(t, tree, bigSource(t, "r1"), 3)
+			src := bigSource(t, "r2")
+			filler := filepath.Join(dir, "filler")
+
+			must(t, os.WriteFile(filler, make([]byte, 3_000_000), 0o644))
+			err := tree.Publish(t.Context(), src, options(&heard{}))
+			if err == nil || !strings.Contains(err.Error(), "no room: ") {
+				t.Errorf("Publish without room = %v", err)
+			}
+			must(t, os.Remove(filler))
+
+			// Somebody else fills the disk when it was found to have room.
+			o := options(&heard{})
+			o.Report = onSend{&heard{}, func() { must(t, os.WriteFile(filler, make([]byte, 3_000_000), 0o644)) }}
+			err = tree.Publish(t.Context(), src, o)
+			if err == nil || !strings.Contains(err.Error(), "no room: ") {
+				t.Errorf("Publish to a disk that fills up = %v", err)
+			}
+			if got := served(t, dir); got != "r1" {
+				t.Errorf("with a full disk %s is served", got)
+			}
+			must(t, os.Remove(filler))
+			if again := publish(t, tree, src, 3); again.sent > src.Size()-1_000_000 {
+				t.Errorf("%d of %d bytes were sent again", again.sent, src.Size())
+			}
+			if got := served(t, dir); got != "r2" {
+				t.Errorf("after the next run %s is served", got)
+			}
+		})
+	}
+}
+
+// onSend does something when sending begins.
+type onSend struct {
+	*heard
+	do func()
+}
+
+func (o onSend) Start(step, detail string) {
+	o.heard.Start(step, detail)
+	if step == "send" {
+		o.do()
+	}
+}
