@@ -22,14 +22,15 @@ var layers = map[string][]string{
 
 	"build/source":   {"release"},
 	"build/cache":    {"release"},
-	"build/kernel":   {"internal/nearest", "internal/procgroup", "boards", "release", "build/source", "build/cache"},
+	"build/farm":     {},
+	"build/kernel":   {"internal/nearest", "internal/procgroup", "boards", "release", "build/source", "build/cache", "build/farm"},
 	"build/userland": {"boards", "release", "build/source", "build/cache"},
 	"build/isa":      {},
-	"build/cross":    {"internal/procgroup", "boards", "release", "build/isa"},
+	"build/cross":    {"internal/procgroup", "boards", "release", "build/isa", "build/farm"},
 	"build/rootfs":   {"boards", "overlays", "config", "build/isa"},
 	"build/disk":     {"boards"},
 	"build": {"internal/tomlfile", "boards", "overlays", "config", "release", "build/source", "build/cache",
-		"build/kernel", "build/cross", "build/userland", "build/rootfs", "build/disk"},
+		"build/farm", "build/kernel", "build/cross", "build/userland", "build/rootfs", "build/disk"},
 
 	"supervisor/system":   {},
 	"supervisor/unit":     {"config"},

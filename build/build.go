@@ -6,6 +6,7 @@
 //	daemons.go   the steps that compile programs in C, by their recipes
 //	config.go    the box's router.toml, checked against the board
 //	manifest.go  manifest.json and SHA256
+//	farm.go      the compile farm, where there is one
 //	explain.go   tench explain
 //	tools.go     what a build needs on this machine
 //
@@ -30,7 +31,8 @@ type Options struct {
 	Offline bool     // never use the network
 	Strict  bool     // stop when an archive no longer has a pinned version
 	Mirrors []string // folders with copies of sources
-	Jobs    int      // compilers at once; 0 for one per processor
+	Jobs    int      // compilers at once; 0 for one per processor, here and on the farm
+	Farm    Farm
 	Report  Reporter
 }
 

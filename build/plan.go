@@ -35,6 +35,9 @@ type plan struct {
 type StepError = cache.StepError
 
 func newPlan(b boards.Board, o Options) (*plan, error) {
+	if err := o.Farm.Check(o.Strict); err != nil {
+		return nil, err
+	}
 	r, err := release.LoadRelease(filepath.Join(o.Root, "release"))
 	if err != nil {
 		return nil, err
