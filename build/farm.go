@@ -26,7 +26,7 @@ func (p *plan) farmJobs(ctx context.Context, compiler string) (int, error) {
 			p.o.Report.Warn(fmt.Sprintf("farm: %s cannot be reached, so only the own compiler cache is used: %v", s.What, s.Err))
 		}
 	}
-	hosts, err := p.o.Farm.Probe(ctx, compiler, p.ccache())
+	hosts, err := p.o.Farm.Probe(ctx, compiler)
 	if err != nil {
 		return 0, err
 	}
@@ -49,7 +49,7 @@ func (p *plan) farmJobs(ctx context.Context, compiler string) (int, error) {
 type FarmState = farm.State
 
 // ExamineFarm asks the farm's storages, and each host for the boards' compilers.
-func ExamineFarm(ctx context.Context, f Farm, cacheDir string, list []boards.Board) ([]FarmState, error) {
+func ExamineFarm(ctx context.Context, f Farm, list []boards.Board) ([]FarmState, error) {
 	states := f.Storages(ctx)
 	asked := map[string]bool{}
 	for _, b := range list {
@@ -58,7 +58,7 @@ func ExamineFarm(ctx context.Context, f Farm, cacheDir string, list []boards.Boa
 			continue
 		}
 		asked[compiler] = true
-		hosts, err := f.Probe(ctx, compiler, filepath.Join(cacheDir, "ccache"))
+		hosts, err := f.Probe(ctx, compiler)
 		if err != nil {
 			return states, err
 		}

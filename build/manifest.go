@@ -41,6 +41,11 @@ func (p *plan) disk(ctx context.Context, uboot, grub, slot, data cache.Product) 
 	}
 	record.Key = cache.Step{Name: step, Inputs: record.Inputs}.Key()
 	began := time.Now()
+	unlock, err := p.lockOut(ctx)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	defer unlock()
 	m, err := p.assembled(record.Key)
 	record.Hit = err == nil
 	if err != nil {
@@ -108,8 +113,23 @@ func (p *plan) assembled(key string) (release.Manifest, error) {
 	return m, nil
 }
 
-func (p *plan) assemble(uboot, grub, slot, data cache.Product) (release.Manifest, error) {
+// lockOut makes the folder of the products and locks it: of two builds of one
+// board, one must not put its checksums beside the image of the other.
+func (p *plan) lockOut(ctx context.Context) (unlock func(), err error) {
 	if err := os.MkdirAll(p.o.Out, 0o755); err != nil {
+		return nil, fmt.Errorf("disk: %w", err)
+	}
+	return cache.LockFolder(ctx, p.o.Out, func() { p.o.Report.Progress(0, 0, cache.Waiting) })
+}
+
+// newDir is the folder below Options.Out that products are made in. What an
+// interrupted build left there is removed by the next.
+const newDir = ".new"
+
+func (p *plan) assemble(uboot, grub, slot, data cache.Product) (release.Manifest, error) {
+	tmp := filepath.Join(p.o.Out, newDir)
+	defer os.RemoveAll(tmp)
+	if err := errors.Join(os.RemoveAll(tmp), os.Mkdir(tmp, 0o755)); err != nil {
 		return release.Manifest{}, fmt.Errorf("disk: %w", err)
 	}
 	name := release.ImageName(p.b.Name)
@@ -117,7 +137,7 @@ func (p *plan) assemble(uboot, grub, slot, data cache.Product) (release.Manifest
 	if uboot.Key != "" {
 		parts.UBoot = uboot.Path(ubootName)
 	}
-	img, err := disk.Assemble(p.b, parts, p.id, filepath.Join(p.o.Out, name))
+	img, err := disk.Assemble(p.b, parts, p.id, filepath.Join(tmp, name))
 	if err != nil {
 		return release.Manifest{}, err
 	}
@@ -129,5 +149,25 @@ func (p *plan) assemble(uboot, grub, slot, data cache.Product) (release.Manifest
 		Board: p.b.Name, Release: p.release.Name, Epoch: p.release.Epoch.Unix(),
 		Products: []release.Product{{File: name, Size: img.Size, SHA256: hash}},
 	}
-	return m, release.WriteSums(filepath.Join(p.o.Out, sumsName), m.Products)
+	if err := release.WriteSums(filepath.Join(tmp, sumsName), m.Products); err != nil {
+		return release.Manifest{}, err
+	}
+	return m, p.replace(tmp, name, sumsName)
+}
+
+// replace moves new products from tmp to their place. What tells of the old ones
+// goes first: whoever is stopped in between leaves an image without checksums,
+// never one with those of another.
+func (p *plan) replace(tmp string, names ...string) error {
+	for _, old := range []string{manifestName, sumsName} {
+		if err := os.Remove(filepath.Join(p.o.Out, old)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("disk: %w", err)
+		}
+	}
+	for _, name := range names {
+		if err := os.Rename(filepath.Join(tmp, name), filepath.Join(p.o.Out, name)); err != nil {
+			return fmt.Errorf("disk: %w", err)
+		}
+	}
+	return nil
 }

@@ -41,6 +41,19 @@ func (s *Store) lock(ctx context.Context, step, key string, wait func()) (unlock
 	}, nil
 }
 
+// LockFolder locks a folder outside of the store against others who call it.
+// It leaves no file there. wait is called once when another process has it.
+func LockFolder(ctx context.Context, dir string, wait func()) (unlock func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	if err := acquire(ctx, int(f.Fd()), wait); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), f.Close())
+	}
+	return func() { _ = f.Close() }, nil
+}
+
 // acquire takes flock(2) of fd. It asks again and again instead of blocking,
 // because a blocked call does not end with ctx.
 func acquire(ctx context.Context, fd int, wait func()) error {

@@ -27,7 +27,7 @@ func TestLabProbe(t *testing.T) {
 	}
 	foreign := lab.Distccd(t, "PATH="+other+":/usr/bin:/bin")
 	f := Farm{Hosts: same.Host + "/3 " + foreign.Host + " 127.0.0.1:1 --localslots=1"}
-	states, err := f.Probe(t.Context(), "gcc", filepath.Join(t.TempDir(), "ccache"))
+	states, err := f.Probe(t.Context(), "gcc")
 	if err != nil {
 		t.Fatal(err)
 	}

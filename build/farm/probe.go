@@ -24,8 +24,8 @@ const probe = "# 0 \"probe.c\"\nint tench_probe(int a) { return a * 7; }\n"
 // e.g. "aarch64-linux-gnu-gcc", and compares the object with that of this
 // machine: a compiler writes its version into its objects. An error that is
 // ErrOther must end the build; any other means that distcc will do without the
-// host. dir is for ccache, as in Env.
-func (f Farm) Probe(ctx context.Context, name, dir string) ([]State, error) {
+// host.
+func (f Farm) Probe(ctx context.Context, name string) ([]State, error) {
 	if f.Hosts == "" {
 		return nil, nil
 	}
@@ -34,11 +34,9 @@ func (f Farm) Probe(ctx context.Context, name, dir string) ([]State, error) {
 		return nil, fmt.Errorf("farm: %w", err)
 	}
 	defer os.RemoveAll(tmp)
-	if err := f.Prepare(dir); err != nil {
-		return nil, err
-	}
 	p := prober{tmp: tmp, compiler: name, env: []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + tmp, "LC_ALL=C",
-		"DISTCC_DIR=" + distccDir(dir), "DISTCC_FALLBACK=0", "DISTCC_BACKOFF_PERIOD=0"}}
+		// A folder of its own: in the usual one distcc remembers who did not answer.
+		"DISTCC_DIR=" + tmp, "DISTCC_FALLBACK=0"}}
 	if err := os.WriteFile(filepath.Join(tmp, "probe.i"), []byte(probe), 0o644); err != nil {
 		return nil, fmt.Errorf("farm: %w", err)
 	}
@@ -76,7 +74,8 @@ func (p prober) compile(ctx context.Context, host string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir, cmd.Env = p.tmp, append(p.env, "DISTCC_HOSTS="+host)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
+		line, _, _ := strings.Cut(string(out), "\n")
+		return nil, fmt.Errorf("%w: %s", err, line)
 	}
 	data, err := os.ReadFile(object)
 	return data, errors.Join(err, os.Remove(object))

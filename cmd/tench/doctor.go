@@ -202,7 +202,7 @@ func (d doctor) farm(ctx context.Context, t tree, list []boards.Board) error {
 	if err := t.Farm.Check(false); err != nil {
 		return err
 	}
-	states, err := build.ExamineFarm(ctx, t.Farm, t.Cache, list)
+	states, err := build.ExamineFarm(ctx, t.Farm, list)
 	for _, s := range states {
 		switch {
 		case s.Err != nil:
