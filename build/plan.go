@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"tench/boards"
 	"tench/build/cache"
@@ -35,7 +37,7 @@ type plan struct {
 type StepError = cache.StepError
 
 func newPlan(b boards.Board, o Options) (*plan, error) {
-	if err := o.Farm.Check(o.Strict); err != nil {
+	if err := errors.Join(checkFolder(o.Cache), o.Farm.Check(o.Strict)); err != nil {
 		return nil, err
 	}
 	r, err := release.LoadRelease(filepath.Join(o.Root, "release"))
@@ -54,6 +56,18 @@ func newPlan(b boards.Board, o Options) (*plan, error) {
 		b: b, o: o, release: r, store: store, dl: dl, began: time.Now(),
 		id: disk.Identity{Seed: r.Name + "/" + b.Name, Epoch: r.Epoch, Release: r.Name},
 	}, nil
+}
+
+// checkFolder refuses a cache in which make would not work: it takes spaces and
+// colons for ends of names, and has no way to write most signs of the shell.
+func checkFolder(dir string) error {
+	special := func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(":;$#%&|*?!()[]<>{}'`\"\\", r) }
+	for _, r := range dir {
+		if special(r) {
+			return fmt.Errorf("cache: %s: make takes no folder with %q in its name\nhint: set TENCH_CACHE to one with a plainer name", dir, r)
+		}
+	}
+	return nil
 }
 
 // recipe loads a recipe of this tree.
