@@ -70,8 +70,8 @@ func newCompiler(b boards.Board, src Source, o Options) (*compiler, error) {
 	if err := os.MkdirAll(c.bin, 0o755); err != nil {
 		return nil, err
 	}
-	ccache, ccacheEnv := ccache(o)
-	args := append(append(ccache, b.Arch.Triplet+"-gcc"), b.CPU.CFlags...)
+	prefix, ccacheEnv := ccache(o)
+	args := append(append(prefix, b.Arch.Triplet+"-gcc"), b.CPU.CFlags...)
 	args = append(args, "-fno-pie", "-no-pie", "-ffile-prefix-map="+src.Tree+"=.")
 	for _, name := range slices.Sorted(maps.Keys(src.Needs)) {
 		dir := src.Needs[name]
