@@ -7,6 +7,7 @@
 //	config.go    the box's router.toml, checked against the board
 //	sbom.go      what the image consists of
 //	manifest.go  the files beside the image, manifest.json and SHA256
+//	farm.go      the compile farm, where there is one
 //	explain.go   tench explain
 //	tools.go     what a build needs on this machine
 //
@@ -33,7 +34,8 @@ type Options struct {
 	Strict  bool              // stop when an archive no longer has a pinned version
 	Mirrors []string          // folders with copies of sources
 	Sources map[string]string // recipe -> folder under development in place of its source
-	Jobs    int               // compilers at once; 0 for one per processor
+	Jobs    int               // compilers at once; 0 for one per processor, here and on the farm
+	Farm    Farm
 	Report  Reporter
 }
 

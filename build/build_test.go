@@ -44,6 +44,19 @@ func newTestPlan(t *testing.T) (*plan, *reports) {
 	return p, r
 }
 
+func TestCheckFolder(t *testing.T) {
+	for _, good := range []string{"/home/jörg/.cache/tench", "/a-b_c+d,e=f@g~h", "/cache.d"} {
+		if err := checkFolder(good); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, bad := range []string{"/my cache", "/a:b", "/$HOME", "/a'b", "/a\nb", "/nb\u00a0sp"} {
+		if err := checkFolder(bad); err == nil || !strings.Contains(err.Error(), "\nhint: ") {
+			t.Errorf("checkFolder(%q) = %v, want an error with a hint", bad, err)
+		}
+	}
+}
+
 func TestCheckPorts(t *testing.T) {
 	p, _ := newTestPlan(t)
 	cfg := config.Config{Interfaces: []config.Interface{

@@ -119,6 +119,7 @@ func (d *daemonBuild) step(ctx context.Context, recipe release.Recipe) (cache.Pr
 		}
 		return cross.Build(ctx, p.b, cross.Source{Recipe: recipe, Tree: tree, Needs: needs}, cross.Options{
 			Out: w.Out, Scratch: w.Scratch, Log: w.Log, Epoch: p.release.Epoch, Jobs: jobs,
+			CCache: p.ccache(), Farm: p.o.Farm,
 		})
 	}}, src.Version)
 }

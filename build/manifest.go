@@ -44,6 +44,11 @@ func (p *plan) disk(ctx context.Context, made parts) (release.Manifest, error) {
 	}
 	record.Key = cache.Step{Name: step, Inputs: record.Inputs}.Key()
 	began := time.Now()
+	unlock, err := p.lockOut(ctx)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	defer unlock()
 	m, err := p.assembled(record.Key)
 	record.Hit = err == nil
 	if err != nil {
@@ -111,8 +116,23 @@ func (p *plan) assembled(key string) (release.Manifest, error) {
 	return m, nil
 }
 
-func (p *plan) assemble(made parts) (release.Manifest, error) {
+// lockOut makes the folder of the products and locks it: of two builds of one
+// board, one must not put its checksums beside the image of the other.
+func (p *plan) lockOut(ctx context.Context) (unlock func(), err error) {
 	if err := os.MkdirAll(p.o.Out, 0o755); err != nil {
+		return nil, fmt.Errorf("disk: %w", err)
+	}
+	return cache.LockFolder(ctx, p.o.Out, func() { p.o.Report.Progress(0, 0, cache.Waiting) })
+}
+
+// newDir is the folder below Options.Out that products are made in. What an
+// interrupted build left there is removed by the next.
+const newDir = ".new"
+
+func (p *plan) assemble(made parts) (release.Manifest, error) {
+	tmp := filepath.Join(p.o.Out, newDir)
+	defer os.RemoveAll(tmp)
+	if err := errors.Join(os.RemoveAll(tmp), os.Mkdir(tmp, 0o755)); err != nil {
 		return release.Manifest{}, fmt.Errorf("disk: %w", err)
 	}
 	name := release.ImageName(p.b.Name)
@@ -120,7 +140,7 @@ func (p *plan) assemble(made parts) (release.Manifest, error) {
 	if made.uboot.Key != "" {
 		content.UBoot = made.uboot.Path(ubootName)
 	}
-	img, err := disk.Assemble(p.b, content, p.id, filepath.Join(p.o.Out, name))
+	img, err := disk.Assemble(p.b, content, p.id, filepath.Join(tmp, name))
 	if err != nil {
 		return release.Manifest{}, err
 	}
@@ -132,17 +152,24 @@ func (p *plan) assemble(made parts) (release.Manifest, error) {
 		Board: p.b.Name, Release: p.release.Name, Epoch: p.release.Epoch.Unix(),
 		Products: []release.Product{{File: name, Size: img.Size, SHA256: hash}},
 	}
-	beside, err := p.beside(made)
+	beside, err := p.beside(made, tmp)
 	if err != nil {
 		return release.Manifest{}, err
 	}
 	m.Products = append(m.Products, beside...)
-	return m, release.WriteSums(filepath.Join(p.o.Out, release.SumsFile), m.Products)
+	if err := release.WriteSums(filepath.Join(tmp, release.SumsFile), m.Products); err != nil {
+		return release.Manifest{}, err
+	}
+	names := []string{}
+	for _, product := range m.Products {
+		names = append(names, product.File)
+	}
+	return m, p.replace(tmp, append(names, release.SumsFile)...)
 }
 
-// beside writes the files beside the image. They are copies: a link would let
-// an editor change the cache.
-func (p *plan) beside(made parts) ([]release.Product, error) {
+// beside writes the files beside the image to dir. They are copies: a link would
+// let an editor change the cache.
+func (p *plan) beside(made parts, dir string) ([]release.Product, error) {
 	compact, err := os.ReadFile(made.initrd.Path(sbomFile))
 	if err != nil {
 		return nil, fmt.Errorf("sbom: %w", err)
@@ -154,7 +181,7 @@ func (p *plan) beside(made parts) ([]release.Product, error) {
 	var list []release.Product
 	write := func(name string, data []byte) error {
 		list = append(list, release.Product{File: name, Size: int64(len(data)), SHA256: cache.HashBytes(data)})
-		return renameio.WriteFile(filepath.Join(p.o.Out, name), data, 0o644)
+		return renameio.WriteFile(filepath.Join(dir, name), data, 0o644)
 	}
 	copied := func(name, from string) error {
 		data, err := os.ReadFile(from)
@@ -174,4 +201,21 @@ func (p *plan) beside(made parts) ([]release.Product, error) {
 		return nil, fmt.Errorf("disk: write the files beside the image: %w", err)
 	}
 	return list, nil
+}
+
+// replace moves new products from tmp to their place. What tells of the old ones
+// goes first: whoever is stopped in between leaves an image without checksums,
+// never one with those of another.
+func (p *plan) replace(tmp string, names ...string) error {
+	for _, old := range []string{release.ManifestFile, release.SumsFile} {
+		if err := os.Remove(filepath.Join(p.o.Out, old)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("disk: %w", err)
+		}
+	}
+	for _, name := range names {
+		if err := os.Rename(filepath.Join(tmp, name), filepath.Join(p.o.Out, name)); err != nil {
+			return fmt.Errorf("disk: %w", err)
+		}
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package build
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"tench/boards"
 	"tench/build/cache"
@@ -38,6 +40,9 @@ type plan struct {
 type StepError = cache.StepError
 
 func newPlan(b boards.Board, o Options) (*plan, error) {
+	if err := errors.Join(checkFolder(o.products()), o.Farm.Check(o.Strict)); err != nil {
+		return nil, err
+	}
 	r, err := release.LoadRelease(filepath.Join(o.Root, "release"))
 	if err != nil {
 		return nil, err
@@ -66,6 +71,18 @@ func (o Options) goCache() string {
 		return ""
 	}
 	return filepath.Join(o.Anew, "go-build")
+}
+
+// checkFolder refuses a cache in which make would not work: it takes spaces and
+// colons for ends of names, and has no way to write most signs of the shell.
+func checkFolder(dir string) error {
+	special := func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(":;$#%&|*?!()[]<>{}'`\"\\", r) }
+	for _, r := range dir {
+		if special(r) {
+			return fmt.Errorf("cache: %s: make takes no folder with %q in its name\nhint: set TENCH_CACHE to one with a plainer name", dir, r)
+		}
+	}
+	return nil
 }
 
 // recipe loads a recipe of this tree.

@@ -95,19 +95,17 @@ func TestComponentType(t *testing.T) {
 
 func TestFilesBesideTheImage(t *testing.T) {
 	p, _ := newTestPlan(t)
-	if err := os.MkdirAll(p.o.Out, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := t.TempDir()
 	list, err := p.beside(parts{
 		kernel: product(t, "kernel", map[string][]byte{"vmlinuz": []byte("k"), "config": []byte("CONFIG_X=y\n")}),
 		initrd: product(t, "initrd", map[string][]byte{"initrd": []byte("i"), "root.mtree": []byte("#mtree\n"), sbomFile: []byte(`{"a":1}`)}),
-	})
+	}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]string{}
 	for _, product := range list {
-		data, err := os.ReadFile(filepath.Join(p.o.Out, product.File))
+		data, err := os.ReadFile(filepath.Join(dir, product.File))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +121,7 @@ func TestFilesBesideTheImage(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("files (-want +got)\n%s", diff)
 	}
-	if _, err := p.beside(parts{}); err == nil {
+	if _, err := p.beside(parts{}, dir); err == nil {
 		t.Error("products without files give no error")
 	}
 }

@@ -73,10 +73,14 @@ func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, e
 		if err != nil {
 			return err
 		}
+		jobs, err := p.farmJobs(ctx, p.b.Arch.Cross+"gcc")
+		if err != nil {
+			return err
+		}
 		p.o.Report.Start("kernel", "configure and compile "+src.Version)
 		_, err = kernel.Build(ctx, p.b, kernel.Source{Tree: tree, Version: src.Version}, frags, kernel.Options{
 			Out: w.Out, Scratch: filepath.Join(w.Scratch, "build"), Log: w.Log, Progress: w.Progress,
-			Epoch: p.release.Epoch, CCache: filepath.Join(p.o.products(), "ccache"), Jobs: p.o.Jobs,
+			Epoch: p.release.Epoch, CCache: p.ccache(), Farm: p.o.Farm, Jobs: jobs,
 		})
 		return err
 	}}, "linux "+src.Version)

@@ -7,5 +7,7 @@
 //	loop_test.go       the network loop in a namespace
 //	reproduce_test.go  the same image from another folder
 //	release_test.go    a release of the built image, checked by signify
+//	faults_*_test.go   builds of a tiny board that are stopped, starved and misled
+//	farm_bench_test.go what a compile farm costs and saves
 //	bench_test.go      the numbers of make bench
 package labs

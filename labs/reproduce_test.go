@@ -86,7 +86,7 @@ func copyCheckout(t *testing.T, from, to string) {
 	}
 }
 
-func cacheDir(t *testing.T) string {
+func cacheDir(t testing.TB) string {
 	t.Helper()
 	if dir := os.Getenv("TENCH_CACHE"); dir != "" {
 		return dir

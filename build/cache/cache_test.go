@@ -255,6 +255,18 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+func TestToolOnAFullDisk(t *testing.T) {
+	step := Step{Name: "kernel", Build: func(ctx context.Context, w Work) error {
+		cmd := exec.CommandContext(ctx, "sh", "-c", "echo 'as: x.o: No space left on device'; exit 2")
+		cmd.Stdout = w.Log
+		return cmd.Run()
+	}}
+	_, err := open(t).Run(context.Background(), step, nil)
+	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "exit status 2") || !strings.Contains(err.Error(), "\nhint: free some space for ") {
+		t.Errorf("Run = %v, want exit status and ENOSPC with a hint", err)
+	}
+}
+
 // TestKilledInTheMiddle runs a step in another process that is killed by a
 // signal it cannot handle, and takes up its scratch.
 func TestKilledInTheMiddle(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -110,7 +111,11 @@ func (s *Store) build(ctx context.Context, step Step, key string, progress func(
 		err = s.finish(step, key, tmp, log, began)
 	}
 	if err != nil {
-		return Product{}, &StepError{Step: step.Name, Log: logPath, Tail: tail(logPath, 20), Err: s.explainError(ctx, err)}
+		last := tail(logPath, 20)
+		if s.full(err, last) {
+			err = fmt.Errorf("%w: %w", err, syscall.ENOSPC)
+		}
+		return Product{}, &StepError{Step: step.Name, Log: logPath, Tail: last, Err: s.explainError(ctx, err)}
 	}
 	if err := commit(tmp, final); err != nil {
 		return Product{}, err
@@ -197,6 +202,21 @@ func (s *Store) explainError(ctx context.Context, err error) error {
 		return fmt.Errorf("%w\nhint: free some space for %s, or set TENCH_CACHE to a folder on a larger disk", err, s.dir)
 	}
 	return err
+}
+
+// full reports whether err comes from a tool that ran out of space, of which we
+// only get the exit status. The tool says so in the log, if there was space for
+// that, and removes what it was writing.
+func (s *Store) full(err error, log []string) bool {
+	const little = 1 << 20 // bytes
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || errors.Is(err, syscall.ENOSPC) {
+		return false
+	}
+	said := strings.ToLower(strings.Join(log, "\n"))
+	var fs unix.Statfs_t
+	return strings.Contains(said, syscall.ENOSPC.Error()) ||
+		unix.Statfs(s.dir, &fs) == nil && fs.Bavail*uint64(fs.Bsize) < little
 }
 
 // tail returns the last n lines of the file at path. It reads no more than its

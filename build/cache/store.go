@@ -1,6 +1,7 @@
 // Package cache runs the steps of a build, each once for the same inputs.
 //
-//	store.go     Store: folders, locks
+//	store.go     Store: folders
+//	lock.go      one process at a time works on a product
 //	step.go      Step, its inputs and its key
 //	run.go       Run: a hit from the store, or the work and its product
 //	product.go   Product, its files and their checking
@@ -16,13 +17,10 @@
 package cache
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/gofrs/flock"
 )
 
 // Store holds products, unfinished work and history:
@@ -33,7 +31,7 @@ import (
 //	work/NAME/KEY/             scratch of an unfinished step, taken up by the next run
 //	work/NAME/KEY.new/         its product, as far as it is
 //	work/NAME/KEY.log          its log
-//	work/NAME/KEY.lock         held while a process works on it
+//	work/NAME/KEY.lock         held while a process works on it (see lock.go)
 //	history/BOARD.json         see SaveHistory
 //
 // Several processes may use one store at the same time.
@@ -80,22 +78,3 @@ func removeAll(dir string) error {
 func (s *Store) productDir(step, key string) string { return filepath.Join(s.dir, "steps", step, key) }
 
 func (s *Store) workDir(step, key string) string { return filepath.Join(s.dir, "work", step, key) }
-
-// lock takes the lock of one product. When another process has it, it calls
-// wait once and then waits for it or for the end of ctx.
-func (s *Store) lock(ctx context.Context, step, key string, wait func()) (unlock func(), err error) {
-	path := s.workDir(step, key) + ".lock"
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	l := flock.New(path)
-	got, err := l.TryLock()
-	if err == nil && !got {
-		wait()
-		_, err = l.TryLockContext(ctx, 100*time.Millisecond)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return func() { _ = l.Unlock() }, nil
-}

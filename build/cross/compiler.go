@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"tench/boards"
+	"tench/build/farm"
 )
 
 // Tool is a program that compiling for a board needs.
@@ -69,7 +70,8 @@ func newCompiler(b boards.Board, src Source, o Options) (*compiler, error) {
 	if err := os.MkdirAll(c.bin, 0o755); err != nil {
 		return nil, err
 	}
-	args := append([]string{b.Arch.Triplet + "-gcc"}, b.CPU.CFlags...)
+	prefix, ccacheEnv := ccache(o)
+	args := append(append(prefix, b.Arch.Triplet+"-gcc"), b.CPU.CFlags...)
 	args = append(args, "-fno-pie", "-no-pie", "-ffile-prefix-map="+src.Tree+"=.")
 	for _, name := range slices.Sorted(maps.Keys(src.Needs)) {
 		dir := src.Needs[name]
@@ -97,8 +99,18 @@ func newCompiler(b boards.Board, src Source, o Options) (*compiler, error) {
 	if err := os.WriteFile(filepath.Join(c.bin, pkgConfigName), []byte(pkgConfig), 0o755); err != nil {
 		return nil, err
 	}
-	c.env = c.environment(o)
+	c.env = append(c.environment(o), ccacheEnv...)
 	return c, nil
+}
+
+// ccache is what to put before the compiler, and its settings: nothing where
+// there is no ccache. distcc is left out, since it compiles whatever has -specs=
+// on this machine, and that is all that is linked with musl.
+func ccache(o Options) (prefix, env []string) {
+	if _, err := exec.LookPath("ccache"); err != nil || o.CCache == "" {
+		return nil, nil
+	}
+	return []string{"ccache"}, farm.Farm{Storage: o.Farm.Storage}.Env(o.CCache)
 }
 
 // pkgConfig is a pkg-config that knows no library: those of this machine are

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"tench/boards"
+	"tench/build/farm"
 	"tench/release"
 )
 
@@ -44,6 +45,8 @@ type Options struct {
 	Log     io.Writer // output of the steps
 	Epoch   time.Time // SOURCE_DATE_EPOCH of the steps
 	Jobs    int       // compilers at once
+	CCache  string    // folder of the compiler cache; "" for none
+	Farm    farm.Farm // who shares that cache; its hosts get nothing, see ccache
 }
 
 // Build compiles src for the board. The product is each of the recipe's

@@ -15,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tench/boards"
+	"tench/build/farm"
+	"tench/internal/lab"
 	"tench/release"
 )
 
@@ -84,6 +86,39 @@ func TestProgram(t *testing.T) {
 	}
 	if !bytes.Equal(programs[0], programs[1]) {
 		t.Error("two folders give two programs")
+	}
+}
+
+// TestCompilerCacheChangesNothing compiles without ccache, with an empty one
+// and with a full one.
+func TestCompilerCacheChangesNothing(t *testing.T) {
+	lab.Require(t, "ccache")
+	step := []string{"sh", "-c", `$CC $CFLAGS -c hello.c && mkdir -p "$1/usr/sbin" && $CC $LDFLAGS hello.o -o "$1/usr/sbin/hello"`, "sh", "$OUT"}
+	dir := filepath.Join(t.TempDir(), "ccache")
+	var programs [][]byte
+	for _, ccache := range []string{"", dir, dir} {
+		var log bytes.Buffer
+		o := options(t, &log)
+		o.CCache, o.Farm = ccache, farm.Farm{Storage: "file:" + dir + "-shared", Hosts: "127.0.0.1:1"}
+		if err := Build(t.Context(), board, source(t, [][]string{step}, hello), o); err != nil {
+			t.Fatalf("%v\n%s", err, &log)
+		}
+		data, err := os.ReadFile(filepath.Join(o.Out, "bin/hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		programs = append(programs, data)
+	}
+	if !bytes.Equal(programs[0], programs[1]) || !bytes.Equal(programs[0], programs[2]) {
+		t.Error("the compiler cache changes the program")
+	}
+	if shared, err := os.ReadDir(dir + "-shared"); err != nil || len(shared) == 0 {
+		t.Errorf("nothing went to the shared storage: %v", err)
+	}
+	stats := exec.Command("ccache", "--print-stats")
+	stats.Env = append(os.Environ(), "CCACHE_DIR="+dir)
+	if out, err := stats.Output(); err != nil || !strings.Contains(string(out), "cache_miss\t1\n") {
+		t.Errorf("ccache compiled other than one file, %v:\n%s", err, out)
 	}
 }
 

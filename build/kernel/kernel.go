@@ -29,6 +29,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"tench/boards"
+	"tench/build/farm"
 )
 
 // Source is an unpacked and patched Linux tree. It is only read.
@@ -45,6 +46,7 @@ type Options struct {
 	Progress func(done, total int64, unit string) // objects compiled; may be nil
 	Epoch    time.Time                            // the build time that the kernel shows
 	CCache   string                               // folder of the compiler cache; "" for none
+	Farm     farm.Farm                            // who shares that cache, and compiles
 	Jobs     int                                  // compilers at once; 0 for one per CPU
 }
 
@@ -84,6 +86,9 @@ func build(ctx context.Context, b boards.Board, src Source, frags []Fragment, o 
 	t, err := layTree(src.Tree, o.Scratch)
 	if err != nil {
 		return Kernel{}, fmt.Errorf("lay out build folder: %w", err)
+	}
+	if err := o.Farm.Prepare(o.CCache); err != nil {
+		return Kernel{}, err
 	}
 	m := newMaker(b, t, o)
 	if err := configure(ctx, m, wanted); err != nil {

@@ -76,13 +76,7 @@ func (m *maker) usesCCache() bool {
 func (m *maker) environment() []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir(), "LC_ALL=C"}
 	if m.usesCCache() {
-		// The objects hold no paths (see tree), so that the working folder
-		// need not be part of the cache's key. NOCPP2 compiles what was
-		// preprocessed for the key, instead of preprocessing it a second time:
-		// filling the cache then costs 14 % of the build instead of 45 %. The
-		// depend mode would cost nothing, but misses whenever any symbol of the
-		// configuration changes, and other boards' objects are what we want.
-		env = append(env, "CCACHE_DIR="+m.o.CCache, "CCACHE_NOHASHDIR=1", "CCACHE_NOCPP2=1", "CCACHE_MAXSIZE=2G")
+		env = append(env, m.o.Farm.Env(m.o.CCache)...)
 	}
 	return env
 }

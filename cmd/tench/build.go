@@ -33,7 +33,7 @@ interrupted build goes on where it was: what is finished is kept.`,
 			if err != nil {
 				return err
 			}
-			o.Root, o.Cache, o.Mirrors = t.Root, t.Cache, t.Mirrors
+			o.Root, o.Cache, o.Mirrors, o.Farm = t.Root, t.Cache, t.Mirrors, t.Farm
 			if o.Sources, err = t.sources(sources); err != nil {
 				return err
 			}
@@ -44,7 +44,7 @@ interrupted build goes on where it was: what is finished is kept.`,
 	f.BoolVar(&all, "all-boards", false, "build every board there is")
 	f.BoolVar(&o.Offline, "offline", false, "never use the network; say what is missing")
 	f.BoolVar(&o.Strict, "strict", false, "stop when an archive no longer has a pinned version")
-	f.IntVar(&o.Jobs, "jobs", 0, "compile this `many` files at once (default: one per processor)")
+	f.IntVar(&o.Jobs, "jobs", 0, "compile this `many` files at once (default: one per processor, here and on the farm)")
 	sourceFlag(c, &sources)
 	return c
 }

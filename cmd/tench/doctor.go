@@ -64,6 +64,8 @@ func needs(b boards.Board) []need {
 		{"signify-openbsd", "signify-openbsd", "test", "reads our signatures and keys"},
 		{"sshd", "openssh-server", "test", "a host to publish to"},
 		{"ssh-keygen", "openssh-client", "test", "keys to log in with"},
+		{"distcc", "distcc", "test", "a compile farm"},
+		{"redis-server", "redis-server", "test", "a compiler cache that machines share"},
 	}...)
 }
 
@@ -122,7 +124,12 @@ func doctorCommand() *cobra.Command {
 				}
 			}
 			d := doctor{out: c.OutOrStdout(), quiet: quiet}
-			missing := d.examine(t, allNeeds(list), purposes)
+			missing := d.examine(t, append(allNeeds(list), farmNeeds(t.Farm)...), purposes)
+			if slices.Contains(purposes, "build") && len(missing) == 0 {
+				if err := d.farm(c.Context(), t, list); err != nil {
+					return err
+				}
+			}
 			if len(missing) == 0 {
 				return nil
 			}
@@ -188,6 +195,33 @@ func (d doctor) host(t tree) {
 		fmt.Fprintf(d.out, "%-8s %-6s %s free for the cache %s (a first build takes about 6 GiB)\n",
 			state, "build", humanize.IBytes(free), t.Cache)
 	}
+}
+
+// farmNeeds lists what the named compile farm calls for.
+func farmNeeds(f build.Farm) []need {
+	var list []need
+	for _, p := range f.Programs() {
+		list = append(list, need{p, p, "build", "the compile farm"})
+	}
+	return list
+}
+
+// farm prints what the compile farm answers. One that does not answer keeps
+// nobody from building.
+func (d doctor) farm(ctx context.Context, t tree, list []boards.Board) error {
+	if err := t.Farm.Check(false); err != nil {
+		return err
+	}
+	states, err := build.ExamineFarm(ctx, t.Farm, list)
+	for _, s := range states {
+		switch {
+		case s.Err != nil:
+			fmt.Fprintf(d.out, "%-8s %-6s farm: %s: %v\n", "UNUSABLE", "build", s.What, s.Err)
+		case !d.quiet:
+			fmt.Fprintf(d.out, "%-8s %-6s farm: %s\n", "ok", "build", s.What)
+		}
+	}
+	return err
 }
 
 // install runs apt-get as root, or through sudo when that asks no password.

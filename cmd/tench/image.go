@@ -25,7 +25,12 @@ func imageCommand() *cobra.Command {
 		Long: `image fetches and verifies the sources, compiles what changed, and writes the
 stick image, its manifest and its checksums to out/BOARD/. Sources and products
 of each step are kept in ${TENCH_CACHE:-~/.cache/tench}; folders named in
-TENCH_MIRROR (separated by colons) are asked for sources first.`,
+TENCH_MIRROR (separated by colons) are asked for sources first.
+
+A compile farm is named by TENCH_CCACHE_REMOTE, a storage that several machines'
+ccache share (redis://HOST, http://HOST/PATH, file:/FOLDER), and by
+TENCH_DISTCC_HOSTS, hosts with the same compiler whose distccd compiles for us
+(HOST[:PORT][/JOBS] ...). tench doctor says whether they can be reached.`,
 		Example: `  tench image
   tench image qemu-amd64 --config my/router.toml
   tench image --offline                  use only what the cache holds
@@ -37,7 +42,7 @@ TENCH_MIRROR (separated by colons) are asked for sources first.`,
 			if err != nil {
 				return err
 			}
-			o.Root, o.Cache, o.Mirrors = t.Root, t.Cache, t.Mirrors
+			o.Root, o.Cache, o.Mirrors, o.Farm = t.Root, t.Cache, t.Mirrors, t.Farm
 			if o.Sources, err = t.sources(sources); err != nil {
 				return err
 			}
@@ -56,7 +61,7 @@ TENCH_MIRROR (separated by colons) are asked for sources first.`,
 	f.StringVar(&o.Config, "config", "", "the box's router.toml `file` (default: the board's)")
 	f.BoolVar(&o.Offline, "offline", false, "never use the network; say what is missing")
 	f.BoolVar(&o.Strict, "strict", false, "stop when an archive no longer has a pinned version")
-	f.IntVar(&o.Jobs, "jobs", 0, "compile this `many` files at once (default: one per processor)")
+	f.IntVar(&o.Jobs, "jobs", 0, "compile this `many` files at once (default: one per processor, here and on the farm)")
 	sourceFlag(c, &sources)
 	return c
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tench/boards"
+	"tench/build"
 )
 
 // defaultBoard is what a newcomer builds: it needs no hardware.
@@ -22,6 +23,7 @@ type tree struct {
 	Cache   string   // downloads and products of steps
 	Out     string   // out/BOARD/ images
 	Mirrors []string // folders with copies of sources, asked first
+	Farm    build.Farm
 }
 
 // findTree looks for the checkout from the working directory upwards.
@@ -52,6 +54,7 @@ func findTree() (tree, error) {
 	if err != nil {
 		return tree{}, fmt.Errorf("find the cache: %w", err)
 	}
+	t.Farm = build.Farm{Storage: os.Getenv("TENCH_CCACHE_REMOTE"), Hosts: os.Getenv("TENCH_DISTCC_HOSTS")}
 	t.Mirrors = filepath.SplitList(os.Getenv("TENCH_MIRROR"))
 	return t, nil
 }

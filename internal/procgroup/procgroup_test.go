@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -29,12 +30,15 @@ func TestCancelStopsGrandchildren(t *testing.T) {
 		t.Error("Run of a cancelled command = nil")
 	}
 	for _, pid := range list {
-		deadline := time.Now().Add(10 * time.Second)
-		for !gone(pid) {
-			if time.Now().After(deadline) {
-				t.Fatalf("process %d is still there", pid)
-			}
-			time.Sleep(10 * time.Millisecond)
+		waitGone(t, pid)
+	}
+}
+
+func waitGone(t *testing.T, pid int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !gone(pid); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d is still there", pid)
 		}
 	}
 }
@@ -77,4 +81,25 @@ func TestRun(t *testing.T) {
 	if err := Run(t.Context(), Command(t.Context(), "false")); err == nil {
 		t.Error("Run of false = nil")
 	}
+}
+
+// TestKilledParent kills a process that runs a program: the program gets
+// SIGTERM.
+func TestKilledParent(t *testing.T) {
+	if file := os.Getenv("TENCH_TEST_PIDS"); file != "" {
+		script := `trap 'exit 0' TERM; echo $$ > "$0"; while :; do sleep 0.1; done`
+		t.Fatal(Run(t.Context(), Command(t.Context(), "sh", "-c", script, file)))
+	}
+	pids := filepath.Join(t.TempDir(), "pids")
+	parent := exec.Command(os.Args[0], "-test.run=^TestKilledParent$")
+	parent.Env = append(os.Environ(), "TENCH_TEST_PIDS="+pids)
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := waitFor(t, pids, 1)[0]
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait() // it was killed
+	waitGone(t, pid)
 }
