@@ -17,7 +17,7 @@ var layers = map[string][]string{
 	"internal/tomlfile":  {"internal/nearest"},
 	"boards":             {"internal/nearest", "internal/tomlfile"},
 	"config":             {"internal/nearest", "internal/tomlfile"},
-	"release":            {"internal/tomlfile"},
+	"release":            {"internal/nearest", "internal/tomlfile"},
 	"overlays":           {"boards"},
 
 	"build/source":   {"release"},

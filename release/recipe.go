@@ -5,7 +5,8 @@
 //	recipe.go    recipes/NAME/recipe.toml: files, hashes, locations
 //	steps.go     its [build]: how a program or library is made
 //	series.go    recipes/NAME/patches/series
-//	release.go   release.toml: name and epoch
+//	release.go   release.toml: name, epoch and recipes; several releases side by side
+//	lock.go      release.lock: the hashes and versions that a release is held to
 //	manifest.go  manifest.json and SHA256, what a build leaves beside the image
 package release
 
