@@ -6,6 +6,9 @@
 //	daemons.go   the steps that compile programs in C, by their recipes
 //	config.go    the box's router.toml, checked against the board
 //	manifest.go  manifest.json and SHA256
+//	lock.go      release.lock: what a release is made of, and holding a build to it
+//	fetch.go     getting what boards need, and nothing else
+//	bundle.go    all of that in one file, for a machine without a network
 //	explain.go   tench explain
 //	tools.go     what a build needs on this machine
 //
@@ -24,11 +27,12 @@ import (
 // Options say what to build and where things are.
 type Options struct {
 	Root    string   // the checkout
+	Release string   // name of the release to build; "" for the default one
 	Cache   string   // downloads and products of steps
 	Out     string   // folder for the image, its manifest and checksums
 	Config  string   // the box's router.toml; "" for the board's own
 	Offline bool     // never use the network
-	Strict  bool     // stop when an archive no longer has a pinned version
+	Strict  bool     // hold the build to release.lock, and sources to their pinned versions
 	Mirrors []string // folders with copies of sources
 	Jobs    int      // compilers at once; 0 for one per processor
 	Report  Reporter
@@ -79,7 +83,7 @@ func Image(ctx context.Context, b boards.Board, o Options) (release.Manifest, er
 	if err != nil {
 		return release.Manifest{}, err
 	}
-	if err := p.checkOffline(); err != nil {
+	if err := p.prepare(ctx); err != nil {
 		return release.Manifest{}, err
 	}
 	linux, err := p.source(ctx, "linux", "source")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,7 +36,7 @@ type plan struct {
 type StepError = cache.StepError
 
 func newPlan(b boards.Board, o Options) (*plan, error) {
-	r, err := release.LoadRelease(filepath.Join(o.Root, "release"))
+	r, err := release.LoadRelease(filepath.Join(o.Root, "release"), o.Release)
 	if err != nil {
 		return nil, err
 	}
@@ -53,10 +54,8 @@ func newPlan(b boards.Board, o Options) (*plan, error) {
 	}, nil
 }
 
-// recipe loads a recipe of this tree.
-func (p *plan) recipe(name string) (release.Recipe, error) {
-	return release.Load(filepath.Join(p.o.Root, "release", "recipes"), name)
-}
+// recipe is a recipe of the release.
+func (p *plan) recipe(name string) (release.Recipe, error) { return p.release.Recipe(name) }
 
 // run runs a cached step and reports it. detail is what to show beside it.
 func (p *plan) run(ctx context.Context, step cache.Step, detail string) (cache.Product, error) {
@@ -96,12 +95,21 @@ func outcome(hit bool, work Outcome) Outcome {
 // saveHistory remembers what ran and why, for tench explain, and lets go of
 // products that nobody used for long. Neither may fail a build.
 func (p *plan) saveHistory() {
-	if err := p.store.SaveHistory(p.b.Name, p.history); err != nil {
+	if err := p.store.SaveHistory(historyName(p.release, p.b), p.history); err != nil {
 		p.o.Report.Warn(err.Error())
 	}
 	if err := p.store.Prune(); err != nil {
 		p.o.Report.Warn(err.Error())
 	}
+}
+
+// historyName is what the history of a board's builds is kept under; each
+// release has its own.
+func historyName(r release.Release, b boards.Board) string {
+	if r.Default {
+		return b.Name
+	}
+	return r.Name + "/" + b.Name
 }
 
 // source fetches one part of a recipe. It is no cached step: the content store
@@ -175,45 +183,64 @@ func (p *plan) grubParts() []string {
 // efiPart is GRUB for UEFI; U-Boot starts it too.
 func (p *plan) efiPart() string { return "efi-" + p.b.Arch.Debian }
 
-// needed lists what the board's image is made of, as parts of recipes.
-func (p *plan) needed() (map[string][]string, error) {
-	needed := map[string][]string{"linux": {"source"}, "grub": p.grubParts()}
-	if p.b.UBoot.Recipe != "" {
-		needed[p.b.UBoot.Recipe] = []string{ubootPart}
-	}
-	programs, err := p.inOrder()
-	for _, r := range programs {
-		needed[r.Name] = []string{"source"}
-	}
-	return needed, err
+// part is a part of a recipe.
+type part struct {
+	recipe release.Recipe
+	name   string // e.g. "source"
 }
 
-// checkOffline lists everything that an offline build lacks, at once: a person
-// who fetches it elsewhere wants to go only one time.
-func (p *plan) checkOffline() error {
-	if !p.o.Offline {
-		return nil
+// needed lists what the board's image is made of, in the alphabet's order.
+func (p *plan) needed() ([]part, error) {
+	names := map[string][]string{"linux": {"source"}, "grub": p.grubParts()}
+	if p.b.UBoot.Recipe != "" {
+		names[p.b.UBoot.Recipe] = []string{ubootPart}
 	}
+	programs, err := p.inOrder()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range programs {
+		names[r.Name] = []string{"source"}
+	}
+	var needed []part
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		r, err := p.recipe(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range names[name] {
+			needed = append(needed, part{r, n})
+		}
+	}
+	return needed, nil
+}
+
+// prepare finds out before an hour of work what would stop it.
+func (p *plan) prepare(ctx context.Context) error {
 	needed, err := p.needed()
 	if err != nil {
 		return err
 	}
-	var missing []source.Missing
-	for recipe, parts := range needed {
-		r, err := p.recipe(recipe)
-		if err != nil {
+	if p.o.Strict {
+		if err := p.checkLock(ctx, needed); err != nil {
 			return err
 		}
-		for _, part := range parts {
-			if m, lacks := p.dl.Missing(r, part, source.Options{Mirrors: p.o.Mirrors, Strict: p.o.Strict}); lacks {
-				missing = append(missing, m)
-			}
+	}
+	if p.o.Offline {
+		return p.checkOffline(needed)
+	}
+	return nil
+}
+
+// checkOffline lists everything that an offline build lacks, at once: a person
+// who fetches it elsewhere wants to go only one time.
+func (p *plan) checkOffline(needed []part) error {
+	var missing []source.Missing
+	for _, n := range needed {
+		if m, lacks := p.dl.Missing(n.recipe, n.name, source.Options{Mirrors: p.o.Mirrors, Strict: p.o.Strict}); lacks {
+			missing = append(missing, m)
 		}
 	}
-	if len(missing) == 0 {
-		return nil
-	}
-	slices.SortFunc(missing, func(a, b source.Missing) int { return strings.Compare(a.Recipe+a.Part, b.Recipe+b.Part) })
 	return source.OfflineError(missing)
 }
 

@@ -164,7 +164,7 @@ func (l Lock) Changes(found Lock) []LockChange {
 		}
 	}
 	add("release", "", l.Release, found.Release)
-	add("epoch", "", l.Epoch.UTC().Format(time.RFC3339), found.Epoch.UTC().Format(time.RFC3339))
+	add("epoch", "", l.epoch(), found.epoch())
 	add("architectures", "", strings.Join(l.Arches, " "), strings.Join(found.Arches, " "))
 	for i, t := range l.tables() {
 		locked, now := *t.values, *found.tables()[i].values
@@ -178,6 +178,14 @@ func (l Lock) Changes(found Lock) []LockChange {
 		}
 	}
 	return list
+}
+
+// epoch is the lock's epoch as text; none for the lock that there was not.
+func (l Lock) epoch() string {
+	if l.Epoch.IsZero() {
+		return ""
+	}
+	return l.Epoch.UTC().Format(time.RFC3339)
 }
 
 // Locked reads the release's lock. That there is none is an error that says
