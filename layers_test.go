@@ -18,9 +18,10 @@ var layers = map[string][]string{
 	"boards":             {"internal/nearest", "internal/tomlfile"},
 	"config":             {"internal/nearest", "internal/tomlfile"},
 	"release":            {"internal/nearest", "internal/tomlfile"},
+	"release/signify":    {},
 	"overlays":           {"boards"},
 
-	"build/source":   {"release"},
+	"build/source":   {"release", "release/signify"},
 	"build/cache":    {"release"},
 	"build/kernel":   {"internal/nearest", "internal/procgroup", "boards", "release", "build/source", "build/cache"},
 	"build/userland": {"boards", "release", "build/source", "build/cache"},

@@ -26,15 +26,16 @@ import (
 
 // Options say what to build and where things are.
 type Options struct {
-	Root    string   // the checkout
-	Release string   // name of the release to build; "" for the default one
-	Cache   string   // downloads and products of steps
-	Out     string   // folder for the image, its manifest and checksums
-	Config  string   // the box's router.toml; "" for the board's own
-	Offline bool     // never use the network
-	Strict  bool     // hold the build to release.lock, and sources to their pinned versions
-	Mirrors []string // folders with copies of sources
-	Jobs    int      // compilers at once; 0 for one per processor
+	Root    string            // the checkout
+	Release string            // name of the release to build; "" for the default one
+	Cache   string            // downloads and products of steps
+	Out     string            // folder for the image, its manifest and checksums
+	Config  string            // the box's router.toml; "" for the board's own
+	Offline bool              // never use the network
+	Strict  bool              // hold the build to release.lock, and sources to their pinned versions
+	Mirrors []string          // folders with copies of sources
+	Sources map[string]string // recipe -> folder under development in place of its source
+	Jobs    int               // compilers at once; 0 for one per processor
 	Report  Reporter
 }
 

@@ -54,8 +54,14 @@ func newPlan(b boards.Board, o Options) (*plan, error) {
 	}, nil
 }
 
-// recipe is a recipe of the release.
-func (p *plan) recipe(name string) (release.Recipe, error) { return p.release.Recipe(name) }
+// recipe is a recipe of the release, with its folder under development.
+func (p *plan) recipe(name string) (release.Recipe, error) {
+	r, err := p.release.Recipe(name)
+	if dir, ok := p.o.Sources[name]; ok && err == nil {
+		return r.Develop(dir)
+	}
+	return r, err
+}
 
 // run runs a cached step and reports it. detail is what to show beside it.
 func (p *plan) run(ctx context.Context, step cache.Step, detail string) (cache.Product, error) {
@@ -149,8 +155,11 @@ func (p *plan) source(ctx context.Context, name, part string) (source.Fetched, e
 		p.o.Report.Warn(fmt.Sprintf("%s: no location has the pinned %s any more; the archive's %s stands in, verified by the archive's signature",
 			name, r.Version, f.Name))
 	}
+	if f.Development {
+		p.o.Report.Warn(fmt.Sprintf("%s: built from the folder %s as it is now: nobody can build this again", name, f.Path))
+	}
 	p.inputs = append(p.inputs, release.Used{Name: name + " " + part, Kind: "source", Version: f.Version,
-		SHA256: f.SHA256, Size: f.Size, From: f.From, Followed: f.Followed})
+		SHA256: f.SHA256, Size: f.Size, From: f.From, Followed: f.Followed, Development: f.Development})
 	return f, nil
 }
 

@@ -35,6 +35,9 @@ type Used struct {
 	Size     int64  `json:"size"`               // bytes
 	From     string `json:"from,omitempty"`     // where it was had from
 	Followed bool   `json:"followed,omitempty"` // not the pinned version: the archive's current one of the series
+	// Development is a folder as it was at the time of the build: SHA256 is over
+	// all that was in it, Version is the recipe's, and nobody can build it again.
+	Development bool `json:"development,omitempty"`
 }
 
 // Product is one file a build made.

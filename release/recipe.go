@@ -2,7 +2,9 @@
 // which patches, under which name. Host and box both read it; it does nothing
 // but read and write files.
 //
-//	recipe.go    recipes/NAME/recipe.toml: files, hashes, locations
+//	recipe.go    recipes/NAME/recipe.toml: files and their hashes
+//	location.go  where a file can be had from
+//	signature.go who vouches for a file
 //	steps.go     its [build]: how a program or library is made
 //	series.go    recipes/NAME/patches/series
 //	release.go   release.toml: name, epoch and recipes; several releases side by side
@@ -36,7 +38,9 @@ type Recipe struct {
 }
 
 // File is one file to download. Files with the same Part are alternative
-// packagings of it, best first: any one of them will do.
+// packagings of it, best first: any one of them will do. One with Dir is no
+// file but a folder under development; it is alone in its part and has nothing
+// else that describes a file.
 type File struct {
 	Part      string // e.g. "source"
 	Name      string // file name, e.g. "linux-source-6.12_6.12.117-1~deb12u1_all.deb"
@@ -44,6 +48,8 @@ type File struct {
 	SHA256    string // lower-case hex
 	Unpack    Unpack
 	Locations []Location // in the order they are tried
+	Signature *Signature // nil: the hash alone vouches for it
+	Dir       string     // the tree of files as it is; absolute or below the recipe's folder
 	Line      int        // of its [[file]] in recipe.toml
 }
 
@@ -64,28 +70,6 @@ func (u Unpack) String() string {
 	return "tar"
 }
 
-// Location is one place a file can be had from: URL or Debian is set.
-type Location struct {
-	URL    string // https
-	Debian *DebianPackage
-}
-
-func (l Location) String() string {
-	if l.Debian != nil {
-		return "Debian package " + l.Debian.String()
-	}
-	return l.URL
-}
-
-// DebianPackage is a binary package in Debian's archive.
-type DebianPackage struct {
-	Package string // e.g. "grub-common"
-	Version string // Debian's version, e.g. "2.06-13+deb12u2"
-	Arch    string // Debian architecture, e.g. "amd64"; "all" for any
-}
-
-func (p DebianPackage) String() string { return p.Package + "=" + p.Version + " (" + p.Arch + ")" }
-
 // Patch is one patch of the series.
 type Patch struct {
 	Name   string // e.g. "0001-say-what-it-is.patch"
@@ -102,6 +86,16 @@ func (r Recipe) Part(name string) []File {
 		}
 	}
 	return files
+}
+
+// Develop is the recipe with the folder dir in place of its part "source".
+func (r Recipe) Develop(dir string) (Recipe, error) {
+	if len(r.Part("source")) == 0 {
+		return Recipe{}, fmt.Errorf("recipe %s: it has no part \"source\" that %s could stand in for", r.Name, dir)
+	}
+	files := slices.DeleteFunc(slices.Clone(r.Files), func(f File) bool { return f.Part == "source" })
+	r.Files = append(files, File{Part: "source", Dir: dir})
+	return r, nil
 }
 
 // InSeries reports whether an upstream version may stand in for the pinned one.
@@ -146,13 +140,8 @@ type rawFile struct {
 	SHA256    string        `toml:"sha256"`
 	Unpack    string        `toml:"unpack"`
 	Locations []rawLocation `toml:"locations"`
-}
-
-type rawLocation struct {
-	URL     string `toml:"url"`
-	Debian  string `toml:"debian"`
-	Version string `toml:"version"`
-	Arch    string `toml:"arch"`
+	Signature rawSignature  `toml:"signature"`
+	Dir       string        `toml:"dir"`
 }
 
 // Parse decodes the recipe called name; file is its name in errors.
@@ -173,10 +162,7 @@ func Parse(file, name string, data []byte) (Recipe, error) {
 	for i, rf := range raw.File {
 		r.Files = append(r.Files, c.file(rf, "file", fmt.Sprint(i)))
 	}
-	for i, a := range r.Files {
-		same := func(b File) bool { return b.Name == a.Name || b.SHA256 == a.SHA256 }
-		c.require(!slices.ContainsFunc(r.Files[:i], same), fmt.Sprintf("file %q: another [[file]] has the same name or hash", a.Name), "file", fmt.Sprint(i))
-	}
+	c.distinct(r.Files)
 	r.Build = c.build(raw.Build, f.Has("build"))
 	return r, c.problems.OrNil()
 }
@@ -193,28 +179,52 @@ func (c *checker) require(ok bool, text string, path ...string) {
 	}
 }
 
+// distinct refuses files that are the same, and a folder under development
+// beside other packagings of its part.
+func (c *checker) distinct(files []File) {
+	for i, a := range files {
+		at := []string{"file", fmt.Sprint(i)}
+		same := func(b File) bool { return a.Dir == "" && b.Dir == "" && (b.Name == a.Name || b.SHA256 == a.SHA256) }
+		c.require(!slices.ContainsFunc(files[:i], same), fmt.Sprintf("file %q: another [[file]] has the same name or hash", a.Name), at...)
+		alone := len(Recipe{Files: files}.Part(a.Part)) == 1
+		c.require(a.Dir == "" || alone, fmt.Sprintf("dir: the part %q has another [[file]]; a folder under development is the only one", a.Part), at...)
+	}
+}
+
 var (
-	sha256RE  = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	partRE    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
-	fileRE    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~-]*$`)
-	packageRE = regexp.MustCompile(`^[a-z0-9][a-z0-9.+-]+$`) // Debian Policy 5.6.1
-	versionRE = regexp.MustCompile(`^([0-9]+:)?[0-9][A-Za-z0-9.+~-]*$`)
-	archRE    = regexp.MustCompile(`^[a-z0-9]+$`)
+	sha256RE = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	partRE   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
+	fileRE   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~-]*$`)
 )
 
 func (c *checker) file(rf rawFile, at ...string) File {
 	key := func(k string) []string { return append(slices.Clone(at), k) }
-	f := File{Part: rf.Part, Name: rf.File, Size: rf.Size, SHA256: rf.SHA256, Line: c.f.Line(at...)}
+	f := File{Part: rf.Part, Line: c.f.Line(at...)}
 	c.require(partRE.MatchString(f.Part), fmt.Sprintf("part: %q is not a name such as \"source\"", f.Part), key("part")...)
-	c.require(fileRE.MatchString(f.Name), fmt.Sprintf("file: %q is not a file name", f.Name), key("file")...)
-	c.require(f.Size > 0, fmt.Sprintf("size: %d is not a number of bytes above 0", f.Size), key("size")...)
-	c.require(sha256RE.MatchString(f.SHA256), fmt.Sprintf("sha256: %q is not 64 digits of lower-case hex", f.SHA256), key("sha256")...)
+	if c.f.Has(key("dir")...) {
+		f.Dir = rf.Dir
+		c.path("dir", f.Dir, key("dir")...)
+		for _, k := range []string{"file", "size", "sha256", "unpack", "locations", "signature"} {
+			c.require(!c.f.Has(key(k)...), k+": it does not belong to a [[file]] with dir, which is taken as it is", key(k)...)
+		}
+		return f
+	}
+	f.Name, f.Size, f.SHA256 = rf.File, rf.Size, rf.SHA256
+	c.content(f.Name, f.Size, f.SHA256, at...)
 	f.Unpack = c.unpack(rf.Unpack, key("unpack")...)
-	c.require(len(rf.Locations) > 0, "locations: a file needs at least one", key("locations")...)
-	for i, rl := range rf.Locations {
-		f.Locations = append(f.Locations, c.location(rl, append(key("locations"), fmt.Sprint(i))...))
+	f.Locations = c.locations(rf.Locations, key("locations")...)
+	if c.f.Has(key("signature")...) {
+		f.Signature = c.signature(rf.Signature, key("signature")...)
 	}
 	return f
+}
+
+// content checks what pins a file.
+func (c *checker) content(name string, size int64, sum string, at ...string) {
+	key := func(k string) []string { return append(slices.Clone(at), k) }
+	c.require(fileRE.MatchString(name), fmt.Sprintf("file: %q is not a file name", name), key("file")...)
+	c.require(size > 0, fmt.Sprintf("size: %d is not a number of bytes above 0", size), key("size")...)
+	c.require(sha256RE.MatchString(sum), fmt.Sprintf("sha256: %q is not 64 digits of lower-case hex", sum), key("sha256")...)
 }
 
 func (c *checker) unpack(s string, path ...string) Unpack {
@@ -229,17 +239,4 @@ func (c *checker) unpack(s string, path ...string) Unpack {
 	}
 	c.require(false, fmt.Sprintf("unpack: %q is not one of \"tar\", \"deb\", \"deb:PATH/OF/ARCHIVE\"", s), path...)
 	return Unpack{}
-}
-
-func (c *checker) location(rl rawLocation, path ...string) Location {
-	if rl.URL != "" {
-		c.require(rl.Debian == "" && rl.Version == "" && rl.Arch == "", "a location is a url or a debian package, not both", path...)
-		c.require(strings.HasPrefix(rl.URL, "https://"), fmt.Sprintf("url: %q does not begin with https://", rl.URL), path...)
-		return Location{URL: rl.URL}
-	}
-	p := DebianPackage{Package: rl.Debian, Version: rl.Version, Arch: rl.Arch}
-	c.require(packageRE.MatchString(p.Package), fmt.Sprintf("a location needs url or debian; debian: %q is not a package name", p.Package), path...)
-	c.require(versionRE.MatchString(p.Version), fmt.Sprintf("version: %q is not a version of a Debian package", p.Version), path...)
-	c.require(archRE.MatchString(p.Arch), fmt.Sprintf("arch: %q is not a Debian architecture; give \"all\" or e.g. \"amd64\"", p.Arch), path...)
-	return Location{Debian: &p}
 }

@@ -48,7 +48,12 @@ func (a Archive) orDebian() Archive {
 type apt struct {
 	dir  string
 	arch string // Debian architecture of the packages, not of the host
+	from string // kind of index: "Packages", or "Sources" for source packages
 }
+
+// sourceArch stands for an architecture where source packages are meant, as it
+// does in Debian's own files.
+const sourceArch = "source"
 
 // anyArch is the architecture whose index is read for packages that have none;
 // every index lists them.
@@ -71,7 +76,10 @@ func (s *Store) openApt(ctx context.Context, arch string, o Options) (apt, func(
 	if arch == "all" {
 		arch = anyArch
 	}
-	a := apt{dir: filepath.Join(s.dir, "apt", arch), arch: arch}
+	a := apt{dir: filepath.Join(s.dir, "apt", arch), arch: arch, from: "Packages"}
+	if arch == sourceArch {
+		a.arch, a.from = anyArch, "Sources"
+	}
 	unlock, err := s.lock(ctx, filepath.Join("apt", arch), o)
 	if err != nil {
 		return apt{}, nil, err
@@ -89,13 +97,13 @@ func (s *Store) openApt(ctx context.Context, arch string, o Options) (apt, func(
 func (s *Store) update(ctx context.Context, a apt, archive Archive, o Options) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id := Archive{a.arch + "\n" + archive.Suites, archive.Keyring}
+	id := Archive{a.dir + "\n" + archive.Suites, archive.Keyring}
 	if err, done := s.updated[id]; done {
 		return err
 	}
 	err := a.setUp(ctx, archive)
 	if err == nil {
-		o.logf("reading the archive's package lists (%s)", a.arch)
+		o.logf("reading the archive's package lists (%s)", filepath.Base(a.dir))
 		_, err = a.run(ctx, nil, "apt-get", "update")
 	}
 	if ctx.Err() == nil {
@@ -173,8 +181,12 @@ func (a apt) sources(archive Archive) string {
 		if len(fields) < 3 {
 			continue
 		}
-		fmt.Fprintf(&b, "Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\nArchitectures: %s\nTargets: Packages\nSigned-By: %s\n\n",
-			fields[0], fields[1], strings.Join(fields[2:], " "), a.arch, archive.Keyring)
+		types := "deb\nArchitectures: " + a.arch
+		if a.from == "Sources" {
+			types = "deb-src"
+		}
+		fmt.Fprintf(&b, "Types: %s\nURIs: %s\nSuites: %s\nComponents: %s\nTargets: %s\nSigned-By: %s\n\n",
+			types, fields[0], fields[1], strings.Join(fields[2:], " "), a.from, archive.Keyring)
 	}
 	return b.String()
 }
@@ -254,7 +266,7 @@ func (s *Store) aptDownload(ctx context.Context, a apt, pkg release.DebianPackag
 		}
 		o.logf("%s: not from %s: %v: trying with apt", p.Name, uri, err)
 	}
-	if err := s.aptGet(ctx, a, name, p, o); err != nil {
+	if err := s.aptGet(ctx, a, p, o, "download", name); err != nil {
 		return err
 	}
 	// apt writes an epoch's colon as %3a; the rest of the name is ours.
@@ -267,8 +279,9 @@ func locationOf(pkg release.DebianPackage) string {
 	return release.Location{Debian: &pkg}.String()
 }
 
-// aptGet downloads a package, given as NAME=VERSION, to dir/download.
-func (s *Store) aptGet(ctx context.Context, a apt, name string, p pin, o Options) error {
+// aptGet runs apt-get with args, which download to dir/download, and shows how
+// far it is with the file of p.
+func (s *Store) aptGet(ctx context.Context, a apt, p pin, o Options, args ...string) error {
 	status, w, err := os.Pipe()
 	if err != nil {
 		return err
@@ -278,7 +291,7 @@ func (s *Store) aptGet(ctx context.Context, a apt, name string, p pin, o Options
 		defer close(finished)
 		readStatus(status, func(percent float64) { o.bytes(int64(percent/100*float64(p.Size)), p.Size) })
 	}()
-	_, err = a.run(ctx, w, "apt-get", "download", "-o", "APT::Status-Fd=3", name)
+	_, err = a.run(ctx, w, "apt-get", append(args, "-o", "APT::Status-Fd=3")...)
 	w.Close()
 	<-finished
 	status.Close()

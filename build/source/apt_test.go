@@ -330,13 +330,13 @@ func TestTamperedUpdate(t *testing.T) {
 }
 
 func TestAptLeavesTheHostAlone(t *testing.T) {
-	a := apt{dir: "/cache/dl/apt/amd64", arch: "amd64"}
+	a := apt{dir: "/cache/dl/apt/amd64", arch: "amd64", from: "Packages"}
 	got := a.sources(Archive{}.orDebian())
 	want := `Types: deb
+Architectures: amd64
 URIs: http://deb.debian.org/debian-security
 Suites: bookworm-security
 Components: main
-Architectures: amd64
 Targets: Packages
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 `

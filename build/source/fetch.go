@@ -37,16 +37,17 @@ func (o Options) bytes(done, total int64) {
 	}
 }
 
-// Fetched is a verified file in the store.
+// Fetched is a verified file in the store, or a folder under development.
 type Fetched struct {
-	Path     string // in the store; its name is its hash
-	Name     string // e.g. "grub-common_2.06-13+deb12u2_amd64.deb"
-	SHA256   string // lower-case hex
-	Version  string // upstream's, e.g. "6.12.117"
-	From     string // where it was had from: a URL, a Debian package, a mirror's file
-	Size     int64  // bytes
-	Followed bool   // not the pinned version: the archive's current one of the series
-	Unpack   release.Unpack
+	Path        string // in the store; its name is its hash
+	Name        string // e.g. "grub-common_2.06-13+deb12u2_amd64.deb"
+	SHA256      string // lower-case hex
+	Version     string // upstream's, e.g. "6.12.117"
+	From        string // where it was had from: a URL, a Debian package, a mirror's file
+	Size        int64  // bytes
+	Followed    bool   // not the pinned version: the archive's current one of the series
+	Development bool   // no file: Path is a folder under development, SHA256 is over all that is in it
+	Unpack      release.Unpack
 }
 
 // attempt is one place that did not have the file, and why.
@@ -57,9 +58,10 @@ type attempt struct {
 }
 
 // Fetch returns one packaging of the recipe's part. It looks in the store, in
-// the mirrors, for a version followed earlier, and then at the locations of each
+// the mirrors and files of this machine that the recipe names, for a version followed earlier, and then at the locations of each
 // packaging in order. When none has the pinned file it follows the archive's
-// current version of the series, unless o.Strict.
+// current version of the series, unless o.Strict. A file whose signature is not
+// by the recipe's key is an error.
 func (s *Store) Fetch(ctx context.Context, r release.Recipe, part string, o Options) (Fetched, error) {
 	files := r.Part(part)
 	if len(files) == 0 {
@@ -78,6 +80,21 @@ func (s *Store) Fetch(ctx context.Context, r release.Recipe, part string, o Opti
 }
 
 func (s *Store) fetch(ctx context.Context, r release.Recipe, files []release.File, o Options) (Fetched, error) {
+	if files[0].Dir != "" {
+		return develop(ctx, r, files[0], o)
+	}
+	got, err := s.pinnedFile(ctx, r, files, o)
+	if err == nil {
+		err = s.vouch(ctx, r, files, got, o)
+	}
+	if err != nil {
+		return Fetched{}, err
+	}
+	return got, nil
+}
+
+// pinnedFile returns any one of the files, or what follows them.
+func (s *Store) pinnedFile(ctx context.Context, r release.Recipe, files []release.File, o Options) (Fetched, error) {
 	if got, ok, err := s.local(ctx, r, files, o); ok || err != nil {
 		return got, err
 	}
@@ -87,7 +104,7 @@ func (s *Store) fetch(ctx context.Context, r release.Recipe, files []release.Fil
 	var tried []attempt
 	for _, f := range files {
 		for _, l := range f.Locations {
-			err := s.fromLocation(ctx, f, l, o)
+			err := s.fromLocation(ctx, r, f, l, o)
 			if err == nil {
 				o.logf("%s: fetched from %s", f.Name, l)
 				return s.pinned(r, f, l.String()), nil
@@ -114,8 +131,7 @@ func (s *Store) local(ctx context.Context, r release.Recipe, files []release.Fil
 		}
 	}
 	for _, f := range files {
-		for _, m := range o.Mirrors {
-			path := filepath.Join(m, f.Name)
+		for _, path := range places(r, f, o) {
 			err := s.fromMirror(ctx, f, path, o)
 			switch {
 			case err == nil:
@@ -123,7 +139,7 @@ func (s *Store) local(ctx context.Context, r release.Recipe, files []release.Fil
 			case ctx.Err() != nil || isFull(err):
 				return Fetched{}, false, s.diskFull(err, f.Size)
 			case !errors.Is(err, fs.ErrNotExist):
-				o.logf("%s: not from mirror %s: %v", f.Name, m, err)
+				o.logf("%s: not from %s: %v", f.Name, path, err)
 			}
 		}
 	}
@@ -131,6 +147,21 @@ func (s *Store) local(ctx context.Context, r release.Recipe, files []release.Fil
 		return Fetched{}, false, nil
 	}
 	return s.followedEarlier(ctx, r, files, o)
+}
+
+// places are where a file may be on this machine: in the mirrors, and where the
+// recipe says.
+func places(r release.Recipe, f release.File, o Options) []string {
+	var paths []string
+	for _, m := range o.Mirrors {
+		paths = append(paths, filepath.Join(m, f.Name))
+	}
+	for _, l := range f.Locations {
+		if l.Path != "" {
+			paths = append(paths, r.At(l.Path))
+		}
+	}
+	return paths
 }
 
 func (s *Store) pinned(r release.Recipe, f release.File, from string) Fetched {
@@ -161,15 +192,22 @@ func (s *Store) fromMirror(ctx context.Context, f release.File, path string, o O
 	return s.adopt(ctx, out.Name(), p, path)
 }
 
-func (s *Store) fromLocation(ctx context.Context, f release.File, l release.Location, o Options) error {
-	if l.Debian != nil {
+func (s *Store) fromLocation(ctx context.Context, r release.Recipe, f release.File, l release.Location, o Options) error {
+	switch {
+	case l.Git != nil:
+		return s.fromGit(ctx, r, *l.Git, pinOf(f), o)
+	case l.Debian != nil:
 		return s.fromArchive(ctx, *l.Debian, pinOf(f), o)
+	case l.DebianSource != nil:
+		return s.fromSources(ctx, *l.DebianSource, pinOf(f), o)
+	case l.Path != "":
+		return s.fromMirror(ctx, f, r.At(l.Path), o)
 	}
 	return s.fromURL(ctx, l.URL, pinOf(f), l.URL, o)
 }
 
-// places lists what was tried, one place a line.
-func places(tried []attempt) string {
+// listed says what was tried, one place a line.
+func listed(tried []attempt) string {
 	var b strings.Builder
 	for _, a := range tried {
 		cause := strings.ReplaceAll(a.err.Error(), "\n", "\n      ")
@@ -181,5 +219,5 @@ func places(tried []attempt) string {
 func strictError(r release.Recipe, tried []attempt) error {
 	return fmt.Errorf("no location has the pinned version %s:%s\n"+
 		"hint: put the file into a folder named in TENCH_MIRROR, or pin a version that is still there in %s (its first lines say how), or build without --strict to follow series %s",
-		r.Version, places(tried), filepath.Join(r.Dir, release.RecipeFile), r.Series)
+		r.Version, listed(tried), filepath.Join(r.Dir, release.RecipeFile), r.Series)
 }

@@ -80,7 +80,7 @@ func (s *Store) follow(ctx context.Context, r release.Recipe, files []release.Fi
 	gone := func(err error) error {
 		return fmt.Errorf("no location has the pinned version %s:%s\nand series %s cannot be followed: %w\n"+
 			"hint: is the network up? otherwise put the file into a folder named in TENCH_MIRROR",
-			r.Version, places(tried), r.Series, err)
+			r.Version, listed(tried), r.Series, err)
 	}
 	file, pkg := followable(files)
 	if pkg == nil {
@@ -134,13 +134,13 @@ func followable(files []release.File) (release.File, *release.DebianPackage) {
 // newest returns the newest version of a package in the recipe's series, and
 // what its file must be according to the signed index.
 func (a apt) newest(ctx context.Context, r release.Recipe, pkg release.DebianPackage) (release.DebianPackage, pin, error) {
-	out, err := a.run(ctx, nil, "apt-cache", "show", "--all-versions", pkg.Package)
+	list, err := a.versions(ctx, pkg)
 	if err != nil {
 		return pkg, pin{}, err
 	}
 	var best map[string]string
-	for _, s := range stanzas(string(out)) {
-		if s["Package"] != pkg.Package || s["Architecture"] != pkg.Arch || !r.InSeries(upstream(s["Version"])) {
+	for _, s := range list {
+		if !r.InSeries(upstream(s["Version"])) {
 			continue
 		}
 		if best == nil || newer(ctx, s["Version"], best["Version"]) {
@@ -156,6 +156,16 @@ func (a apt) newest(ctx context.Context, r release.Recipe, pkg release.DebianPac
 	}
 	pkg.Version = best["Version"]
 	return pkg, pin{filepath.Base(best["Filename"]), size, best["SHA256"]}, nil
+}
+
+// versions returns the index's stanzas of a package.
+func (a apt) versions(ctx context.Context, pkg release.DebianPackage) ([]map[string]string, error) {
+	out, err := a.run(ctx, nil, "apt-cache", "show", "--all-versions", pkg.Package)
+	if err != nil {
+		return nil, err
+	}
+	other := func(s map[string]string) bool { return s["Package"] != pkg.Package || s["Architecture"] != pkg.Arch }
+	return slices.DeleteFunc(stanzas(string(out)), other), nil
 }
 
 // stanzas splits a package index (deb822(5)) into its packages' fields.

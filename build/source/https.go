@@ -62,7 +62,11 @@ func (s *Store) attempt(ctx context.Context, url string, p pin, origin string, o
 	}
 	resumed := have
 	if have < p.Size {
-		if resumed, err = s.transfer(ctx, url, out, p, o); err != nil {
+		transfer := s.transfer
+		if strings.HasPrefix(url, "ftp:") {
+			transfer = s.ftpTransfer
+		}
+		if resumed, err = transfer(ctx, url, out, p, o); err != nil {
 			return err
 		}
 	}
@@ -113,7 +117,7 @@ func (s *Store) transfer(ctx context.Context, url string, out *os.File, p pin, o
 		return 0, requestError(ctx, err, stalled)
 	case have > p.Size:
 		_ = os.Remove(out.Name())
-		return 0, fmt.Errorf("the server sends more than the %d bytes of the recipe", p.Size)
+		return 0, tooMuch(p)
 	case have < p.Size:
 		return 0, transient{fmt.Errorf("the connection ended after %d of %d bytes", have, p.Size)}
 	}
@@ -227,6 +231,10 @@ func (s *Store) acceptRange(resp *http.Response, out *os.File, p pin) (have int6
 		return 0, wrongSize(total, p)
 	}
 	return have, nil
+}
+
+func tooMuch(p pin) error {
+	return fmt.Errorf("the server sends more than the %d bytes of the recipe", p.Size)
 }
 
 func wrongSize(size int64, p pin) error {

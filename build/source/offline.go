@@ -3,7 +3,6 @@ package source
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -22,11 +21,11 @@ type Missing struct {
 func (s *Store) Missing(r release.Recipe, part string, o Options) (Missing, bool) {
 	files := r.Part(part)
 	for _, f := range files {
-		candidates := []string{s.path(pinOf(f))}
-		for _, m := range o.Mirrors {
-			candidates = append(candidates, filepath.Join(m, f.Name))
+		if f.Dir != "" {
+			return Missing{}, false
 		}
-		if slices.ContainsFunc(candidates, func(path string) bool { return hasSize(path, f.Size) }) {
+		vouched := f.Signature == nil || s.present(r, f.Signature.File(part), o)
+		if vouched && s.present(r, f, o) {
 			return Missing{}, false
 		}
 	}
@@ -34,6 +33,11 @@ func (s *Store) Missing(r release.Recipe, part string, o Options) (Missing, bool
 		return Missing{}, false
 	}
 	return Missing{r.Name, part, files}, true
+}
+
+func (s *Store) present(r release.Recipe, f release.File, o Options) bool {
+	candidates := append(places(r, f, o), s.path(pinOf(f)))
+	return slices.ContainsFunc(candidates, func(path string) bool { return hasSize(path, f.Size) })
 }
 
 func hasSize(path string, size int64) bool {
@@ -53,12 +57,22 @@ func OfflineError(missing []Missing) error {
 			if i > 0 {
 				b.WriteString("\n    or")
 			}
-			fmt.Fprintf(&b, "\n    %s  (%d bytes)\n      sha256 %s", f.Name, f.Size, f.SHA256)
-			for _, l := range f.Locations {
-				fmt.Fprintf(&b, "\n      from %s", l)
+			b.WriteString(wanted(f))
+			if f.Signature != nil {
+				b.WriteString("\n    and its signature" + wanted(f.Signature.File(f.Part)))
 			}
 		}
 	}
 	return fmt.Errorf("offline: these files are not in the store:%s\n"+
 		"hint: build once without --offline, or fetch them on another machine and name their folder in TENCH_MIRROR", b.String())
+}
+
+// wanted says what a file must be and where it is to be had.
+func wanted(f release.File) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n    %s  (%d bytes)\n      sha256 %s", f.Name, f.Size, f.SHA256)
+	for _, l := range f.Locations {
+		fmt.Fprintf(&b, "\n      from %s", l)
+	}
+	return b.String()
 }

@@ -200,7 +200,7 @@ func TestMirror(t *testing.T) {
 	if want := filepath.Join(good, "a.tar"); got.From != want {
 		t.Errorf("From = %s, want %s", got.From, want)
 	}
-	if !strings.Contains(log.String(), "not from mirror "+bad+": it has 1001 bytes, not 1000") || strings.Contains(log.String(), empty) {
+	if !strings.Contains(log.String(), "not from "+filepath.Join(bad, "a.tar")+": it has 1001 bytes, not 1000") || strings.Contains(log.String(), empty) {
 		t.Errorf("log = %s", &log)
 	}
 	// The mirror may go away.

@@ -7,6 +7,8 @@
 //	https.go     download over https: resume, limits, retries
 //	apt.go       download a Debian package with a private apt-get
 //	follow.go    the archive's current version when the pinned one is gone
+//	newer.go     Newer: what locations have beyond the pin
+//	listing.go   a folder's listing, and the versions in it
 //	unpack.go    Unpack: Debian packages and tar archives
 //	extract.go   a tar stream becomes a tree that nothing can leave
 //	patch.go     Patch: a series without fuzz, all of it or nothing

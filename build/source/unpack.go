@@ -18,7 +18,8 @@ import (
 	"time"
 )
 
-// Unpack unpacks f into dir, which must be empty or not exist. Modes
+// Unpack unpacks f into dir, which must be empty or not exist; a folder under
+// development is copied. Modes
 // and times of files and folders are kept, owners are not: the tree belongs to
 // who unpacks it. The tree is made beside dir and renamed when it is complete,
 // so a dir that is there is whole.
@@ -58,6 +59,9 @@ func unpack(ctx context.Context, f Fetched, dir string, o Options) error {
 }
 
 func unpackTo(ctx context.Context, f Fetched, dir string, o Options) error {
+	if f.Development {
+		return copyTree(ctx, f, dir, o)
+	}
 	if f.Unpack.Deb {
 		return unpackDeb(ctx, f, dir, o)
 	}

@@ -17,6 +17,7 @@ import (
 func buildCommand() *cobra.Command {
 	var o build.Options
 	var all bool
+	var sources []string
 	c := &cobra.Command{
 		Use:   "build [BOARD]...",
 		Short: "Build the images of several boards",
@@ -32,6 +33,9 @@ interrupted build goes on where it was: what is finished is kept.`,
 				return err
 			}
 			o.Root, o.Cache, o.Mirrors = t.Root, t.Cache, t.Mirrors
+			if o.Sources, err = t.sources(sources); err != nil {
+				return err
+			}
 			var results []result
 			for i, b := range list {
 				fmt.Fprintf(c.ErrOrStderr(), "\n%s: %s (%d of %d)\n", b.Name, b.Title, i+1, len(list))
@@ -50,6 +54,7 @@ interrupted build goes on where it was: what is finished is kept.`,
 	f.BoolVar(&o.Offline, "offline", false, "never use the network; say what is missing")
 	f.BoolVar(&o.Strict, "strict", false, "stop when an archive no longer has a pinned version")
 	f.IntVar(&o.Jobs, "jobs", 0, "compile this `many` files at once (default: one per processor)")
+	sourceFlag(c, &sources)
 	return c
 }
 

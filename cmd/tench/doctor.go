@@ -54,6 +54,7 @@ func needs(b boards.Board) []need {
 		{"/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin", "test", "GRUB for BIOS"},
 		{"/usr/lib/grub/x86_64-efi/modinfo.sh", "grub-efi-amd64-bin", "test", "GRUB for UEFI"},
 		{"gpg", "gnupg", "test", "signs a test archive"},
+		{"signify-openbsd", "signify-openbsd", "test", "reads our signatures and keys"},
 	}...)
 }
 

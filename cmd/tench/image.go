@@ -18,6 +18,7 @@ import (
 
 func imageCommand() *cobra.Command {
 	var o build.Options
+	var sources []string
 	c := &cobra.Command{
 		Use:   "image [BOARD]",
 		Short: "Build a board's stick image from source",
@@ -27,7 +28,8 @@ of each step are kept in ${TENCH_CACHE:-~/.cache/tench}; folders named in
 TENCH_MIRROR (separated by colons) are asked for sources first.`,
 		Example: `  tench image
   tench image qemu-amd64 --config my/router.toml
-  tench image --offline                  use only what the cache holds`,
+  tench image --offline                  use only what the cache holds
+  tench image --source linux=$HOME/linux build the kernel in that folder`,
 		Args:              between(0, 1),
 		ValidArgsFunction: completeBoards,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -36,6 +38,9 @@ TENCH_MIRROR (separated by colons) are asked for sources first.`,
 				return err
 			}
 			o.Root, o.Cache, o.Mirrors = t.Root, t.Cache, t.Mirrors
+			if o.Sources, err = t.sources(sources); err != nil {
+				return err
+			}
 			o.Out = filepath.Join(t.Out, b.Name)
 			o.Report = newProgress(c.ErrOrStderr())
 			began := time.Now()
@@ -52,6 +57,7 @@ TENCH_MIRROR (separated by colons) are asked for sources first.`,
 	f.BoolVar(&o.Offline, "offline", false, "never use the network; say what is missing")
 	f.BoolVar(&o.Strict, "strict", false, "stop when an archive no longer has a pinned version")
 	f.IntVar(&o.Jobs, "jobs", 0, "compile this `many` files at once (default: one per processor)")
+	sourceFlag(c, &sources)
 	return c
 }
 
@@ -69,6 +75,9 @@ func showProducts(out io.Writer, dir string, b boards.Board, m release.Manifest,
 		fmt.Fprintf(out, "%s  %s\n", filepath.Join(dir, p.File), humanize.IBytes(uint64(p.Size)))
 	}
 	for _, in := range m.Inputs {
+		if in.Development {
+			fmt.Fprintf(out, "note: %s is the folder %s as it was now, not a pinned version\n", in.Name, in.From)
+		}
 		if in.Followed {
 			fmt.Fprintf(out, "note: %s %s stands in for the pinned version, which the archive no longer has\n", in.Name, in.Version)
 		}

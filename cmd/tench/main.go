@@ -5,6 +5,7 @@
 //	tree.go      where the sources, the cache and the products are
 //	image.go     tench image, tench explain
 //	build.go     tench build: several boards
+//	develop.go   --source: folders under development
 //	progress.go  the progress display, live or in plain lines
 //	check.go     tench check
 //	boards.go    tench boards
