@@ -1,7 +1,7 @@
 # tench: what a person types. Everything else is in bin/tench, see bin/tench --help.
 #
-#   make image  [BOARD=qemu-amd64] [CONFIG=my/router.toml]   build a stick image
-#   make run    [BOARD=qemu-amd64] [FIRMWARE=bios|uefi]      boot it in QEMU
+#   make image  [BOARD=qemu-amd64] [CONFIG=my/router.toml] [RELEASE=NAME]   build a stick image
+#   make run    [BOARD=qemu-amd64] [FIRMWARE=bios|uefi] [RELEASE=NAME]      boot it in QEMU
 #   make test                                                everything CI runs
 #   make test-boards [BOARDS=all]                            build boards, and boot each in QEMU
 #   make bench                                               the numbers, with the commands behind them
@@ -9,6 +9,7 @@
 BOARD    ?= qemu-amd64
 CONFIG   ?=
 FIRMWARE ?=
+RELEASE  ?=
 BOARDS   ?= all
 # What make test builds and boots beside the default board: another CPU, no
 # cross compiler.
@@ -29,11 +30,11 @@ bin/tench:
 
 image: bin/tench
 	@bin/tench doctor --quiet --install --for build $(BOARD)
-	@bin/tench image $(BOARD) $(if $(CONFIG),--config "$(CONFIG)")
+	@bin/tench image $(BOARD) $(if $(CONFIG),--config "$(CONFIG)") $(if $(RELEASE),--release $(RELEASE))
 
 run: bin/tench
 	@bin/tench doctor --quiet --install --for run $(BOARD)
-	@bin/tench run $(BOARD) $(if $(FIRMWARE),--firmware $(FIRMWARE))
+	@bin/tench run $(BOARD) $(if $(FIRMWARE),--firmware $(FIRMWARE)) $(if $(RELEASE),--release $(RELEASE))
 
 test: bin/tench
 	@bin/tench doctor --quiet --install --for build,run,test $(BOARD) $(CROSS_BOARD)

@@ -23,13 +23,14 @@ var layers = map[string][]string{
 
 	"build/source":   {"release", "release/signify"},
 	"build/cache":    {"release"},
+	"build/bundle":   {},
 	"build/kernel":   {"internal/nearest", "internal/procgroup", "boards", "release", "build/source", "build/cache"},
 	"build/userland": {"boards", "release", "build/source", "build/cache"},
 	"build/isa":      {},
 	"build/cross":    {"internal/procgroup", "boards", "release", "build/isa"},
 	"build/rootfs":   {"boards", "overlays", "config", "build/isa"},
 	"build/disk":     {"boards"},
-	"build": {"internal/tomlfile", "boards", "overlays", "config", "release", "build/source", "build/cache",
+	"build": {"internal/tomlfile", "boards", "overlays", "config", "release", "build/source", "build/cache", "build/bundle",
 		"build/kernel", "build/cross", "build/userland", "build/rootfs", "build/disk"},
 
 	"supervisor/system":   {},

@@ -60,6 +60,7 @@ const (
 	Hit     Outcome = "hit" // its product was in the cache
 	Built   Outcome = "built"
 	Fetched Outcome = "fetched"
+	Asked   Outcome = "asked" // its locations, for newer versions
 	Failed  Outcome = "FAILED"
 	Stopped Outcome = "stopped" // by ctrl-C; the next run goes on
 )

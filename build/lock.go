@@ -47,7 +47,7 @@ func lockRecipes(l *release.Lock, r release.Release) error {
 			return err
 		}
 		l.Recipe[recipe.Name] = hash
-		for _, f := range recipe.Files {
+		for _, f := range pinned(recipe) {
 			l.Source[recipe.Name+"/"+f.Part+"/"+f.Name] = fmt.Sprintf("%s %d", f.SHA256, f.Size)
 		}
 		for _, p := range recipe.Patches {

@@ -224,6 +224,9 @@ func (p *plan) needed() ([]part, error) {
 	return needed, nil
 }
 
+// inDevelopment reports whether a packaging is a folder that nothing pins.
+func inDevelopment(f release.File) bool { return f.Dir != "" }
+
 // prepare finds out before an hour of work what would stop it.
 func (p *plan) prepare(ctx context.Context) error {
 	needed, err := p.needed()
@@ -231,26 +234,32 @@ func (p *plan) prepare(ctx context.Context) error {
 		return err
 	}
 	if p.o.Strict {
+		for _, n := range needed {
+			if slices.ContainsFunc(n.recipe.Part(n.name), inDevelopment) { // package source refuses it
+				_, err := p.source(ctx, n.recipe.Name, n.name)
+				return err
+			}
+		}
 		if err := p.checkLock(ctx, needed); err != nil {
 			return err
 		}
 	}
 	if p.o.Offline {
-		return p.checkOffline(needed)
+		return source.OfflineError(p.missing(needed))
 	}
 	return nil
 }
 
-// checkOffline lists everything that an offline build lacks, at once: a person
-// who fetches it elsewhere wants to go only one time.
-func (p *plan) checkOffline(needed []part) error {
+// missing lists everything that an offline build lacks, at once: a person who
+// fetches it elsewhere wants to go only one time.
+func (p *plan) missing(needed []part) []source.Missing {
 	var missing []source.Missing
 	for _, n := range needed {
 		if m, lacks := p.dl.Missing(n.recipe, n.name, source.Options{Mirrors: p.o.Mirrors, Strict: p.o.Strict}); lacks {
 			missing = append(missing, m)
 		}
 	}
-	return source.OfflineError(missing)
+	return missing
 }
 
 // logFile opens the log of a step that is not cached.

@@ -1,0 +1,198 @@
+package userland
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	gomod "golang.org/x/mod/module"
+
+	"tench/boards"
+)
+
+// ModuleFile is a file of a Go module as a module proxy serves it
+// (https://go.dev/ref/mod#goproxy-protocol).
+type ModuleFile struct {
+	Name string // below the proxy's root, e.g. "golang.org/x/sys/@v/v0.49.0.zip"
+	Path string // where it is; "" for Data
+	Data []byte
+}
+
+// modulesUse is one command of go that reads all modules that some programs are
+// made of, and fetches those that the module cache lacks.
+type modulesUse struct {
+	dir  string   // where go runs, below the project's root
+	env  []string // the target
+	args []string // packages, with flags before them
+}
+
+// moduleUses are those of tench on this machine, and of the boards' programs.
+func moduleUses(list []boards.Board) []modulesUse {
+	uses := []modulesUse{{dir: ".", args: []string{"./cmd/tench"}}}
+	var seen []string
+	for _, b := range list {
+		if !slices.Contains(seen, b.Arch.Name) {
+			seen = append(seen, b.Arch.Name)
+			uses = append(uses, modulesUse{".", target(b), []string{"./" + tenchdPackage}},
+				modulesUse{commandsDir, target(b), []string{"-tags=" + commandTags, "tool"}})
+		}
+	}
+	return uses
+}
+
+// list runs go list over the modules that the programs need, with more variables,
+// and returns each as "PATH VERSION".
+func (u modulesUse) list(ctx context.Context, root string, env ...string) ([]string, error) {
+	args := append([]string{"list", "-deps", "-f", "{{with .Module}}{{.Path}} {{.Version}}{{end}}"}, u.args...)
+	out, err := runGo(ctx, filepath.Join(root, u.dir), append(slices.Clone(u.env), env...), args...)
+	if err != nil {
+		return nil, err
+	}
+	var modules []string
+	for line := range strings.SplitSeq(strings.TrimSpace(out), "\n") {
+		if _, version, _ := strings.Cut(line, " "); version != "" { // ours has none
+			modules = append(modules, line)
+		}
+	}
+	return modules, nil
+}
+
+// runGo runs go in dir and returns what it prints.
+func runGo(ctx context.Context, dir string, env []string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(append(os.Environ(), "GOFLAGS=", "GOWORK=off"), env...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && ctx.Err() == nil {
+		err = fmt.Errorf("%w\n%s", err, strings.TrimSpace(string(exit.Stderr)))
+	}
+	if err != nil {
+		return "", fmt.Errorf("modules: go %s: %w", args[0], errors.Join(ctx.Err(), err))
+	}
+	return string(out), nil
+}
+
+// Modules returns every file of Go modules that building tench and the boards'
+// programs calls for. What this machine lacks is fetched, unless offline.
+func Modules(ctx context.Context, root string, list []boards.Board, offline bool) ([]ModuleFile, error) {
+	var env []string
+	if offline {
+		env = []string{"GOPROXY=off"}
+	}
+	cacheDir, err := runGo(ctx, root, nil, "env", "GOMODCACHE")
+	if err != nil {
+		return nil, err
+	}
+	c := moduleCache{dir: filepath.Join(strings.TrimSpace(cacheDir), "cache", "download"), files: map[string]ModuleFile{}}
+	for _, u := range moduleUses(list) {
+		modules, err := u.list(ctx, root, env...)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range modules {
+			if err := c.add(m, ".zip", ".mod", ".info"); err != nil {
+				return nil, err
+			}
+		}
+	}
+	// To choose versions go reads the go.mod files of modules whose code nobody
+	// needs, and of versions that are not chosen.
+	for _, dir := range []string{".", commandsDir} {
+		graph, err := runGo(ctx, filepath.Join(root, dir), env, "mod", "graph")
+		if err != nil {
+			return nil, err
+		}
+		for word := range strings.FieldsSeq(graph) {
+			path, version, ok := strings.Cut(word, "@")
+			if !ok || path == "go" || path == "toolchain" {
+				continue
+			}
+			if err := c.add(path+" "+version, ".mod"); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var files []ModuleFile
+	for _, f := range c.files {
+		files = append(files, f)
+	}
+	slices.SortFunc(files, func(a, b ModuleFile) int { return strings.Compare(a.Name, b.Name) })
+	return files, nil
+}
+
+// moduleCache collects files out of cache/download of Go's module cache.
+type moduleCache struct {
+	dir   string
+	files map[string]ModuleFile
+}
+
+// add takes the files with the suffixes of the module "PATH VERSION".
+func (c moduleCache) add(m string, suffixes ...string) error {
+	path, version, _ := strings.Cut(m, " ")
+	escaped, err := gomod.EscapePath(path)
+	if err != nil {
+		return fmt.Errorf("modules: %w", err)
+	}
+	version, err = gomod.EscapeVersion(version)
+	if err != nil {
+		return fmt.Errorf("modules: %w", err)
+	}
+	for _, suffix := range suffixes {
+		f := ModuleFile{Name: escaped + "/@v/" + version + suffix}
+		f.Path = filepath.Join(c.dir, filepath.FromSlash(f.Name))
+		_, err := os.Stat(f.Path)
+		if suffix == ".info" && err == nil {
+			f, err = plainInfo(f)
+		}
+		if suffix == ".info" && errors.Is(err, fs.ErrNotExist) {
+			continue // go does without when the version is known
+		}
+		if err != nil {
+			return fmt.Errorf("modules: %w", err)
+		}
+		c.files[f.Name] = f
+	}
+	return nil
+}
+
+// plainInfo is an .info file with what belongs to the version alone: some
+// proxies add where they have it from, which would make every bundle another.
+func plainInfo(f ModuleFile) (ModuleFile, error) {
+	data, err := os.ReadFile(f.Path)
+	if err != nil {
+		return f, err
+	}
+	var info struct{ Version, Time string }
+	if err := json.Unmarshal(data, &info); err != nil {
+		return f, fmt.Errorf("%s: %w", f.Path, err)
+	}
+	data, err = json.Marshal(info)
+	return ModuleFile{Name: f.Name, Data: data}, err
+}
+
+// TakeModules lets go fetch the modules that building tench and the boards'
+// programs calls for out of dir, a folder laid out as a module proxy. go
+// compares each with go.sum, and keeps it in its module cache: later builds need
+// neither dir nor a network.
+func TakeModules(ctx context.Context, root, dir string, list []boards.Board) error {
+	proxy := "GOPROXY=" + (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
+	for _, u := range moduleUses(list) {
+		if _, err := u.list(ctx, root, proxy, "GONOPROXY=none", "GOTOOLCHAIN=local"); err != nil {
+			return fmt.Errorf("%w\nhint: was the bundle made from this version of the checkout, with Go like %s here?", err, runtime.Version())
+		}
+	}
+	return nil
+}
