@@ -108,22 +108,8 @@ func Modules(ctx context.Context, root string, list []boards.Board, offline bool
 			}
 		}
 	}
-	// To choose versions go reads the go.mod files of modules whose code nobody
-	// needs, and of versions that are not chosen.
-	for _, dir := range []string{".", commandsDir} {
-		graph, err := runGo(ctx, filepath.Join(root, dir), env, "mod", "graph")
-		if err != nil {
-			return nil, err
-		}
-		for word := range strings.FieldsSeq(graph) {
-			path, version, ok := strings.Cut(word, "@")
-			if !ok || path == "go" || path == "toolchain" {
-				continue
-			}
-			if err := c.add(path+" "+version, ".mod"); err != nil {
-				return nil, err
-			}
-		}
+	if err := c.addGraph(ctx, root, offline); err != nil {
+		return nil, err
 	}
 	var files []ModuleFile
 	for _, f := range c.files {
@@ -137,6 +123,47 @@ func Modules(ctx context.Context, root string, list []boards.Board, offline bool
 type moduleCache struct {
 	dir   string
 	files map[string]ModuleFile
+}
+
+// addGraph takes the go.mod files that go reads to choose versions: also those
+// of modules whose code nobody needs, and of versions that are not chosen. To
+// see which it reads it is given a module cache that is empty, and ours as the
+// proxy. What go.sum does not know no build uses, so that nothing is looked up
+// for it.
+func (c moduleCache) addGraph(ctx context.Context, root string, offline bool) error {
+	empty, err := os.MkdirTemp("", "tench-modules-")
+	if err != nil {
+		return fmt.Errorf("modules: %w", err)
+	}
+	defer os.RemoveAll(empty)
+	proxy := fileURL(c.dir)
+	if !offline {
+		own, err := runGo(ctx, root, nil, "env", "GOPROXY")
+		if err != nil {
+			return err
+		}
+		proxy += "," + strings.TrimSpace(own)
+	}
+	for _, dir := range []string{".", commandsDir} {
+		env := []string{"GOMODCACHE=" + empty, "GOPROXY=" + proxy, "GONOPROXY=none", "GOSUMDB=off"}
+		if _, err := runGo(ctx, filepath.Join(root, dir), env, "mod", "graph"); err != nil {
+			return err
+		}
+	}
+	read := os.DirFS(filepath.Join(empty, "cache", "download"))
+	return fs.WalkDir(read, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(name, ".mod") {
+			return err
+		}
+		data, err := fs.ReadFile(read, name)
+		c.files[name] = ModuleFile{Name: name, Data: data}
+		return err
+	})
+}
+
+// fileURL is the folder as GOPROXY names it.
+func fileURL(dir string) string {
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
 }
 
 // add takes the files with the suffixes of the module "PATH VERSION".
@@ -188,7 +215,7 @@ func plainInfo(f ModuleFile) (ModuleFile, error) {
 // compares each with go.sum, and keeps it in its module cache: later builds need
 // neither dir nor a network.
 func TakeModules(ctx context.Context, root, dir string, list []boards.Board) error {
-	proxy := "GOPROXY=" + (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
+	proxy := "GOPROXY=" + fileURL(dir)
 	for _, u := range moduleUses(list) {
 		if _, err := u.list(ctx, root, proxy, "GONOPROXY=none", "GOTOOLCHAIN=local"); err != nil {
 			return fmt.Errorf("%w\nhint: was the bundle made from this version of the checkout, with Go like %s here?", err, runtime.Version())
