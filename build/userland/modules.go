@@ -99,6 +99,9 @@ func Modules(ctx context.Context, root string, list []boards.Board, offline bool
 	c := moduleCache{dir: filepath.Join(strings.TrimSpace(cacheDir), "cache", "download"), files: map[string]ModuleFile{}}
 	for _, u := range moduleUses(list) {
 		modules, err := u.list(ctx, root, env...)
+		if err != nil && offline {
+			err = fmt.Errorf("%w\nhint: without --offline they are fetched", err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -136,6 +139,10 @@ func (c moduleCache) addGraph(ctx context.Context, root string, offline bool) er
 		return fmt.Errorf("modules: %w", err)
 	}
 	defer os.RemoveAll(empty)
+	read := filepath.Join(empty, "cache", "download")
+	if err := os.MkdirAll(read, 0o755); err != nil { // there it is also when no module is needed
+		return fmt.Errorf("modules: %w", err)
+	}
 	proxy := fileURL(c.dir)
 	if !offline {
 		own, err := runGo(ctx, root, nil, "env", "GOPROXY")
@@ -150,12 +157,12 @@ func (c moduleCache) addGraph(ctx context.Context, root string, offline bool) er
 			return err
 		}
 	}
-	read := os.DirFS(filepath.Join(empty, "cache", "download"))
-	return fs.WalkDir(read, ".", func(name string, d fs.DirEntry, err error) error {
+	files := os.DirFS(read)
+	return fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(name, ".mod") {
 			return err
 		}
-		data, err := fs.ReadFile(read, name)
+		data, err := fs.ReadFile(files, name)
 		c.files[name] = ModuleFile{Name: name, Data: data}
 		return err
 	})
