@@ -1,6 +1,7 @@
 package release
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,17 +108,47 @@ func TestParseErrors(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(goodRecipe))
+	f.Add([]byte(everyLocation))
+	f.Add([]byte(developedRecipe))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := Parse("r.toml", "linux", data)
 		if err != nil {
 			return
 		}
 		for _, file := range r.Files {
-			if len(file.SHA256) != 64 || file.Size <= 0 || strings.Contains(file.Name, "/") || len(file.Locations) == 0 {
-				t.Errorf("Parse lets through %+v", file)
+			if file.Dir != "" {
+				if file.Size != 0 || file.Locations != nil || len(r.Part(file.Part)) != 1 {
+					t.Errorf("Parse lets through %+v", file)
+				}
+				continue
+			}
+			pinned(t, file)
+			if file.Signature != nil {
+				pinned(t, file.Signature.File(file.Part))
+				if !fs.ValidPath(file.Signature.Key) {
+					t.Errorf("Parse lets through the key %q", file.Signature.Key)
+				}
 			}
 		}
 	})
+}
+
+// pinned checks that nothing in a file could be an option, another folder or
+// two lines of something.
+func pinned(t *testing.T, f File) {
+	t.Helper()
+	if len(f.SHA256) != 64 || f.Size <= 0 || strings.Contains(f.Name, "/") || len(f.Locations) == 0 {
+		t.Errorf("Parse lets through %+v", f)
+	}
+	for _, l := range f.Locations {
+		text := l.String()
+		if text == "" || strings.ContainsAny(text, "\n\x00") {
+			t.Errorf("Parse lets through the location %q", text)
+		}
+		if g := l.Git; g != nil && (g.Repository[0] == '-' || g.Tag[0] == '-' || len(g.Commit) != 40 || g.Local() && strings.Contains(g.Repository, ":")) {
+			t.Errorf("Parse lets through %+v", g)
+		}
+	}
 }
 
 func TestSeries(t *testing.T) {

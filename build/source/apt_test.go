@@ -22,8 +22,8 @@ import (
 type signer struct{ home string }
 
 // newSigner makes a key in a folder of its own and ends gpg's agent with the
-// test. The folder's path must be short: it holds a socket.
-func newSigner(t *testing.T) signer {
+// test; options are of gpg. The folder's path must be short: it holds a socket.
+func newSigner(t *testing.T, options ...string) signer {
 	t.Helper()
 	need(t, "gpg", "gpgconf")
 	home, err := os.MkdirTemp("", "gpg")
@@ -38,7 +38,7 @@ func newSigner(t *testing.T) signer {
 		}
 		os.RemoveAll(home)
 	})
-	s.gpg(t, nil, "--passphrase", "", "--quick-generate-key", "tench test", "ed25519", "sign", "never")
+	s.gpg(t, nil, append(options, "--passphrase", "", "--quick-generate-key", "tench test", "ed25519", "sign", "never")...)
 	return s
 }
 
@@ -58,9 +58,10 @@ func (s signer) gpg(t *testing.T, in []byte, args ...string) []byte {
 // archiveServer is a small Debian archive on loopback: files by their path.
 type archiveServer struct {
 	Archive
-	mu    sync.Mutex
-	files map[string][]byte
-	index bytes.Buffer // Packages
+	mu      sync.Mutex
+	files   map[string][]byte
+	index   bytes.Buffer // Packages
+	sources []byte       // Sources
 	// onlyApt answers nobody but apt, as if the way there were a proxy that
 	// only apt's configuration names.
 	onlyApt bool
@@ -107,18 +108,25 @@ func (a *archiveServer) add(t *testing.T, version string) []byte {
 	return deb
 }
 
-const packagesPath = "main/binary-amd64/Packages"
+const (
+	packagesPath = "main/binary-amd64/Packages"
+	sourcesPath  = "main/source/Sources"
+)
 
 // publish writes the index and its Release file, signed where key has a home.
 func (a *archiveServer) publish(t *testing.T, key signer) {
 	t.Helper()
-	index := bytes.Clone(a.index.Bytes())
-	p := pinFor("", index)
-	text := fmt.Sprintf("Origin: test\nSuite: bookworm\nCodename: bookworm\nDate: Sat, 21 Nov 2026 00:00:00 UTC\nArchitectures: all amd64\nComponents: main\nSHA256:\n %s %d %s\n",
-		p.SHA256, p.Size, packagesPath)
+	text := "Origin: test\nSuite: bookworm\nCodename: bookworm\nDate: Sat, 21 Nov 2026 00:00:00 UTC\nArchitectures: all amd64\nComponents: main\nSHA256:\n"
+	indexes := map[string][]byte{packagesPath: bytes.Clone(a.index.Bytes()), sourcesPath: a.sources}
+	for path, index := range indexes {
+		p := pinFor("", index)
+		text += fmt.Sprintf(" %s %d %s\n", p.SHA256, p.Size, path)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.files["dists/bookworm/"+packagesPath] = index
+	for path, index := range indexes {
+		a.files["dists/bookworm/"+path] = index
+	}
 	a.files["dists/bookworm/Release"] = []byte(text)
 	if key.home != "" {
 		a.files["dists/bookworm/InRelease"] = key.gpg(t, []byte(text), "--clear-sign")

@@ -13,9 +13,7 @@ import (
 )
 
 // indexed is a file of a source package, as the signed index lists it.
-type indexed struct {
-	uri, name, sha256 string // sha256 is "" where the index has another hash
-}
+type indexed struct{ uri, name string }
 
 // fromSources downloads one file of a Debian source package and adopts it. apt
 // finds it in its verified index; see aptDownload for who downloads it.
@@ -31,7 +29,7 @@ func (s *Store) fromSources(ctx context.Context, pkg release.DebianSource, p pin
 		return err
 	}
 	files := printedURIs(string(out))
-	file, err := fileNamed(files, p)
+	file, err := fileNamed(files, p.Name)
 	if err != nil {
 		return err
 	}
@@ -56,35 +54,29 @@ func (s *Store) fromSources(ctx context.Context, pkg release.DebianSource, p pin
 	return s.adopt(ctx, filepath.Join(download, p.Name), p, origin)
 }
 
-// fileNamed returns the package's file with the name of p. What the index says
-// of its content must be what the recipe says.
-func fileNamed(files []indexed, p pin) (indexed, error) {
+func fileNamed(files []indexed, name string) (indexed, error) {
 	var names []string
 	for _, f := range files {
+		if f.name == name {
+			return f, nil
+		}
 		names = append(names, f.name)
-		if f.name != p.Name {
-			continue
-		}
-		if f.sha256 != "" && f.sha256 != p.SHA256 {
-			return indexed{}, &mismatch{fmt.Sprintf("the archive's index says that its SHA-256 is %s, not %s", f.sha256, p.SHA256)}
-		}
-		return f, nil
 	}
 	if len(names) == 0 {
 		return indexed{}, errors.New("apt-get source: it lists no files")
 	}
-	return indexed{}, fmt.Errorf("the source package has no file %s; it has %s", p.Name, strings.Join(names, ", "))
+	return indexed{}, fmt.Errorf("the source package has no file %s; it has %s", name, strings.Join(names, ", "))
 }
 
 // uriRE is a line of apt-get --print-uris: 'URI' NAME SIZE HASH. A name with a
 // folder in it is not one of a source package.
-var uriRE = regexp.MustCompile(`^'([^']+)' ([A-Za-z0-9][A-Za-z0-9._+~%-]*) [0-9]+ (?:SHA256:([0-9a-f]{64}))?`)
+var uriRE = regexp.MustCompile(`^'([^']+)' ([A-Za-z0-9][A-Za-z0-9._+~%-]*) [0-9]+ `)
 
 func printedURIs(out string) []indexed {
 	var files []indexed
 	for line := range strings.Lines(out) {
 		if m := uriRE.FindStringSubmatch(line); m != nil {
-			files = append(files, indexed{uri: m[1], name: m[2], sha256: m[3]})
+			files = append(files, indexed{uri: m[1], name: m[2]})
 		}
 	}
 	return files

@@ -20,8 +20,11 @@ import (
 // the tar archive of it. The same commit always makes the same archive, so that
 // its hash can be pinned.
 func (s *Store) fromGit(ctx context.Context, r release.Recipe, g release.GitTag, p pin, o Options) error {
-	dir, err := os.MkdirTemp(filepath.Join(s.dir, "partial"), "git-")
-	if err != nil {
+	dir := s.partial(p) + ".git"
+	if err := os.RemoveAll(dir); err != nil { // an interrupted run's
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,6 +106,9 @@ func verifyOpenPGP(keys, sig []byte, signed io.Reader, allowSHA1 bool) error {
 	if made.CreationTime.Before(key.PublicKey.CreationTime) {
 		return errors.New("it is older than the key")
 	}
+	if withdrawn(key) {
+		return fmt.Errorf("its key %s was revoked", fingerprint(key.PublicKey))
+	}
 	when := validAt(made, key)
 	_, err = openpgp.CheckDetachedSignature(ring, signed, bytes.NewReader(binary), &packet.Config{Time: func() time.Time { return when }})
 	if err != nil {
@@ -149,6 +153,15 @@ func signatureBy(ring openpgp.EntityList, sig []byte) (*packet.Signature, openpg
 }
 
 func fingerprint(k *packet.PublicKey) string { return fmt.Sprintf("%X", k.Fingerprint) }
+
+// withdrawn reports whether the key was revoked for a reason that makes earlier
+// signatures worthless too (RFC 9580 section 5.2.3.31): any but that it is no
+// longer used.
+func withdrawn(key openpgp.Key) bool {
+	return slices.ContainsFunc(slices.Concat(key.Entity.Revocations, key.Revocations), func(r *packet.Signature) bool {
+		return r.RevocationReason == nil || *r.RevocationReason != packet.KeySuperseded && *r.RevocationReason != packet.KeyRetired
+	})
+}
 
 // validAt is the time at which the key's validity is judged: when the signature
 // was made, or, where the key's owner has renewed the key since, when that was.

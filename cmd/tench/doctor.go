@@ -53,7 +53,12 @@ func needs(b boards.Board) []need {
 		{"grub-fstest", "grub-common", "test", "GRUB's reading of our slots"},
 		{"/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin", "test", "GRUB for BIOS"},
 		{"/usr/lib/grub/x86_64-efi/modinfo.sh", "grub-efi-amd64-bin", "test", "GRUB for UEFI"},
-		{"gpg", "gnupg", "test", "signs a test archive"},
+		{"gpg", "gnupg", "test", "signs test archives and sources"},
+		{"gpgv", "gpgv", "test", "checks the signatures that we check"},
+		{"dpkg-source", "dpkg-dev", "test", "makes source packages for a test archive"},
+		{"apt-ftparchive", "apt-utils", "test", "lists them"},
+		{"git", "git", "test", "a repository to fetch from"},
+		{"/usr/lib/python3/dist-packages/pyftpdlib/__init__.py", "python3-pyftpdlib", "test", "FTP and web servers to test against"},
 		{"signify-openbsd", "signify-openbsd", "test", "reads our signatures and keys"},
 	}...)
 }
