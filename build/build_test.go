@@ -95,7 +95,7 @@ func TestInOrder(t *testing.T) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		text := fmt.Sprintf("name=%q\nversion=\"1\"\nseries=\"1\"\nlicence=\"MIT\"\n[[file]]\npart=\"source\"\nfile=\"a.tar\"\nsize=1\nsha256=%q\nunpack=\"tar\"\nlocations=[{url=\"https://x.test/\"}]\n%s",
+		text := fmt.Sprintf("name=%q\nversion=\"1\"\nseries=\"1\"\nlicence=\"MIT\"\n[[file]]\npart=\"source\"\nfile=\"a.tar\"\nsize=1\nsha256=%q\nunpack=\"tar\"\nlocations=[{url=\"https://x.test/a.tar\"}]\n%s",
 			name, strings.Repeat("0", 64), build)
 		if err := os.WriteFile(filepath.Join(dir, "recipe.toml"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
 
 	"tench/boards"
@@ -89,14 +90,11 @@ func TakeBundle(ctx context.Context, path string, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(o.Cache, 0o755); err != nil {
-		return fmt.Errorf("bundle: %w\nhint: set TENCH_CACHE to a folder that can be written to", err)
-	}
-	dir, err := os.MkdirTemp(o.Cache, "bundle-")
+	dir, done, err := bundleDir(ctx, o.Cache)
 	if err != nil {
 		return fmt.Errorf("bundle: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer done()
 	var known []release.File
 	for _, r := range releases {
 		for _, recipe := range r.Recipes {
@@ -116,6 +114,28 @@ func TakeBundle(ctx context.Context, path string, o Options) error {
 	return o.timed(ctx, "modules", "of Go", Fetched, func() error {
 		return userland.TakeModules(ctx, o.Root, filepath.Join(dir, bundle.Modules), all)
 	})
+}
+
+// bundleDir makes an empty folder in the cache to take a bundle apart in, and
+// says how to be done with it. What a killed run left there is removed.
+func bundleDir(ctx context.Context, cacheDir string) (dir string, done func(), err error) {
+	if err := os.MkdirAll(cacheDir, 0o755); err != nil {
+		return "", nil, fmt.Errorf("%w\nhint: set TENCH_CACHE to a folder that can be written to", err)
+	}
+	dir = filepath.Join(cacheDir, "bundle")
+	lock := flock.New(dir + ".lock")
+	if _, err := lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
+		return "", nil, err
+	}
+	done = func() {
+		_ = os.RemoveAll(dir)
+		_ = lock.Unlock()
+	}
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o755)); err != nil {
+		done()
+		return "", nil, err
+	}
+	return dir, done, nil
 }
 
 // pinned lists the files that a recipe pins, signatures included.

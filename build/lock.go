@@ -177,8 +177,8 @@ func (p *plan) checkLock(ctx context.Context, needed []part) error {
 	}
 	path := p.release.LockPath()
 	if !slices.Contains(locked.Arches, p.b.Arch.Name) {
-		return fmt.Errorf("lock: %s was made for %s; it names no tools for %s, the CPU of %s\nhint: tench lock --all-boards makes it for all",
-			path, strings.Join(locked.Arches, ", "), p.b.Arch.Name, p.b.Name)
+		return fmt.Errorf("lock: %s was made for %s; it names no tools for %s, the CPU of %s\nhint: tench lock --all-boards%s makes it for all",
+			path, strings.Join(locked.Arches, ", "), p.b.Arch.Name, p.b.Name, p.release.Option())
 	}
 	found, err := Lock(ctx, p.o.Root, p.release, []boards.Board{p.b})
 	if err != nil {
@@ -194,8 +194,8 @@ func (p *plan) checkLock(ctx context.Context, needed []part) error {
 	for _, c := range changes {
 		fmt.Fprintf(&b, "\n  %s", c)
 	}
-	return fmt.Errorf("lock: what %s is made of is not what %s says:%s\nhint: tench lock notes it, if it is meant; without --strict it is built as it is",
-		p.b.Name, path, b.String())
+	return fmt.Errorf("lock: what %s is made of is not what %s says:%s\nhint: tench lock%s notes it, if it is meant; without --strict it is built as it is",
+		p.b.Name, path, b.String(), p.release.Option())
 }
 
 // concerns returns whether an entry of a lock has to do with the board.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -275,5 +276,31 @@ func TestHashCheckoutIsThatOfGit(t *testing.T) {
 	}
 	if hash(0o644, "a") == hash(0o755, "a") || hash(0o644, "a") == hash(0o644, "b") {
 		t.Error("a program or another link has the same hash")
+	}
+}
+
+func TestCommitOfALock(t *testing.T) {
+	dir := t.TempDir()
+	if name, clean := commit(t.Context(), dir); name != "" || clean {
+		t.Errorf("commit without git = %q, %v", name, clean)
+	}
+	git := func(args ...string) {
+		args = append([]string{"-C", dir, "-c", "user.name=t", "-c", "user.email=t@x.test"}, args...)
+		if out, err := exec.Command("git", args...).CombinedOutput(); err != nil {
+			t.Fatalf("git: %v\n%s", err, out)
+		}
+	}
+	writeFile(t, filepath.Join(dir, "release/release.toml"), "x")
+	git("init", "-q")
+	git("add", "-A")
+	git("commit", "-q", "-m", "x")
+	writeFile(t, filepath.Join(dir, "release/release.lock"), "a lock is no change of what it locks")
+	writeFile(t, filepath.Join(dir, "release/next/release.lock"), "x")
+	if name, clean := commit(t.Context(), dir); len(name) != 40 || !clean {
+		t.Errorf("commit = %q, %v; want a hash, clean", name, clean)
+	}
+	writeFile(t, filepath.Join(dir, "release/release.toml"), "y")
+	if _, clean := commit(t.Context(), dir); clean {
+		t.Error("a changed tree is clean")
 	}
 }

@@ -188,12 +188,21 @@ func (l Lock) epoch() string {
 	return l.Epoch.UTC().Format(time.RFC3339)
 }
 
-// Locked reads the release's lock. That there is none is an error that says
-// how to make one.
+// Locked reads the release's lock. That there is none is an error that says how
+// to make one, and fs.ErrNotExist.
 func (r Release) Locked() (Lock, error) {
 	l, err := ReadLock(r.LockPath())
 	if errors.Is(err, fs.ErrNotExist) {
-		return Lock{}, fmt.Errorf("lock: release %s has no %s\nhint: tench lock --all-boards writes it", r.Name, r.LockPath())
+		return Lock{}, notLocked{r}
 	}
 	return l, err
 }
+
+// notLocked is a release without a lock.
+type notLocked struct{ r Release }
+
+func (e notLocked) Error() string {
+	return fmt.Sprintf("lock: release %s has no %s\nhint: tench lock --all-boards%s writes it", e.r.Name, e.r.LockPath(), e.r.Option())
+}
+
+func (e notLocked) Unwrap() error { return fs.ErrNotExist }

@@ -199,5 +199,14 @@ func (r Release) Recipe(name string) (Recipe, error) {
 		Text: fmt.Sprintf("recipes: %q is called for, but release %s does not name it", name, r.Name), Hint: hint}}
 }
 
+// Option is how a command names the release, with a space before it: nothing
+// for the default one.
+func (r Release) Option() string {
+	if r.Default {
+		return ""
+	}
+	return " --release " + r.Name
+}
+
 // ImageName is the file name of a board's stick image.
 func ImageName(board string) string { return "tench-" + board + ".img" }

@@ -42,10 +42,7 @@ code is not in it: the commit names it, and is noted with the lock.`,
 			if err != nil {
 				return err
 			}
-			old, err := release.ReadLock(r.LockPath())
-			if errors.Is(err, fs.ErrNotExist) && check {
-				_, err = r.Locked() // says how to make one
-			}
+			old, err := r.Locked()
 			if err != nil && (check || !errors.Is(err, fs.ErrNotExist)) {
 				return err
 			}
@@ -61,7 +58,17 @@ code is not in it: the commit names it, and is noted with the lock.`,
 			if err != nil {
 				return err
 			}
-			return lock(c.OutOrStdout(), r.LockPath(), old, found, check)
+			changes := old.Changes(found)
+			showChanges(c.OutOrStdout(), r.LockPath(), old.Schema == 0, changes)
+			switch {
+			case len(changes) == 0:
+				return nil
+			case check:
+				return fmt.Errorf("lock: %d entries of %s are not what is there now\nhint: tench lock%s notes them, if they are meant", len(changes), r.LockPath(), r.Option())
+			case !found.Clean:
+				fmt.Fprintf(c.OutOrStdout(), "note: the tree is not that of a commit; commit it together with %s\n", filepath.Base(r.LockPath()))
+			}
+			return found.Write(r.LockPath())
 		},
 	}
 	oneRelease(c, &name)
@@ -85,31 +92,17 @@ func (t tree) boardsOf(arches []string) ([]boards.Board, error) {
 	return slices.DeleteFunc(list, func(b boards.Board) bool { return !slices.Contains(arches, b.Arch.Name) }), err
 }
 
-// lock prints how found differs from the lock at path, and puts it there.
-func lock(out io.Writer, path string, old, found release.Lock, check bool) error {
-	changes := old.Changes(found)
+// showChanges prints how the lock at path differs from what is there now, line
+// by line; of a new one, how long it is.
+func showChanges(out io.Writer, path string, isNew bool, changes []release.LockChange) {
 	switch {
 	case len(changes) == 0:
 		fmt.Fprintf(out, "%s: up to date\n", path)
-		return nil
-	case old.Schema == 0:
-		fmt.Fprintf(out, "%s: new, %d entries for %s\n", path, len(changes), found.Arches)
+	case isNew:
+		fmt.Fprintf(out, "%s: new, %d entries\n", path, len(changes))
 	default:
 		for _, change := range changes {
 			fmt.Fprintln(out, change)
 		}
 	}
-	if check {
-		return fmt.Errorf("lock: %d entries of %s are not what is there now\nhint: tench lock notes them, if they are meant", len(changes), path)
-	}
-	if err := found.Write(path); err != nil {
-		return err
-	}
-	if old.Schema != 0 {
-		fmt.Fprintf(out, "%s: %d entries changed\n", path, len(changes))
-	}
-	if !found.Clean {
-		fmt.Fprintf(out, "note: the tree is not that of a commit; commit it together with %s\n", filepath.Base(path))
-	}
-	return nil
 }
