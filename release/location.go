@@ -135,7 +135,7 @@ func (c *checker) location(rl rawLocation, path ...string) Location {
 	case "debian":
 		p := DebianPackage{Package: rl.Debian, Version: rl.Version, Arch: rl.Arch}
 		c.debian(kind, p.Package, p.Version, path...)
-		c.require(archRE.MatchString(p.Arch), fmt.Sprintf("arch: %q is not a Debian architecture; give \"all\" or e.g. \"amd64\"", p.Arch), path...)
+		c.require(archRE.MatchString(p.Arch) && p.Arch != "source", fmt.Sprintf("arch: %q is not a Debian architecture; give \"all\" or e.g. \"amd64\"", p.Arch), path...)
 		return Location{Debian: &p}
 	case "debian-source":
 		p := DebianSource{Package: rl.DebianSource, Version: rl.Version}
@@ -160,7 +160,6 @@ func (c *checker) url(s string, path ...string) {
 		return
 	}
 	c.require(u.User == nil, fmt.Sprintf("url: %q has a user or password; recipes hold no secrets", s), path...)
-	c.require(u.Path != "" && !strings.HasSuffix(u.Path, "/"), fmt.Sprintf("url: %q names no file", s), path...)
 	c.require(!strings.ContainsFunc(u.Path, func(r rune) bool { return r < ' ' }), fmt.Sprintf("url: %q has a control character", s), path...)
 }
 

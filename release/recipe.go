@@ -2,14 +2,14 @@
 // which patches, under which name. Host and box both read it; it does nothing
 // but read and write files.
 //
-//	recipe.go    recipes/NAME/recipe.toml: files and their hashes
-//	location.go  where a file can be had from
-//	signature.go who vouches for a file
-//	steps.go     its [build]: how a program or library is made
-//	series.go    recipes/NAME/patches/series
-//	release.go   release.toml: name, epoch and recipes; several releases side by side
-//	lock.go      release.lock: the hashes and versions that a release is held to
-//	manifest.go  manifest.json and SHA256, what a build leaves beside the image
+//	recipe.go     recipes/NAME/recipe.toml: files and their hashes
+//	location.go   where a file can be had from
+//	signature.go  who vouches for a file
+//	steps.go      its [build]: how a program or library is made
+//	series.go     recipes/NAME/patches/series
+//	release.go    release.toml: name, epoch and recipes; several releases side by side
+//	lock.go       release.lock: the hashes and versions that a release is held to
+//	manifest.go   manifest.json and SHA256, what a build leaves beside the image
 package release
 
 import (

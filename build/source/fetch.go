@@ -58,10 +58,11 @@ type attempt struct {
 }
 
 // Fetch returns one packaging of the recipe's part. It looks in the store, in
-// the mirrors and files of this machine that the recipe names, for a version followed earlier, and then at the locations of each
-// packaging in order. When none has the pinned file it follows the archive's
-// current version of the series, unless o.Strict. A file whose signature is not
-// by the recipe's key is an error.
+// the mirrors and files of this machine that the recipe names, for a version
+// followed earlier, and then at the locations of each packaging in order. When
+// none has the pinned file it follows the archive's current version of the
+// series, unless o.Strict. A file whose signature is not by the recipe's key is
+// an error.
 func (s *Store) Fetch(ctx context.Context, r release.Recipe, part string, o Options) (Fetched, error) {
 	files := r.Part(part)
 	if len(files) == 0 {

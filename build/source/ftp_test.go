@@ -23,7 +23,6 @@ import (
 
 // ftpServer speaks as much FTP as our client does, badly where it is told to.
 type ftpServer struct {
-	addr    string
 	answer  func(verb, arg string) string                // to a command, instead of the good one; "" for the good one
 	data    func(n int, from int64, conn net.Conn) error // sends the file of the n-th RETR
 	names   string                                       // what LIST sends

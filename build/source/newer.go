@@ -155,6 +155,10 @@ func (s *Store) list(ctx context.Context, dir *url.URL) ([]string, error) {
 		if cause := context.Cause(ctx); cause != nil {
 			return nil, cause
 		}
+		var named *url.Error // the caller names the address
+		if errors.As(err, &named) {
+			err = named.Err
+		}
 		return nil, err
 	}
 	defer resp.Body.Close()

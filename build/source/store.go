@@ -1,21 +1,27 @@
 // Package source gets the files that recipes name, checks them, unpacks them
 // and patches the trees.
 //
-//	store.go     Store, the content store of downloads below the cache folder
-//	fetch.go     Fetch: the order of places a file is looked for in
-//	offline.go   what a build without the network lacks
-//	https.go     download over https: resume, limits, retries
-//	apt.go       download a Debian package with a private apt-get
-//	follow.go    the archive's current version when the pinned one is gone
-//	newer.go     Newer: what locations have beyond the pin
-//	listing.go   a folder's listing, and the versions in it
-//	unpack.go    Unpack: Debian packages and tar archives
-//	extract.go   a tar stream becomes a tree that nothing can leave
-//	patch.go     Patch: a series without fuzz, all of it or nothing
+//	store.go      Store, the content store of downloads below the cache folder
+//	fetch.go      Fetch: the order of places a file is looked for in
+//	offline.go    what a build without the network lacks
+//	https.go      download over https and http: resume, limits, retries
+//	ftp.go        download over ftp, by the same rules
+//	git.go        a git tag's commit as a tar archive
+//	apt.go        download a Debian package with a private apt-get
+//	debsrc.go     download a file of a Debian source package with it
+//	follow.go     the archive's current version when the pinned one is gone
+//	newer.go      Newer: what locations have beyond the pin
+//	listing.go    a folder's listing, and the versions in it
+//	signature.go  who vouches for a file: OpenPGP and signify
+//	develop.go    folders under development: their hash, their copy
+//	unpack.go     Unpack: Debian packages and tar archives
+//	extract.go    a tar stream becomes a tree that nothing can leave
+//	patch.go      Patch: a series without fuzz, all of it or nothing
 //
 // Nothing is used that was not hashed a moment ago and compared with the
 // recipe's pin, or, for a followed version, with the index that apt verified by
-// Debian's archive keys.
+// Debian's archive keys. A folder under development is pinned by nothing: its
+// hash says what was built, and releases refuse it.
 package source
 
 import (
