@@ -38,7 +38,7 @@ func WriteBundle(ctx context.Context, path string, needs []Need, o Options) erro
 		return err
 	}
 	var modules []userland.ModuleFile
-	err = o.timed(ctx, "modules", "of Go", Fetched, func() (err error) {
+	err = o.timed(ctx, StepReport{Step: "modules", Detail: "of Go", Outcome: Fetched}, func() (err error) {
 		modules, err = userland.Modules(ctx, o.Root, all, o.Offline)
 		return err
 	})
@@ -57,7 +57,7 @@ func WriteBundle(ctx context.Context, path string, needs []Need, o Options) erro
 	for _, m := range modules {
 		files = append(files, bundle.File{Name: bundle.Modules + "/" + m.Name, Path: m.Path, Data: m.Data})
 	}
-	return o.timed(ctx, "bundle", path, Built, func() error { return writeBundle(ctx, path, files, o) })
+	return o.timed(ctx, StepReport{Step: "bundle", Detail: path, Outcome: Built}, func() error { return writeBundle(ctx, path, files, o) })
 }
 
 // writeBundle writes the file whole or not at all.
@@ -101,7 +101,7 @@ func TakeBundle(ctx context.Context, path string, o Options) error {
 			known = append(known, pinned(recipe)...)
 		}
 	}
-	err = o.timed(ctx, "bundle", path, Fetched, func() error { return unpackBundle(ctx, path, dir, known) })
+	err = o.timed(ctx, StepReport{Step: "bundle", Detail: path, Outcome: Fetched}, func() error { return unpackBundle(ctx, path, dir, known) })
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func TakeBundle(ctx context.Context, path string, o Options) error {
 			return err
 		}
 	}
-	return o.timed(ctx, "modules", "of Go", Fetched, func() error {
+	return o.timed(ctx, StepReport{Step: "modules", Detail: "of Go", Outcome: Fetched}, func() error {
 		return userland.TakeModules(ctx, o.Root, filepath.Join(dir, bundle.Modules), all)
 	})
 }
@@ -207,14 +207,16 @@ func takeSources(ctx context.Context, r release.Release, o Options) error {
 	return nil
 }
 
-// timed reports work that is no step of an image.
-func (o Options) timed(ctx context.Context, step, detail string, done Outcome, work func() error) error {
-	o.Report.Start(step, detail)
+// timed reports work that is no step of an image; the report says how it ends
+// when all is well.
+func (o Options) timed(ctx context.Context, report StepReport, work func() error) error {
+	o.Report.Start(report.Step, report.Detail)
 	began := time.Now()
-	err := errors.Join(ctx.Err(), work())
+	err := work()
 	if err != nil {
-		done = failure(ctx)
+		report.Outcome = failure(ctx)
 	}
-	o.Report.Done(StepReport{Step: step, Outcome: done, Took: time.Since(began), Detail: detail})
+	report.Took = time.Since(began)
+	o.Report.Done(report)
 	return err
 }

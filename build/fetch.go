@@ -3,7 +3,6 @@ package build
 import (
 	"context"
 	"errors"
-	"time"
 
 	"tench/boards"
 	"tench/build/source"
@@ -98,15 +97,11 @@ func Updates(ctx context.Context, needs []Need, o Options) ([]Update, error) {
 	var list []Update
 	err := eachPart(ctx, needs, o, func(p *plan, n part) error {
 		detail := n.recipe.Name + " " + n.name
-		began := time.Now()
-		o.Report.Start("ask", detail)
-		u := Update{n.recipe, n.name, p.dl.Newer(ctx, n.recipe, n.name, source.Options{Offline: o.Offline})}
-		if ctx.Err() != nil {
+		return o.timed(ctx, StepReport{Step: "ask", Detail: detail, Outcome: Asked}, func() error {
+			found := p.dl.Newer(ctx, n.recipe, n.name, source.Options{Offline: o.Offline})
+			list = append(list, Update{n.recipe, n.name, found})
 			return ctx.Err()
-		}
-		o.Report.Done(StepReport{Step: "ask", Outcome: Asked, Took: time.Since(began), Detail: detail})
-		list = append(list, u)
-		return nil
+		})
 	})
 	return list, err
 }

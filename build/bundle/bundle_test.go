@@ -176,9 +176,9 @@ func TestHostileBundles(t *testing.T) {
 		"file where a folder is":   {archive(t, sums("sources/a/b", "sources/a"), file("sources/a/b", "x"), file("sources/a", "x")), "file exists"},
 		"folder where a file is":   {archive(t, sums("sources/a/b", "sources/a"), file("sources/a", "x"), file("sources/a/b", "x")), "file exists"},
 		"larger than allowed":      {archive(t, sums("sources/a", "sources/b"), file("sources/a", strings.Repeat("x", 101))), "sources/a: the files are larger than everything"},
-		"one file is missing":      {archive(t, sums("sources/a", "sources/b"), file("sources/b", "x")), "1 files are missing, sources/a among them\nhint: was it copied whole?"},
+		"one file is missing":      {archive(t, sums("sources/a", "sources/b"), file("sources/b", "x")), "it lacks 1 of the files on its list, sources/a among them\nhint: was it copied whole?"},
 		"cut in a header":          {whole[:2048+100], "unexpected EOF\nhint: was it copied whole?"},
-		"cut between files":        {whole[:2048], "files are missing"},
+		"cut between files":        {whole[:2048], "it lacks 1 of the files"},
 		"cut in the list":          {whole[:600], "unexpected EOF\nhint: was it copied whole?"},
 		"list says another header": {append(bytes.Clone(whole[:1024]), bytes.Repeat([]byte{7}, 512)...), "invalid tar header"},
 	} {

@@ -50,7 +50,7 @@ func Unpack(ctx context.Context, r io.Reader, dir string, limit int64) (map[stri
 		delete(missing, h.Name)
 	}
 	for name := range missing {
-		return nil, fmt.Errorf("bundle: %d files are missing, %s among them\nhint: was it copied whole?", len(missing), name)
+		return nil, fmt.Errorf("bundle: it lacks %d of the files on its list, %s among them\nhint: was it copied whole?", len(missing), name)
 	}
 	return sums, nil
 }

@@ -2,7 +2,6 @@ package userland
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -106,7 +105,7 @@ func Modules(ctx context.Context, root string, list []boards.Board, offline bool
 			return nil, err
 		}
 		for _, m := range modules {
-			if err := c.add(m, ".zip", ".mod", ".info"); err != nil {
+			if err := c.add(m); err != nil {
 				return nil, err
 			}
 		}
@@ -173,10 +172,12 @@ func fileURL(dir string) string {
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
 }
 
-// add takes the files with the suffixes of the module "PATH VERSION".
-func (c moduleCache) add(m string, suffixes ...string) error {
+// add takes the code of the module "PATH VERSION", and its go.mod. go.sum knows
+// both; an .info file, which go does without when the version is known, it does
+// not.
+func (c moduleCache) add(m string) error {
 	path, version, _ := strings.Cut(m, " ")
-	escaped, err := gomod.EscapePath(path)
+	path, err := gomod.EscapePath(path)
 	if err != nil {
 		return fmt.Errorf("modules: %w", err)
 	}
@@ -184,37 +185,15 @@ func (c moduleCache) add(m string, suffixes ...string) error {
 	if err != nil {
 		return fmt.Errorf("modules: %w", err)
 	}
-	for _, suffix := range suffixes {
-		f := ModuleFile{Name: escaped + "/@v/" + version + suffix}
+	for _, suffix := range []string{".zip", ".mod"} {
+		f := ModuleFile{Name: path + "/@v/" + version + suffix}
 		f.Path = filepath.Join(c.dir, filepath.FromSlash(f.Name))
-		_, err := os.Stat(f.Path)
-		if suffix == ".info" && err == nil {
-			f, err = plainInfo(f)
-		}
-		if suffix == ".info" && errors.Is(err, fs.ErrNotExist) {
-			continue // go does without when the version is known
-		}
-		if err != nil {
+		if _, err := os.Stat(f.Path); err != nil {
 			return fmt.Errorf("modules: %w", err)
 		}
 		c.files[f.Name] = f
 	}
 	return nil
-}
-
-// plainInfo is an .info file with what belongs to the version alone: some
-// proxies add where they have it from, which would make every bundle another.
-func plainInfo(f ModuleFile) (ModuleFile, error) {
-	data, err := os.ReadFile(f.Path)
-	if err != nil {
-		return f, err
-	}
-	var info struct{ Version, Time string }
-	if err := json.Unmarshal(data, &info); err != nil {
-		return f, fmt.Errorf("%s: %w", f.Path, err)
-	}
-	data, err = json.Marshal(info)
-	return ModuleFile{Name: f.Name, Data: data}, err
 }
 
 // TakeModules lets go fetch the modules that building tench and the boards'

@@ -64,7 +64,7 @@ code is not in it: the commit names it, and is noted with the lock.`,
 			case len(changes) == 0:
 				return nil
 			case check:
-				return fmt.Errorf("lock: %d entries of %s are not what is there now\nhint: tench lock%s notes them, if they are meant", len(changes), r.LockPath(), r.Option())
+				return fmt.Errorf("lock: %s is not what is there now\nhint: tench lock%s notes it, if it is meant", r.LockPath(), r.Option())
 			case !found.Clean:
 				fmt.Fprintf(c.OutOrStdout(), "note: the tree is not that of a commit; commit it together with %s\n", filepath.Base(r.LockPath()))
 			}
