@@ -39,8 +39,8 @@ modules that building tench and the boards' programs calls for (in modules/), an
 the SHA256 of each file. On a machine without a network, with Go and this
 checkout,
 
-    tar -xf FILE -C DIR
-    GOPROXY=file://DIR/modules make bin/tench
+    mkdir /tmp/tench && tar -xf FILE -C /tmp/tench
+    GOPROXY=file:///tmp/tench/modules make bin/tench
     bin/tench fetch --unbundle FILE
 
 builds tench out of it and takes the rest: every hash is checked first, sources go
