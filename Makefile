@@ -1,7 +1,7 @@
 # tench: what a person types. Everything else is in bin/tench, see bin/tench --help.
 #
-#   make image  [BOARD=qemu-amd64] [CONFIG=my/router.toml]   build a stick image
-#   make run    [BOARD=qemu-amd64] [FIRMWARE=bios|uefi]      boot it in QEMU
+#   make image  [BOARD=qemu-amd64] [CONFIG=my/router.toml] [RELEASE=NAME]   build a stick image
+#   make run    [BOARD=qemu-amd64] [FIRMWARE=bios|uefi] [RELEASE=NAME]      boot it in QEMU
 #   make test                                                everything CI runs
 #   make test-boards [BOARDS=all]                            build boards, boot each in QEMU, build each again
 #   make release KEY=tench.sec [SINCE=DIR] [BOARDS=all]      a signed release, see tench release --help
@@ -11,6 +11,7 @@ BOARD    ?= qemu-amd64
 CONFIG   ?=
 FIRMWARE ?=
 BOARDS   ?=
+RELEASE  ?=
 KEY      ?=
 SINCE    ?=
 # What make test builds and boots beside the default board: another CPU, no
@@ -32,11 +33,11 @@ bin/tench:
 
 image: bin/tench
 	@bin/tench doctor --quiet --install --for build $(BOARD)
-	@bin/tench image $(BOARD) $(if $(CONFIG),--config "$(CONFIG)")
+	@bin/tench image $(BOARD) $(if $(CONFIG),--config "$(CONFIG)") $(if $(RELEASE),--release $(RELEASE))
 
 run: bin/tench
 	@bin/tench doctor --quiet --install --for run $(BOARD)
-	@bin/tench run $(BOARD) $(if $(FIRMWARE),--firmware $(FIRMWARE))
+	@bin/tench run $(BOARD) $(if $(FIRMWARE),--firmware $(FIRMWARE)) $(if $(RELEASE),--release $(RELEASE))
 
 test: bin/tench
 	@bin/tench doctor --quiet --install --for build,run,test $(BOARD) $(CROSS_BOARD)
@@ -48,7 +49,7 @@ test: bin/tench
 release: BOARDS := $(or $(BOARDS),all)
 release: bin/tench
 	@bin/tench doctor --quiet --install --for build $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS))
-	@bin/tench release $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS)) $(if $(KEY),--key "$(KEY)") $(if $(SINCE),--since "$(SINCE)")
+	@bin/tench release $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS)) $(if $(KEY),--key "$(KEY)") $(if $(SINCE),--since "$(SINCE)") $(if $(RELEASE),--release $(RELEASE))
 
 test-boards: BOARDS := $(or $(BOARDS),all)
 test-boards: bin/tench

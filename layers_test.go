@@ -17,7 +17,7 @@ var layers = map[string][]string{
 	"internal/tomlfile":  {"internal/nearest"},
 	"boards":             {"internal/nearest", "internal/tomlfile"},
 	"config":             {"internal/nearest", "internal/tomlfile"},
-	"release":            {"internal/tomlfile"},
+	"release":            {"internal/nearest", "internal/tomlfile"},
 	"release/sbom":       {"release"},
 	"release/signify":    {},
 	"release/audit":      {"release", "release/sbom", "release/signify"},
@@ -27,6 +27,7 @@ var layers = map[string][]string{
 
 	"build/source":    {"release", "release/signify"},
 	"build/cache":     {"release"},
+	"build/bundle":    {},
 	"build/farm":      {},
 	"build/kernel":    {"internal/nearest", "internal/procgroup", "boards", "release", "build/source", "build/cache", "build/farm"},
 	"build/userland":  {"boards", "release", "build/source", "build/cache"},
@@ -35,7 +36,7 @@ var layers = map[string][]string{
 	"build/rootfs":    {"boards", "overlays", "config", "build/isa"},
 	"build/disk":      {"boards"},
 	"build/imagediff": {},
-	"build": {"internal/tomlfile", "boards", "overlays", "config", "release", "release/sbom", "build/source", "build/cache",
+	"build": {"internal/tomlfile", "boards", "overlays", "config", "release", "release/sbom", "build/source", "build/cache", "build/bundle",
 		"build/farm", "build/kernel", "build/cross", "build/userland", "build/rootfs", "build/disk"},
 
 	"supervisor/system":   {},

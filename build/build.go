@@ -8,6 +8,9 @@
 //	sbom.go      what the image consists of
 //	manifest.go  the files beside the image, manifest.json and SHA256
 //	farm.go      the compile farm, where there is one
+//	lock.go      release.lock: what a release is made of, and holding a build to it
+//	fetch.go     getting what boards need, and nothing else
+//	bundle.go    all of that in one file, for a machine without a network
 //	explain.go   tench explain
 //	tools.go     what a build needs on this machine
 //
@@ -26,12 +29,13 @@ import (
 // Options say what to build and where things are.
 type Options struct {
 	Root    string            // the checkout
+	Release string            // name of the release to build; "" for the default one
 	Cache   string            // downloads and products of steps
 	Anew    string            // folder for the products of steps and all compiler caches, instead of Cache; "" for Cache
 	Out     string            // folder for the image, its manifest and checksums
 	Config  string            // the box's router.toml; "" for the board's own
 	Offline bool              // never use the network
-	Strict  bool              // stop when an archive no longer has a pinned version
+	Strict  bool              // hold the build to release.lock, and sources to their pinned versions
 	Mirrors []string          // folders with copies of sources
 	Sources map[string]string // recipe -> folder under development in place of its source
 	Jobs    int               // compilers at once; 0 for one per processor, here and on the farm
@@ -60,6 +64,7 @@ const (
 	Hit     Outcome = "hit" // its product was in the cache
 	Built   Outcome = "built"
 	Fetched Outcome = "fetched"
+	Asked   Outcome = "asked" // its locations, for newer versions
 	Failed  Outcome = "FAILED"
 	Stopped Outcome = "stopped" // by ctrl-C; the next run goes on
 )
@@ -84,7 +89,7 @@ func Image(ctx context.Context, b boards.Board, o Options) (release.Manifest, er
 	if err != nil {
 		return release.Manifest{}, err
 	}
-	if err := p.checkOffline(); err != nil {
+	if err := p.prepare(ctx); err != nil {
 		return release.Manifest{}, err
 	}
 	linux, err := p.source(ctx, "linux", "source")

@@ -91,28 +91,24 @@ func TestOwnBoards(t *testing.T) {
 		if err != nil {
 			t.Errorf("board %s: %v", b.Name, err)
 		}
-		for name, parts := range needed {
-			r, err := p.recipe(name)
-			if err != nil {
-				t.Errorf("board %s: %v", b.Name, err)
-			}
-			for _, part := range parts {
-				if len(r.Part(part)) == 0 {
-					t.Errorf("board %s: recipe %s has no part %s", b.Name, name, part)
-				}
+		for _, n := range needed {
+			if len(n.recipe.Part(n.name)) == 0 {
+				t.Errorf("board %s: recipe %s has no part %s", b.Name, n.recipe.Name, n.name)
 			}
 		}
 	}
 }
 
 func TestInOrder(t *testing.T) {
-	root := t.TempDir()
+	dir := t.TempDir()
+	named := "name = \"x\"\nepoch = 2026-11-21T00:00:00Z\n[recipes]\n"
 	write := func(name, build string) {
-		dir := filepath.Join(root, "release/recipes", name)
+		named += name + " = \"1\"\n"
+		dir := filepath.Join(dir, "recipes", name)
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		text := fmt.Sprintf("name=%q\nversion=\"1\"\nseries=\"1\"\nlicence=\"MIT\"\n[[file]]\npart=\"source\"\nfile=\"a.tar\"\nsize=1\nsha256=%q\nunpack=\"tar\"\nlocations=[{url=\"https://x.test/\"}]\n%s",
+		text := fmt.Sprintf("name=%q\nversion=\"1\"\nseries=\"1\"\nlicence=\"MIT\"\n[[file]]\npart=\"source\"\nfile=\"a.tar\"\nsize=1\nsha256=%q\nunpack=\"tar\"\nlocations=[{url=\"https://x.test/a.tar\"}]\n%s",
 			name, strings.Repeat("0", 64), build)
 		if err := os.WriteFile(filepath.Join(dir, "recipe.toml"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -126,6 +122,13 @@ func TestInOrder(t *testing.T) {
 	write("snake", step(`"tail"`))
 	write("tail", step(`"snake"`))
 	write("data", "")
+	if err := os.WriteFile(filepath.Join(dir, "release.toml"), []byte(named), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r, err := release.LoadRelease(dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, tc := range map[string]struct {
 		daemons []string
 		want    string
@@ -135,10 +138,10 @@ func TestInOrder(t *testing.T) {
 		"none":                       {nil, "", ""},
 		"in a circle":                {[]string{"snake"}, "", "recipe snake: it needs itself: snake needs tail needs snake"},
 		"no steps":                   {[]string{"data"}, "", "recipe data: it has no [build] steps"},
-		"unknown":                    {[]string{"nothing"}, "", "recipe nothing: open "},
+		"unknown":                    {[]string{"nothing"}, "", dir + "/release.toml:3: recipes: \"nothing\" is called for, but release x does not name it"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := &plan{b: boards.Board{Daemons: tc.daemons}, o: Options{Root: root}}
+			p := &plan{b: boards.Board{Daemons: tc.daemons}, release: r}
 			order, err := p.inOrder()
 			if (err != nil) != (tc.err != "") || err != nil && !strings.HasPrefix(err.Error(), tc.err) {
 				t.Fatalf("inOrder = %v, want %q", err, tc.err)

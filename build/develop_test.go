@@ -57,8 +57,8 @@ func TestFolderUnderDevelopment(t *testing.T) {
 		t.Errorf("source after an edit = %+v, %v; want another hash", edited, err)
 	}
 	// With the rest from elsewhere, it is not missing offline.
-	if err := p.checkOffline(); err == nil || strings.Contains(err.Error(), "musl source") {
-		t.Errorf("checkOffline = %v", err)
+	if err := p.prepare(t.Context()); err == nil || strings.Contains(err.Error(), "musl source") {
+		t.Errorf("prepare = %v", err)
 	}
 	p.o.Strict = true
 	if _, err := p.source(t.Context(), "musl", "source"); err == nil || !strings.Contains(err.Error(), "hint: build without --strict") {

@@ -7,24 +7,30 @@ import (
 
 	"tench/boards"
 	"tench/build/cache"
+	"tench/release"
 )
 
-// Explain prints what each step of the board's last build did, and because of
-// which input.
-func Explain(w io.Writer, b boards.Board, cacheDir string) error {
+// Explain prints what each step of the board's last build of the release did,
+// and because of which input.
+func Explain(w io.Writer, r release.Release, b boards.Board, cacheDir string) error {
 	store, err := cache.Open(cacheDir)
 	if err != nil {
 		return err
 	}
-	history, err := store.History(b.Name)
+	name := historyName(r, b)
+	history, err := store.History(name)
 	if err != nil {
 		return err
 	}
 	if len(history) == 0 {
-		return fmt.Errorf("explain %s: it was never built with the cache %s\nhint: make image BOARD=%s", b.Name, cacheDir, b.Name)
+		command := "make image BOARD=" + b.Name
+		if !r.Default {
+			command += " RELEASE=" + r.Name
+		}
+		return fmt.Errorf("explain %s: it was never built with the cache %s\nhint: %s", name, cacheDir, command)
 	}
 	last := history[len(history)-1].When
-	fmt.Fprintf(w, "%s, built %s:\n", b.Name, last.Local().Format("2006-01-02 15:04:05"))
+	fmt.Fprintf(w, "%s, built %s:\n", name, last.Local().Format("2006-01-02 15:04:05"))
 	before := map[string][]cache.Input{} // a step's inputs in the build before
 	for _, r := range history {
 		if r.When.Equal(last) {

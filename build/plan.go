@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,7 +44,7 @@ func newPlan(b boards.Board, o Options) (*plan, error) {
 	if err := errors.Join(checkFolder(o.products()), o.Farm.Check(o.Strict)); err != nil {
 		return nil, err
 	}
-	r, err := release.LoadRelease(filepath.Join(o.Root, "release"))
+	r, err := release.LoadRelease(filepath.Join(o.Root, "release"), o.Release)
 	if err != nil {
 		return nil, err
 	}
@@ -85,9 +86,9 @@ func checkFolder(dir string) error {
 	return nil
 }
 
-// recipe loads a recipe of this tree.
+// recipe is a recipe of the release, with its folder under development.
 func (p *plan) recipe(name string) (release.Recipe, error) {
-	r, err := release.Load(filepath.Join(p.o.Root, "release", "recipes"), name)
+	r, err := p.release.Recipe(name)
 	if dir, ok := p.o.Sources[name]; ok && err == nil {
 		return r.Develop(dir)
 	}
@@ -132,12 +133,21 @@ func outcome(hit bool, work Outcome) Outcome {
 // saveHistory remembers what ran and why, for tench explain, and lets go of
 // products that nobody used for long. Neither may fail a build.
 func (p *plan) saveHistory() {
-	if err := p.store.SaveHistory(p.b.Name, p.history); err != nil {
+	if err := p.store.SaveHistory(historyName(p.release, p.b), p.history); err != nil {
 		p.o.Report.Warn(err.Error())
 	}
 	if err := p.store.Prune(); err != nil {
 		p.o.Report.Warn(err.Error())
 	}
+}
+
+// historyName is what the history of a board's builds is kept under; each
+// release has its own.
+func historyName(r release.Release, b boards.Board) string {
+	if r.Default {
+		return b.Name
+	}
+	return r.Name + "/" + b.Name
 }
 
 // source fetches one part of a recipe. It is no cached step: the content store
@@ -218,46 +228,74 @@ func (p *plan) grubParts() []string {
 // efiPart is GRUB for UEFI; U-Boot starts it too.
 func (p *plan) efiPart() string { return "efi-" + p.b.Arch.Debian }
 
-// needed lists what the board's image is made of, as parts of recipes.
-func (p *plan) needed() (map[string][]string, error) {
-	needed := map[string][]string{"linux": {"source"}, "grub": p.grubParts()}
-	if p.b.UBoot.Recipe != "" {
-		needed[p.b.UBoot.Recipe] = []string{ubootPart}
-	}
-	programs, err := p.inOrder()
-	for _, r := range programs {
-		needed[r.Name] = []string{"source"}
-	}
-	return needed, err
+// part is a part of a recipe.
+type part struct {
+	recipe release.Recipe
+	name   string // e.g. "source"
 }
 
-// checkOffline lists everything that an offline build lacks, at once: a person
-// who fetches it elsewhere wants to go only one time.
-func (p *plan) checkOffline() error {
-	if !p.o.Offline {
-		return nil
+// needed lists what the board's image is made of, in the alphabet's order.
+func (p *plan) needed() ([]part, error) {
+	names := map[string][]string{"linux": {"source"}, "grub": p.grubParts()}
+	if p.b.UBoot.Recipe != "" {
+		names[p.b.UBoot.Recipe] = []string{ubootPart}
 	}
+	programs, err := p.inOrder()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range programs {
+		names[r.Name] = []string{"source"}
+	}
+	var needed []part
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		r, err := p.recipe(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range names[name] {
+			needed = append(needed, part{r, n})
+		}
+	}
+	return needed, nil
+}
+
+// inDevelopment reports whether a packaging is a folder that nothing pins.
+func inDevelopment(f release.File) bool { return f.Dir != "" }
+
+// prepare finds out before an hour of work what would stop it.
+func (p *plan) prepare(ctx context.Context) error {
 	needed, err := p.needed()
 	if err != nil {
 		return err
 	}
-	var missing []source.Missing
-	for recipe, parts := range needed {
-		r, err := p.recipe(recipe)
-		if err != nil {
-			return err
-		}
-		for _, part := range parts {
-			if m, lacks := p.dl.Missing(r, part, source.Options{Mirrors: p.o.Mirrors, Strict: p.o.Strict}); lacks {
-				missing = append(missing, m)
+	if p.o.Strict {
+		for _, n := range needed {
+			if slices.ContainsFunc(n.recipe.Part(n.name), inDevelopment) { // package source refuses it
+				_, err := p.source(ctx, n.recipe.Name, n.name)
+				return err
 			}
 		}
+		if err := p.checkLock(ctx, needed); err != nil {
+			return err
+		}
 	}
-	if len(missing) == 0 {
-		return nil
+	if p.o.Offline {
+		return source.OfflineError(p.missing(needed))
 	}
-	slices.SortFunc(missing, func(a, b source.Missing) int { return strings.Compare(a.Recipe+a.Part, b.Recipe+b.Part) })
-	return source.OfflineError(missing)
+	return nil
+}
+
+// missing lists everything that an offline build lacks, at once: a person who
+// fetches it elsewhere wants to go only one time.
+func (p *plan) missing(needed []part) []source.Missing {
+	var missing []source.Missing
+	for _, n := range needed {
+		if m, lacks := p.dl.Missing(n.recipe, n.name, source.Options{Mirrors: p.o.Mirrors, Strict: p.o.Strict}); lacks {
+			missing = append(missing, m)
+		}
+	}
+	return missing
 }
 
 // logFile opens the log of a step that is not cached.

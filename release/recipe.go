@@ -7,7 +7,8 @@
 //	signature.go who vouches for a file
 //	steps.go     its [build]: how a program or library is made
 //	series.go    recipes/NAME/patches/series
-//	release.go   release.toml: name and epoch
+//	release.go   release.toml: name, epoch and recipes; several releases side by side
+//	lock.go      release.lock: the hashes and versions that a release is held to
 //	manifest.go  manifest.json of a board's build
 //	index.go     manifest.json of a release's directory
 //	sums.go      SHA256

@@ -67,6 +67,41 @@ func HashTree(dir string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
+// HashCheckout returns a hash over what git keeps of the tree at dir: the names
+// and contents of files, whether they can be run, the targets of symbolic
+// links. It is the same in every clone, whatever the user's umask. dir may be a
+// single file.
+func HashCheckout(dir string) (string, error) {
+	h := sha256.New()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		content, err := hashEntry(path, info)
+		if err != nil {
+			return err
+		}
+		mode := info.Mode().Type() | info.Mode()&0o100
+		if mode.Type() == fs.ModeSymlink {
+			mode = fs.ModeSymlink
+		}
+		_, err = fmt.Fprintf(h, "%q %v %s\n", name, mode, content)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("hash %s: %w", dir, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
 // hashEntry hashes a file's content or a symbolic link's target.
 func hashEntry(path string, info fs.FileInfo) (string, error) {
 	switch info.Mode().Type() {

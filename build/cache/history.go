@@ -32,9 +32,13 @@ func (p Product) Record(when time.Time) Record {
 // remembered is how many runs of each step the history keeps.
 const remembered = 10
 
-// SaveHistory adds the runs of one build to the board's history.
+// SaveHistory adds the runs of one build to the board's history. A board of
+// another than the default release is called RELEASE/BOARD.
 func (s *Store) SaveHistory(board string, build []Record) error {
 	path := s.historyPath(board)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { // RELEASE/BOARD
+		return fmt.Errorf("cache: history of %s: %w", board, err)
+	}
 	l := flock.New(path + ".lock")
 	if err := l.Lock(); err != nil {
 		return fmt.Errorf("cache: history of %s: %w", board, err)

@@ -36,11 +36,16 @@ func Tools(b boards.Board) []Tool {
 	}
 }
 
-// ToolID names the compiler and the linker with their versions.
+// KeyTools are the programs that a C program's bytes depend on: the compiler and
+// the linker.
+func KeyTools(b boards.Board) []string {
+	return []string{b.Arch.Triplet + "-gcc", b.Arch.Triplet + "-ld"}
+}
+
+// ToolID names the key tools with their versions.
 func ToolID(ctx context.Context, b boards.Board) (string, error) {
 	var lines []string
-	for _, tool := range []string{"gcc", "ld"} {
-		name := b.Arch.Triplet + "-" + tool
+	for _, name := range KeyTools(b) {
 		out, err := exec.CommandContext(ctx, name, "--version").Output()
 		if err != nil {
 			return "", fmt.Errorf("cross: ask %s for its version: %w\nhint: tench doctor %s --for build", name, err, b.Name)

@@ -65,11 +65,17 @@ func checkTools(b boards.Board) error {
 	return fmt.Errorf("this machine lacks %s\nhint: apt-get install %s", strings.Join(names, ", "), strings.Join(packages, " "))
 }
 
-// ToolID names the compiler, the assembler and linker, and the compressor with
-// their versions: with another one the same source gives other bytes.
+// KeyTools are the programs that a kernel's bytes depend on: the compiler, the
+// assembler and linker, and the compressors.
+func KeyTools(b boards.Board) []string {
+	return []string{b.Arch.Cross + "gcc", b.Arch.Cross + "ld", "zstd", "xz"}
+}
+
+// ToolID names the key tools with their versions: with another one the same
+// source gives other bytes.
 func ToolID(ctx context.Context, b boards.Board) (string, error) {
 	var lines []string
-	for _, tool := range []string{b.Arch.Cross + "gcc", b.Arch.Cross + "ld", "zstd", "xz"} {
+	for _, tool := range KeyTools(b) {
 		out, err := exec.CommandContext(ctx, tool, "--version").Output()
 		if err != nil {
 			return "", fmt.Errorf("kernel: ask %s for its version: %w\nhint: tench doctor %s --for build", tool, err, b.Name)

@@ -64,7 +64,7 @@ func OfflineError(missing []Missing) error {
 		}
 	}
 	return fmt.Errorf("offline: these files are not in the store:%s\n"+
-		"hint: build once without --offline, or fetch them on another machine and name their folder in TENCH_MIRROR", b.String())
+		"hint: build once without --offline; or carry them over from another machine with tench fetch --bundle, or in a folder named in TENCH_MIRROR", b.String())
 }
 
 // wanted says what a file must be and where it is to be had.

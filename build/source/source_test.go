@@ -228,7 +228,7 @@ func TestOffline(t *testing.T) {
     b.tar  (2 bytes)
       sha256 3b64db95cb55c763391c707108489ae18b4112d783300de38e033b4c98c3deaf
       from https://example.net/b.tar
-hint: build once without --offline, or fetch them on another machine and name their folder in TENCH_MIRROR`
+hint: build once without --offline; or carry them over from another machine with tench fetch --bundle, or in a folder named in TENCH_MIRROR`
 	if err == nil || err.Error() != want {
 		t.Errorf("Fetch =\n%v\nwant\n%s", err, want)
 	}

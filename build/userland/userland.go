@@ -4,6 +4,7 @@
 //	userland.go  Options, the Go toolchain and its environment
 //	tenchd.go    Tenchd
 //	commands.go  Commands: one binary that is ls, ip, gosh, tcpdump …
+//	modules.go   the Go modules that building needs, for machines without a network
 //	inputs.go    what the programs are made of, for the keys of the build cache
 //	commands/    go.mod: its tool lines are the list of commands, its go.sum pins them
 //

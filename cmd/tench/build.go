@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -19,17 +20,23 @@ func buildCommand() *cobra.Command {
 	var o build.Options
 	var all bool
 	var sources []string
+	var which chosenReleases
 	c := &cobra.Command{
 		Use:   "build [BOARD]...",
-		Short: "Build the images of several boards",
-		Long: `build does for each board what tench image does, one after the other, and ends
-with a table. A board that fails does not keep the others from being built. An
-interrupted build goes on where it was: what is finished is kept.`,
+		Short: "Build the images of several boards, of several releases",
+		Long: `build does for each board of each release what tench image does, one after the
+other, and ends with a table. A board that fails does not keep the others from
+being built. An interrupted build goes on where it was: what is finished is kept.`,
 		Example: `  tench build alix2d3 net5501
-  tench build --all-boards`,
+  tench build --all-boards
+  tench build apu2 --all-releases        the same board from each release`,
 		ValidArgsFunction: completeMoreBoards,
 		RunE: func(c *cobra.Command, args []string) error {
 			t, list, err := findBoards(args, all)
+			if err != nil {
+				return err
+			}
+			releases, err := which.list(t)
 			if err != nil {
 				return err
 			}
@@ -37,13 +44,14 @@ interrupted build goes on where it was: what is finished is kept.`,
 			if o.Sources, err = t.sources(sources); err != nil {
 				return err
 			}
-			return showResults(c.OutOrStdout(), buildBoards(c, t, list, o))
+			return showResults(c.OutOrStdout(), buildBoards(c, t, releases, list, o), which.named())
 		},
 	}
+	which.flags(c)
 	f := c.Flags()
 	f.BoolVar(&all, "all-boards", false, "build every board there is")
 	f.BoolVar(&o.Offline, "offline", false, "never use the network; say what is missing")
-	f.BoolVar(&o.Strict, "strict", false, "stop when an archive no longer has a pinned version")
+	f.BoolVar(&o.Strict, "strict", false, strictUsage)
 	f.IntVar(&o.Jobs, "jobs", 0, "compile this `many` files at once (default: one per processor, here and on the farm)")
 	sourceFlag(c, &sources)
 	return c
@@ -51,23 +59,31 @@ interrupted build goes on where it was: what is finished is kept.`,
 
 // result is how a board's build ended.
 type result struct {
-	board string
-	took  time.Duration
-	built int // steps that ran; the others were hits
-	image string
-	err   error
+	board   string
+	release string
+	took    time.Duration
+	built   int // steps that ran; the others were hits
+	image   string
+	err     error
 }
 
-// buildBoards builds one board after the other, until an interrupt.
-func buildBoards(c *cobra.Command, t tree, list []boards.Board, o build.Options) []result {
+// buildBoards builds one board of one release after the other, until an
+// interrupt. o is what they have in common.
+func buildBoards(c *cobra.Command, t tree, releases []release.Release, list []boards.Board, o build.Options) []result {
 	var results []result
-	for i, b := range list {
-		fmt.Fprintf(c.ErrOrStderr(), "\n%s: %s (%d of %d)\n", b.Name, b.Title, i+1, len(list))
-		o.Out = filepath.Join(t.Out, b.Name)
-		o.Report = newProgress(c.ErrOrStderr())
-		results = append(results, buildBoard(c, b, o))
-		if c.Context().Err() != nil {
-			break
+	for _, r := range releases {
+		for _, b := range list {
+			if c.Context().Err() != nil {
+				return results
+			}
+			name := b.Name
+			if len(releases) > 1 {
+				name += " of " + r.Name
+			}
+			fmt.Fprintf(c.ErrOrStderr(), "\n%s: %s (%d of %d)\n", name, b.Title, len(results)+1, len(list)*len(releases))
+			o.Release, o.Out = r.Name, t.out(r, b)
+			o.Report = newProgress(c.ErrOrStderr())
+			results = append(results, buildBoard(c, b, o))
 		}
 	}
 	return results
@@ -76,7 +92,7 @@ func buildBoards(c *cobra.Command, t tree, list []boards.Board, o build.Options)
 func buildBoard(c *cobra.Command, b boards.Board, o build.Options) result {
 	began := time.Now()
 	m, err := build.Image(c.Context(), b, o)
-	r := result{board: b.Name, took: time.Since(began), err: err}
+	r := result{board: b.Name, release: o.Release, took: time.Since(began), err: err}
 	if err != nil {
 		fmt.Fprintf(c.ErrOrStderr(), "tench: %s: %v\n", b.Name, explainFailure(err))
 		return r
@@ -90,29 +106,50 @@ func buildBoard(c *cobra.Command, b boards.Board, o build.Options) result {
 	return r
 }
 
-// showResults prints the table. Its error names the boards that failed.
-func showResults(out io.Writer, results []result) error {
+// showResults prints the table, with the releases if there are several. Its
+// error names the boards that failed, and named whether their releases are to be
+// named when they are built again.
+func showResults(out io.Writer, results []result, named bool) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "BOARD\tRESULT\tTIME\tIMAGE")
-	var failed []string
-
+	several := slices.ContainsFunc(results, func(r result) bool { return r.release != results[0].release })
+	row := func(release, rest string) {
+		if several {
+			fmt.Fprintf(w, "%s\t", release)
+		}
+		fmt.Fprintln(w, rest)
+	}
+	row("RELEASE", "BOARD\tRESULT\tTIME\tIMAGE")
+	var failed, of []string // boards, and their releases
+	count := 0
 	for _, r := range results {
 		text := fmt.Sprintf("%d steps built", r.built)
 		switch {
 		case r.err != nil:
 			text = string(build.Failed)
-			failed = append(failed, r.board)
+			count++
+			failed, of = addOnce(failed, r.board), addOnce(of, r.release)
 		case r.built == 0:
 			text = string(build.Hit)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.board, text, took(r.took), r.image)
+		row(r.release, fmt.Sprintf("%s\t%s\t%s\t%s", r.board, text, took(r.took), r.image))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if len(failed) == 0 {
+	if count == 0 {
 		return nil
 	}
-	return fmt.Errorf("build: %d of %d boards failed: %s\nhint: tench build %s tries them again; what is finished is kept",
-		len(failed), len(results), strings.Join(failed, ", "), strings.Join(failed, " "))
+	again := strings.Join(failed, " ")
+	if named {
+		again += " --release " + strings.Join(of, ",")
+	}
+	return fmt.Errorf("build: %d of %d images failed: %s\nhint: tench build %s tries them again; what is finished is kept",
+		count, len(results), strings.Join(failed, ", "), again)
+}
+
+func addOnce(list []string, s string) []string {
+	if slices.Contains(list, s) {
+		return list
+	}
+	return append(list, s)
 }

@@ -23,8 +23,9 @@ func imageCommand() *cobra.Command {
 		Use:   "image [BOARD]",
 		Short: "Build a board's stick image from source",
 		Long: `image fetches and verifies the sources, compiles what changed, and writes the
-stick image, its manifest and its checksums to out/BOARD/. Sources and products
-of each step are kept in ${TENCH_CACHE:-~/.cache/tench}; folders named in
+stick image, its manifest and its checksums to out/BOARD/, those of another
+release than the default one to out/RELEASE/BOARD/. Sources and products of each
+step are kept in ${TENCH_CACHE:-~/.cache/tench}; folders named in
 TENCH_MIRROR (separated by colons) are asked for sources first.
 
 A compile farm is named by TENCH_CCACHE_REMOTE, a storage that several machines'
@@ -33,6 +34,8 @@ TENCH_DISTCC_HOSTS, hosts with the same compiler whose distccd compiles for us
 (HOST[:PORT][/JOBS] ...). tench doctor says whether they can be reached.`,
 		Example: `  tench image
   tench image qemu-amd64 --config my/router.toml
+  tench image apu2 --release NAME
+  tench image --strict                   only what release.lock says
   tench image --offline                  use only what the cache holds
   tench image --source linux=$HOME/linux build the kernel in that folder`,
 		Args:              between(0, 1),
@@ -42,11 +45,15 @@ TENCH_DISTCC_HOSTS, hosts with the same compiler whose distccd compiles for us
 			if err != nil {
 				return err
 			}
+			r, err := t.release(o.Release)
+			if err != nil {
+				return err
+			}
 			o.Root, o.Cache, o.Mirrors, o.Farm = t.Root, t.Cache, t.Mirrors, t.Farm
 			if o.Sources, err = t.sources(sources); err != nil {
 				return err
 			}
-			o.Out = filepath.Join(t.Out, b.Name)
+			o.Out = t.out(r, b)
 			o.Report = newProgress(c.ErrOrStderr())
 			began := time.Now()
 			m, err := build.Image(c.Context(), b, o)
@@ -57,14 +64,17 @@ TENCH_DISTCC_HOSTS, hosts with the same compiler whose distccd compiles for us
 			return nil
 		},
 	}
+	oneRelease(c, &o.Release)
 	f := c.Flags()
 	f.StringVar(&o.Config, "config", "", "the box's router.toml `file` (default: the board's)")
 	f.BoolVar(&o.Offline, "offline", false, "never use the network; say what is missing")
-	f.BoolVar(&o.Strict, "strict", false, "stop when an archive no longer has a pinned version")
+	f.BoolVar(&o.Strict, "strict", false, strictUsage)
 	f.IntVar(&o.Jobs, "jobs", 0, "compile this `many` files at once (default: one per processor, here and on the farm)")
 	sourceFlag(c, &sources)
 	return c
 }
+
+const strictUsage = "stop when an input or tool is not that of release.lock, or a pinned version is gone"
 
 // explainFailure adds the end of a failed step's log to its error.
 func explainFailure(err error) error {
@@ -98,7 +108,8 @@ func showProducts(out io.Writer, dir string, b boards.Board, m release.Manifest,
 }
 
 func explainCommand() *cobra.Command {
-	return &cobra.Command{
+	var name string
+	c := &cobra.Command{
 		Use:   "explain [BOARD]",
 		Short: "Say which input made which step of the last build run",
 		Example: `  tench explain
@@ -110,7 +121,13 @@ func explainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return build.Explain(c.OutOrStdout(), b, t.Cache)
+			r, err := t.release(name)
+			if err != nil {
+				return err
+			}
+			return build.Explain(c.OutOrStdout(), r, b, t.Cache)
 		},
 	}
+	oneRelease(c, &name)
+	return c
 }

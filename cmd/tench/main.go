@@ -4,8 +4,11 @@
 //	main.go      run, the command tree and how errors are shown
 //	tree.go      where the sources, the cache and the products are
 //	image.go     tench image, tench explain
-//	build.go     tench build: several boards
+//	build.go     tench build: several boards, several releases
 //	release.go   tench release: what is published of them
+//	releases.go  tench releases, and the flags that name releases
+//	lock.go      tench lock
+//	fetch.go     tench fetch
 //	develop.go   --source: folders under development
 //	progress.go  the progress display, live or in plain lines
 //	check.go     tench check
@@ -92,7 +95,8 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 		return usageError{fmt.Errorf("%w\nhint: %s --help", err, c.CommandPath())}
 	})
 	root.AddCommand(imageCommand(), buildCommand(), releaseCommand(), runCommand(), checkCommand(), boardsCommand(),
-		explainCommand(), doctorCommand(), consoleCommand(), keyCommand(), verifyCommand(), diffCommand(), publishCommand())
+		explainCommand(), doctorCommand(), consoleCommand(), keyCommand(), verifyCommand(), diffCommand(), publishCommand(),
+		releasesCommand(), lockCommand(), fetchCommand())
 	return root
 }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
-	"tench/boards"
 	"tench/build"
 	"tench/release"
 	"tench/release/dist"
@@ -34,6 +33,7 @@ is kept.
 The passphrase of the key is asked for on the terminal, or read as one line from
 standard input.`,
 		Example: `  tench release --all-boards --key tench.sec --since out/release/2026.10
+  tench release apu2 --release NAME --key tench.sec
   tench release qemu-amd64 --unsigned --out /tmp/try
   signify-openbsd -C -p tench.pub -x SHA256.sig      checks it, in its directory`,
 		ValidArgsFunction: completeMoreBoards,
@@ -42,9 +42,11 @@ standard input.`,
 			if err != nil {
 				return err
 			}
-			if err := t.prepare(&d); err != nil {
+			r, err := t.release(o.Release)
+			if err != nil {
 				return err
 			}
+			t.prepare(r, &d)
 			if d.Sign, err = s.signer(c); err != nil {
 				return err
 			}
@@ -52,9 +54,18 @@ standard input.`,
 				return err
 			}
 			o.Root, o.Cache, o.Mirrors, o.Strict = t.Root, t.Cache, t.Mirrors, true
-			return makeRelease(c, t, list, o, d)
+			var made []dist.Board
+			for _, b := range list {
+				made = append(made, dist.Board{Name: b.Name, Title: b.Title, Dir: t.out(r, b)})
+			}
+			results := buildBoards(c, t, []release.Release{r}, list, o)
+			if err := showResults(c.OutOrStdout(), results, false); err != nil {
+				return err
+			}
+			return writeRelease(c, made, d)
 		},
 	}
+	oneRelease(c, &o.Release)
 	f := c.Flags()
 	f.BoolVar(&all, "all-boards", false, "release every board there is")
 	f.StringVar(&s.key, "key", "", "sign with the secret key in this `file`")
@@ -68,11 +79,7 @@ standard input.`,
 }
 
 // prepare fills in what the tree and the command line say of a release.
-func (t tree) prepare(d *dist.Options) error {
-	r, err := release.LoadRelease(filepath.Join(t.Root, "release"))
-	if err != nil {
-		return err
-	}
+func (t tree) prepare(r release.Release, d *dist.Options) {
 	d.Name, d.Epoch = r.Name, r.Epoch
 	if d.Out == "" {
 		d.Out = filepath.Join(t.Out, "release", r.Name)
@@ -80,19 +87,10 @@ func (t tree) prepare(d *dist.Options) error {
 	if filepath.Base(d.Since) == release.ManifestFile {
 		d.Since = filepath.Dir(d.Since)
 	}
-	return nil
 }
 
-// makeRelease builds the boards and, when none failed, the directory.
-func makeRelease(c *cobra.Command, t tree, list []boards.Board, o build.Options, d dist.Options) error {
-	results := buildBoards(c, t, list, o)
-	if err := showResults(c.OutOrStdout(), results); err != nil {
-		return err
-	}
-	var made []dist.Board
-	for _, b := range list {
-		made = append(made, dist.Board{Name: b.Name, Title: b.Title, Dir: filepath.Join(t.Out, b.Name)})
-	}
+// writeRelease makes the directory of the boards that were built.
+func writeRelease(c *cobra.Command, made []dist.Board, d dist.Options) error {
 	p := newProgress(c.ErrOrStderr())
 	d.Start = func(file string) { p.Start("release", file) }
 	began := time.Now()

@@ -20,6 +20,7 @@ import (
 
 // runOptions are the flags of tench run.
 type runOptions struct {
+	products string   // folder with the board's products
 	firmware string   // bios or uefi
 	image    string   // instead of the board's product
 	fresh    bool     // forget what the last run wrote to its disk
@@ -35,6 +36,7 @@ const quietLAN = "user,restrict=on,net=192.168.1.0/24,host=192.168.1.254,ipv6=of
 
 func runCommand() *cobra.Command {
 	var o runOptions
+	var name string
 	c := &cobra.Command{
 		Use:   "run [BOARD]",
 		Short: "Boot a board's image in QEMU",
@@ -55,9 +57,15 @@ same image; --fresh starts again from the image.`,
 			if err != nil {
 				return err
 			}
-			return runQEMU(c.ErrOrStderr(), t, b, o)
+			r, err := t.release(name)
+			if err != nil {
+				return err
+			}
+			o.products = t.out(r, b)
+			return runQEMU(c.ErrOrStderr(), b, o)
 		},
 	}
+	oneRelease(c, &name)
 	f := c.Flags()
 	f.StringVar(&o.firmware, "firmware", "", "bios or uefi (default: the board's first)")
 	f.StringVar(&o.image, "image", "", "boot this image `file` instead of the board's product")
@@ -74,7 +82,7 @@ same image; --fresh starts again from the image.`,
 
 // runQEMU replaces this process with QEMU, so that signals, the terminal and
 // the exit status are QEMU's own.
-func runQEMU(stderr io.Writer, t tree, b boards.Board, o runOptions) error {
+func runQEMU(stderr io.Writer, b boards.Board, o runOptions) error {
 	if b.QEMU.System == "" {
 		return fmt.Errorf("run %s: QEMU has no machine like this board\nhint: tench run qemu-amd64 shows what a box does", b.Name)
 	}
@@ -89,9 +97,9 @@ func runQEMU(stderr io.Writer, t tree, b boards.Board, o runOptions) error {
 		return usageError{fmt.Errorf("run %s: firmware %q: the board has %s", b.Name, o.firmware, strings.Join(b.Firmware, ", "))}
 	}
 	if o.image == "" {
-		o.image = t.product(b, release.ImageName(b.Name))
+		o.image = filepath.Join(o.products, release.ImageName(b.Name))
 	}
-	dir := t.product(b, "run")
+	dir := filepath.Join(o.products, "run")
 	if o.disk == "" {
 		o.disk = b.QEMU.Disk
 	}

@@ -21,7 +21,7 @@ const defaultBoard = "qemu-amd64"
 type tree struct {
 	Root    string   // the checkout: boards/, overlays/, release/
 	Cache   string   // downloads and products of steps
-	Out     string   // out/BOARD/ images
+	Out     string   // out/BOARD/ images; out/RELEASE/BOARD/ of other releases
 	Mirrors []string // folders with copies of sources, asked first
 	Farm    build.Farm
 }
@@ -106,11 +106,6 @@ func findBoards(args []string, all bool) (tree, []boards.Board, error) {
 		list = append(list, b)
 	}
 	return t, list, nil
-}
-
-// product is the path of a file that `tench image` makes for the board.
-func (t tree) product(b boards.Board, name string) string {
-	return filepath.Join(t.Out, b.Name, name)
 }
 
 // completeBoards completes the first argument with the boards there are.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -41,18 +42,19 @@ one. That takes as long as a first build.`,
 				return usageError{errors.New("verify: --rebuild compares an image alone\nhint: tench verify DIR --key FILE.pub looks at the directory")}
 			case again.board != "":
 				return again.run(c)
-			case again.against != "" || again.scratch != "":
-				return usageError{errors.New("verify: --against and --scratch go with --rebuild BOARD")}
+			case again.against != "" || again.scratch != "" || again.release != "":
+				return usageError{errors.New("verify: --against, --release and --scratch go with --rebuild BOARD")}
 			case len(args) == 0:
 				return usageError{fmt.Errorf("verify: neither a directory nor --rebuild is named\nhint: usage: tench %s", c.Use)}
 			}
 			return verifyDirectory(c, args[0], keyFile)
 		},
 	}
+	oneRelease(c, &again.release)
 	f := c.Flags()
 	f.StringVar(&keyFile, "key", "", "the public key's `file`, by whose secret half it must be signed")
 	f.StringVar(&again.board, "rebuild", "", "build this `board` again and compare the images")
-	f.StringVar(&again.against, "against", "", "the published image, or its `directory` (default: out/BOARD)")
+	f.StringVar(&again.against, "against", "", "the published image, or its `directory` (default: what tench image made)")
 	f.StringVar(&again.scratch, "scratch", "", "build in this empty `directory` and keep it (default: one in the cache, removed afterwards)")
 	f.BoolVar(&again.offline, "offline", false, "with --rebuild: never use the network")
 	if err := c.RegisterFlagCompletionFunc("rebuild", func(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
@@ -102,7 +104,8 @@ func verifyDirectory(c *cobra.Command, dir, keyFile string) error {
 // rebuild is verify --rebuild.
 type rebuild struct {
 	board   string
-	against string // image or directory; "" for out/BOARD
+	release string // "" for the default one
+	against string // image or directory; "" for the board's products
 	scratch string // "" for one below the cache
 	offline bool
 }
@@ -112,7 +115,11 @@ func (r rebuild) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	image, manifest, err := r.published(t, b)
+	rel, err := t.release(r.release)
+	if err != nil {
+		return err
+	}
+	image, manifest, err := r.published(t.out(rel, b), b)
 	if err != nil {
 		return err
 	}
@@ -139,13 +146,10 @@ func (r rebuild) run(c *cobra.Command) error {
 	})
 }
 
-// published finds the image to compare with, and the path of its manifest, ""
-// if it has none.
-func (r rebuild) published(t tree, b boards.Board) (image, manifest string, err error) {
-	at := r.against
-	if at == "" {
-		at = filepath.Join(t.Out, b.Name)
-	}
+// published finds the image to compare with, by default below out, and the path
+// of its manifest, "" if it has none.
+func (r rebuild) published(out string, b boards.Board) (image, manifest string, err error) {
+	at := cmp.Or(r.against, out)
 	info, err := os.Stat(at)
 	if err != nil {
 		return "", "", fmt.Errorf("verify: %w\nhint: --against names the published image or its directory", err)
@@ -197,7 +201,7 @@ func (r rebuild) makeScratch(t tree) (dir string, remove func(), err error) {
 // options are those of a build that believes only downloads.
 func (r rebuild) options(t tree, scratch string) build.Options {
 	return build.Options{
-		Root: t.Root, Cache: t.Cache, Mirrors: t.Mirrors, Offline: r.offline,
+		Root: t.Root, Release: r.release, Cache: t.Cache, Mirrors: t.Mirrors, Offline: r.offline,
 		// Another version than the published one had is no repetition of it.
 		Strict: true,
 		Anew:   filepath.Join(scratch, "cache"),

@@ -44,7 +44,7 @@ func TestRebuildFindsWhatWasPublished(t *testing.T) {
 		"release": {filepath.Join(dir, "release"), published{put("release/tench-b.img.zst"), put("release/tench-b.json")}},
 		"build":   {"", published{put("out/b/tench-b.img"), put("out/b/manifest.json")}},
 	} {
-		image, manifest, err := rebuild{against: tc.against}.published(tree{Out: filepath.Join(dir, "out")}, b)
+		image, manifest, err := rebuild{against: tc.against}.published(filepath.Join(dir, "out", b.Name), b)
 		if diff := cmp.Diff(tc.want, published{image, manifest}); diff != "" || err != nil {
 			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
 		}
