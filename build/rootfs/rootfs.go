@@ -5,6 +5,7 @@
 //	list.go      the list of everything in it, each path once
 //	programs.go  the gate: every program must run on the board
 //	archive.go   the cpio archive, compressed
+//	read.go      what a finished initramfs holds
 //
 // The tree:
 //

@@ -8,6 +8,7 @@
 //	progress.go  the progress display, live or in plain lines
 //	check.go     tench check
 //	boards.go    tench boards
+//	flist.go     tench flist: the files of a root file system
 //	doctor.go    tench doctor
 //	run.go       tench run: QEMU
 //	qemu.go      its command line
@@ -85,7 +86,7 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nhint: %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(imageCommand(), buildCommand(), runCommand(), checkCommand(), boardsCommand(),
+	root.AddCommand(imageCommand(), buildCommand(), runCommand(), checkCommand(), boardsCommand(), flistCommand(),
 		explainCommand(), doctorCommand(), consoleCommand())
 	return root
 }
