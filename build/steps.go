@@ -67,6 +67,12 @@ func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, e
 		}
 		inputs = append(inputs, in)
 	}
+	// They change nothing of the kernel, so they are no input; the step stops
+	// before the compiler runs when one is missing.
+	more, err := p.daemonSymbols()
+	if err != nil {
+		return cache.Product{}, err
+	}
 	product, err := p.run(ctx, cache.Step{Name: "kernel", Version: kernelVersion, Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
 		tree, err := p.patchedTree(ctx, src, recipe.Patches, w)
 		if err != nil {
@@ -76,13 +82,10 @@ func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, e
 		_, err = kernel.Build(ctx, p.b, kernel.Source{Tree: tree, Version: src.Version}, frags, kernel.Options{
 			Out: w.Out, Scratch: filepath.Join(w.Scratch, "build"), Log: w.Log, Progress: w.Progress,
 			Epoch: p.release.Epoch, CCache: filepath.Join(p.o.Cache, "ccache"), Jobs: p.o.Jobs,
+			Require: more,
 		})
 		return err
 	}}, "linux "+src.Version)
-	if err != nil {
-		return cache.Product{}, err
-	}
-	more, err := p.daemonSymbols()
 	if err != nil {
 		return cache.Product{}, err
 	}

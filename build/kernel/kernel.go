@@ -45,6 +45,7 @@ type Options struct {
 	Progress func(done, total int64, unit string) // objects compiled; may be nil
 	Epoch    time.Time                            // the build time that the kernel shows
 	CCache   string                               // folder of the compiler cache; "" for none
+	Require  []Symbol                             // what the programs of the image call for, beside the fragments
 	Jobs     int                                  // compilers at once; 0 for one per CPU
 }
 
@@ -89,7 +90,7 @@ func build(ctx context.Context, b boards.Board, src Source, frags []Fragment, o 
 	if err := configure(ctx, m, wanted); err != nil {
 		return Kernel{}, err
 	}
-	if err := Gate(b, src, filepath.Join(t.objects, ".config"), wanted); err != nil {
+	if err := Gate(b, src, filepath.Join(t.objects, ".config"), append(wanted, o.Require...)); err != nil {
 		return Kernel{}, err
 	}
 	if err := m.compile(ctx, filepath.Base(b.Arch.Image)); err != nil {
