@@ -48,15 +48,17 @@ func TestCheckPorts(t *testing.T) {
 	p, _ := newTestPlan(t)
 	cfg := config.Config{Interfaces: []config.Interface{
 		{Name: "wan", Line: 3, Device: config.Selector{Port: "WAN"}},
-		{Name: "dmz", Line: 7, Device: config.Selector{Port: "DMZ"}},
+		{Name: "dmz", Line: 7, Device: config.Selector{Port: "SERVERS"}},
+		{Name: "lan", Line: 9, Device: config.Selector{Port: "LAM"}},
 	}}
-	err := p.checkPorts("router.toml", cfg)
-	want := "router.toml:7: interface.dmz.device: board qemu-amd64 has no port \"DMZ\"\n  hint: its ports: WAN, LAN"
+	err := CheckPorts(p.b, "router.toml", cfg)
+	want := "router.toml:7: interface.dmz.device: board qemu-amd64 has no port \"SERVERS\"\n  hint: its ports: WAN, LAN\n" +
+		"router.toml:9: interface.lan.device: board qemu-amd64 has no port \"LAM\"\n  hint: did you mean \"LAN\"? its ports: WAN, LAN"
 	if err == nil || err.Error() != want {
-		t.Errorf("checkPorts = %v, want %s", err, want)
+		t.Errorf("CheckPorts = %v, want %s", err, want)
 	}
-	if err := p.checkPorts("router.toml", config.Config{Interfaces: cfg.Interfaces[:1]}); err != nil {
-		t.Errorf("checkPorts of a port that is there = %v", err)
+	if err := CheckPorts(p.b, "router.toml", config.Config{Interfaces: cfg.Interfaces[:1]}); err != nil {
+		t.Errorf("CheckPorts of a port that is there = %v", err)
 	}
 }
 
