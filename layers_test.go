@@ -23,7 +23,7 @@ var layers = map[string][]string{
 
 	"build/source":   {"release"},
 	"build/cache":    {"release"},
-	"build/kernel":   {"internal/nearest", "internal/procgroup", "boards", "release", "build/source", "build/cache"},
+	"build/kernel":   {"internal/nearest", "internal/procgroup", "boards", "release", "build/source", "build/cache", "build/isa"},
 	"build/userland": {"boards", "release", "build/source", "build/cache"},
 	"build/isa":      {},
 	"build/cross":    {"internal/procgroup", "boards", "release", "build/isa"},

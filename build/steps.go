@@ -89,7 +89,42 @@ func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, e
 	if err != nil {
 		return cache.Product{}, err
 	}
-	return product, kernel.CheckRequired(p.b, more, product.Path("config"))
+	if err := kernel.CheckRequired(p.b, more, product.Path("config")); err != nil {
+		return cache.Product{}, err
+	}
+	return product, p.kernelCode(ctx, product)
+}
+
+// kernelCode looks at the code of a finished kernel where the board's CPU lacks
+// instructions. It is a step of its own, so that a change of what it looks for
+// compiles no kernel. Its product says which functions ask the CPU first.
+func (p *plan) kernelCode(ctx context.Context, built cache.Product) error {
+	if len(p.b.CPU.Lacks) == 0 {
+		return nil
+	}
+	inputs := []cache.Input{text("CPU lacks", fmt.Sprintf("%q", p.b.CPU.Lacks))}
+	for _, name := range []string{"vmlinuz", "System.map"} {
+		hash, err := built.FileHash(name)
+		if err != nil {
+			return err
+		}
+		inputs = append(inputs, cache.Input{Name: "kernel's " + name, Hash: hash})
+	}
+	for _, pkg := range []string{"build/isa", "build/kernel"} {
+		code, err := p.code(pkg)
+		if err != nil {
+			return err
+		}
+		inputs = append(inputs, code)
+	}
+	_, err := p.run(ctx, cache.Step{Name: "kernel-code", Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
+		lines, err := kernel.Scan(ctx, p.b, built.Path("vmlinuz"), built.Path("System.map"))
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(w.Out, "guarded"), []byte(strings.Join(lines, "\n")+"\n"), 0o644)
+	}}, "no instruction that the CPU lacks")
+	return err
 }
 
 // patchedTree unpacks a source and applies its patches, below the step's

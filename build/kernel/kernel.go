@@ -9,6 +9,7 @@
 //	tree.go      the folder that the kernel is built in
 //	make.go      make, its environment and its progress
 //	image.go     the image must be for the board's CPU
+//	scan.go      and have no instruction that this one lacks
 //	headers.go   the kernel's headers for programs
 //	tools.go     the programs that a build needs, and their versions
 //
