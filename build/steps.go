@@ -92,13 +92,13 @@ func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, e
 	if err := kernel.CheckRequired(p.b, more, product.Path("config")); err != nil {
 		return cache.Product{}, err
 	}
-	return product, p.kernelCode(ctx, product)
+	return product, p.kernelISA(ctx, product)
 }
 
-// kernelCode looks at the code of a finished kernel where the board's CPU lacks
+// kernelISA looks at the code of a finished kernel where the board's CPU lacks
 // instructions. It is a step of its own, so that a change of what it looks for
 // compiles no kernel. Its product says which functions ask the CPU first.
-func (p *plan) kernelCode(ctx context.Context, built cache.Product) error {
+func (p *plan) kernelISA(ctx context.Context, built cache.Product) error {
 	if len(p.b.CPU.Lacks) == 0 {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (p *plan) kernelCode(ctx context.Context, built cache.Product) error {
 		}
 		inputs = append(inputs, code)
 	}
-	_, err := p.run(ctx, cache.Step{Name: "kernel-code", Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
+	_, err := p.run(ctx, cache.Step{Name: "kernel-isa", Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
 		lines, err := kernel.Scan(ctx, p.b, built.Path("vmlinuz"), built.Path("System.map"))
 		if err != nil {
 			return err

@@ -52,11 +52,59 @@ func scan(ctx context.Context, b boards.Board, image, systemMap string) ([]strin
 	if err != nil {
 		return nil, err
 	}
+	more, err := scanVDSO(f, b.CPU.Lacks)
+	if err != nil {
+		return nil, fmt.Errorf("vDSO: %w", err)
+	}
+	guarded = append(guarded, more...)
 	var lines []string
 	for _, g := range guarded {
 		lines = append(lines, fmt.Sprintf("%v: %s", g.Finding, g.Why))
 	}
 	return lines, nil
+}
+
+// scanVDSO looks through the vDSO (vdso(7)), the library that the kernel maps
+// into every program: an ELF file among its data.
+func scanVDSO(vmlinux *elf.File, lacks []string) ([]isa.Guarded, error) {
+	var all []isa.Guarded
+	for _, s := range vmlinux.Sections {
+		if s.Type != elf.SHT_PROGBITS || s.Flags&elf.SHF_EXECINSTR != 0 {
+			continue
+		}
+		data, err := s.Data()
+		if err != nil {
+			return nil, fmt.Errorf("section %s: %w", s.Name, err)
+		}
+		magic := []byte(elf.ELFMAG)
+		for at := bytes.Index(data, magic); at >= 0; at = bytes.Index(data, magic) {
+			data = data[at:]
+			if f, err := elf.NewFile(bytes.NewReader(data)); err == nil { // else it is the magic alone
+				guarded, err := isa.ScanKernel(f, dynamicFunctions(f), lacks)
+				if err != nil {
+					return nil, err
+				}
+				all = append(all, guarded...)
+			}
+			data = data[len(magic):]
+		}
+	}
+	return all, nil
+}
+
+// dynamicFunctions are the functions that a library offers.
+func dynamicFunctions(f *elf.File) []isa.Symbol {
+	symbols, err := f.DynamicSymbols()
+	if err != nil {
+		return nil // it has none, or is damaged: then nothing has a name
+	}
+	var list []isa.Symbol
+	for _, s := range symbols {
+		if elf.ST_TYPE(s.Info) == elf.STT_FUNC {
+			list = append(list, isa.Symbol{Name: s.Name, Address: s.Value})
+		}
+	}
+	return list
 }
 
 // Further places in a bzImage (Documentation/arch/x86/boot.rst of Linux).

@@ -33,6 +33,10 @@ func fakeKernel(t *testing.T, text string) (image, systemMap string) {
 		}
 		return out
 	}
+	// The vDSO is a library that is linked in as data.
+	write(t, path("v.c"), fenceC)
+	run("gcc", "-m32", "-O2", "-march=geode", "-nostdlib", "-shared", "-fpic", "-fcf-protection=none", "-o", "vdso.so", "v.c")
+	run("objcopy", "-S", "vdso.so")
 	write(t, path("x.c"), text)
 	run("gcc", "-m32", "-O2", "-march=geode", "-ffreestanding", "-fno-pie", "-fcf-protection=none", "-c", "-o", "x.o", "x.c")
 	run("ld", "-m", "elf_i386", "-Ttext=0xc1000000", "-e", "start", "-o", "vmlinux", "x.o")
@@ -60,6 +64,7 @@ func imageOf(packed []byte, size int) []byte {
 }
 
 const (
+	vdsoC     = `asm(".section .rodata; .ascii \"\\x7f\", \"ELF?\"; .balign 4096; .incbin \"vdso.so\"; .text");`
 	startC    = "void start(void) { for (;;); }\n"
 	fenceC    = "void fence(void) { asm volatile(\"lfence\"); }\n"
 	guardedC  = "void kernel_fpu_begin_mask(int *p) { asm volatile(\"ldmxcsr %0\" : : \"m\"(*p)); }\n"
@@ -75,6 +80,7 @@ func TestScan(t *testing.T) {
 		"nothing":                    {startC, "", ""},
 		"fence":                      {startC + fenceC, "", "1 functions have instructions that the board's CPU lacks:\n  fence at 0xc10"},
 		"function that asks":         {startC + guardedC, "kernel_fpu_begin_mask at 0xc10", ""},
+		"vDSO":                       {startC + vdsoC, "", "vDSO: 1 functions have instructions that the board's CPU lacks:\n  fence at 0x"},
 		"alternative":                {startC + replacedC, "", ""},
 		"what a Geode has of SSE":    {startC + mmxC, "", ""},
 		"one asks, another does not": {startC + guardedC + fenceC, "", "fence at 0xc10"},
