@@ -174,6 +174,23 @@ func TestDataStepIsBuiltOnceForTheSameConfig(t *testing.T) {
 	}
 }
 
+// Only a board whose CPU lacks something has its kernel looked through.
+func TestKernelISA(t *testing.T) {
+	p, r := newTestPlan(t)
+	built := fake(t, p, "kernel", map[string][]byte{"vmlinuz": []byte("MZ"), "System.map": []byte("c1000000 T _text\n")})
+	if err := p.kernelISA(t.Context(), built); err != nil {
+		t.Errorf("a board that lacks nothing: %v", err)
+	}
+	if len(r.done) != 1 {
+		t.Errorf("reported %v, want the fake kernel alone", r.done)
+	}
+	p.b.CPU.Lacks = []string{"sse"}
+	err := p.kernelISA(t.Context(), built)
+	if err == nil || !strings.HasPrefix(err.Error(), "kernel-isa: kernel: scan ") || !strings.HasSuffix(err.Error(), "it is no bzImage that says where vmlinux is") {
+		t.Errorf("kernelISA of a file that is no kernel = %v", err)
+	}
+}
+
 func TestManifestListsEveryInputOnce(t *testing.T) {
 	p, _ := newTestPlan(t)
 	p.inputs = []release.Used{{Name: "net.config", Kind: "fragment", SHA256: "11", Size: 5}}
