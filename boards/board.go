@@ -41,7 +41,8 @@ type CPU struct {
 	GoEnv  []string // e.g. "GO386=softfloat"
 	CFlags []string // of C programs, e.g. "-march=geode"
 	// Lacks are groups of instructions that the processor dies of, so that none
-	// may be in a file of the image: "sse", "nopl", "endbr".
+	// may be in a file of the image: "sse", "mmxext", "clflush", "nopl",
+	// "endbr" (see build/isa).
 	Lacks []string
 }
 

@@ -54,7 +54,7 @@ func TestParse(t *testing.T) {
 		"quirk does nothing": {"[qemu]", "[[quirk]]\nname = \"x\"\nwhy = \"y\"\n[qemu]", `quirk "x": name args or sysctl`},
 		"check elsewhere": {"[qemu]", "[[quirk]]\nname = \"x\"\nwhy = \"y\"\nargs = [\"z\"]\n[[quirk.check]]\nfile = \"/sys/../etc/shadow\"\nwant = [\"1\"]\n[qemu]",
 			`check: "/sys/../etc/shadow" is not a file of /proc or /sys`},
-		"lacks a typo":     {"[console]", "[cpu]\nlacks = [\"see\"]\n[console]", "cpu.lacks.0: \"see\" is not one of endbr, nopl, sse\n  hint: did you mean \"sse\"?"},
+		"lacks a typo":     {"[console]", "[cpu]\nlacks = [\"see\"]\n[console]", "cpu.lacks.0: \"see\" is not one of clflush, endbr, mmxext, nopl, sse\n  hint: did you mean \"sse\"?"},
 		"LED without name": {"[qemu]", "[[led]]\nlabel = \"1\"\n[qemu]", "a led needs label and device"},
 	} {
 		t.Run(name, func(t *testing.T) {

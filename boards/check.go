@@ -59,7 +59,7 @@ var (
 	speeds    = []string{"9600", "19200", "38400", "57600", "115200"}
 	firmwares = []string{"bios", "uefi", "u-boot"}
 	media     = []string{"cf", "emmc", "nvme", "sata", "sd", "usb", "virtual"}
-	lacking   = []string{"endbr", "nopl", "sse"}
+	lacking   = []string{"clflush", "endbr", "mmxext", "nopl", "sse"}
 )
 
 func (c *checker) check(b Board) {

@@ -4,6 +4,8 @@
 //	plan.go      what a build works with: folders, stores, reports
 //	steps.go     each step: its inputs, its work
 //	daemons.go   the steps that compile programs in C, by their recipes
+//	flist.go     what is in the root file system is what the lists declare
+//	flist        what the build itself puts there
 //	config.go    the box's router.toml, checked against the board
 //	sbom.go      what the image consists of
 //	manifest.go  the files beside the image, manifest.json and SHA256
@@ -23,6 +25,7 @@ import (
 	"time"
 
 	"tench/boards"
+	"tench/build/cache"
 	"tench/release"
 )
 
@@ -108,20 +111,11 @@ func Image(ctx context.Context, b boards.Board, o Options) (release.Manifest, er
 	if err != nil {
 		return release.Manifest{}, err
 	}
-	commands, err := p.commands(ctx)
+	initrd, err := p.root(ctx, kernel)
 	if err != nil {
 		return release.Manifest{}, err
 	}
-	tenchd, err := p.tenchd(ctx)
-	if err != nil {
-		return release.Manifest{}, err
-	}
-	daemons, err := p.daemons(ctx, kernel)
-	if err != nil {
-		return release.Manifest{}, err
-	}
-	initrd, err := p.initrd(ctx, commands, tenchd, daemons)
-	if err != nil {
+	if _, err := p.flist(ctx, initrd); err != nil {
 		return release.Manifest{}, err
 	}
 	slot, err := p.slot(ctx, kernel, initrd)
@@ -137,4 +131,21 @@ func Image(ctx context.Context, b boards.Board, o Options) (release.Manifest, er
 		return release.Manifest{}, err
 	}
 	return p.disk(ctx, parts{kernel: kernel, initrd: initrd, uboot: uboot, grub: grub, slot: slot, data: data})
+}
+
+// root builds the programs of the box and packs the root file system.
+func (p *plan) root(ctx context.Context, kernel cache.Product) (cache.Product, error) {
+	commands, err := p.commands(ctx)
+	if err != nil {
+		return cache.Product{}, err
+	}
+	tenchd, err := p.tenchd(ctx)
+	if err != nil {
+		return cache.Product{}, err
+	}
+	daemons, err := p.daemons(ctx, kernel)
+	if err != nil {
+		return cache.Product{}, err
+	}
+	return p.initrd(ctx, commands, tenchd, daemons)
 }

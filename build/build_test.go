@@ -61,15 +61,17 @@ func TestCheckPorts(t *testing.T) {
 	p, _ := newTestPlan(t)
 	cfg := config.Config{Interfaces: []config.Interface{
 		{Name: "wan", Line: 3, Device: config.Selector{Port: "WAN"}},
-		{Name: "dmz", Line: 7, Device: config.Selector{Port: "DMZ"}},
+		{Name: "dmz", Line: 7, Device: config.Selector{Port: "SERVERS"}},
+		{Name: "lan", Line: 9, Device: config.Selector{Port: "LAM"}},
 	}}
-	err := p.checkPorts("router.toml", cfg)
-	want := "router.toml:7: interface.dmz.device: board qemu-amd64 has no port \"DMZ\"\n  hint: its ports: WAN, LAN"
+	err := CheckPorts(p.b, "router.toml", cfg)
+	want := "router.toml:7: interface.dmz.device: board qemu-amd64 has no port \"SERVERS\"\n  hint: its ports: WAN, LAN\n" +
+		"router.toml:9: interface.lan.device: board qemu-amd64 has no port \"LAM\"\n  hint: did you mean \"LAN\"? its ports: WAN, LAN"
 	if err == nil || err.Error() != want {
-		t.Errorf("checkPorts = %v, want %s", err, want)
+		t.Errorf("CheckPorts = %v, want %s", err, want)
 	}
-	if err := p.checkPorts("router.toml", config.Config{Interfaces: cfg.Interfaces[:1]}); err != nil {
-		t.Errorf("checkPorts of a port that is there = %v", err)
+	if err := CheckPorts(p.b, "router.toml", config.Config{Interfaces: cfg.Interfaces[:1]}); err != nil {
+		t.Errorf("CheckPorts of a port that is there = %v", err)
 	}
 }
 
@@ -185,6 +187,23 @@ func TestDataStepIsBuiltOnceForTheSameConfig(t *testing.T) {
 	}
 	if want := []Outcome{Built, Hit, Built}; len(got) != 3 || got[0] != want[0] || got[1] != want[1] || got[2] != want[2] {
 		t.Errorf("outcomes %v, want %v", got, want)
+	}
+}
+
+// Only a board whose CPU lacks something has its kernel looked through.
+func TestKernelISA(t *testing.T) {
+	p, r := newTestPlan(t)
+	built := fake(t, p, "kernel", map[string][]byte{"vmlinuz": []byte("MZ"), "System.map": []byte("c1000000 T _text\n")})
+	if err := p.kernelISA(t.Context(), built); err != nil {
+		t.Errorf("a board that lacks nothing: %v", err)
+	}
+	if len(r.done) != 1 {
+		t.Errorf("reported %v, want the fake kernel alone", r.done)
+	}
+	p.b.CPU.Lacks = []string{"sse"}
+	err := p.kernelISA(t.Context(), built)
+	if err == nil || !strings.HasPrefix(err.Error(), "kernel-isa: kernel: scan ") || !strings.HasSuffix(err.Error(), "it is no bzImage that says where vmlinux is") {
+		t.Errorf("kernelISA of a file that is no kernel = %v", err)
 	}
 }
 

@@ -7,11 +7,12 @@ import (
 	"slices"
 	"strings"
 
+	"tench/boards"
+	"tench/build/cache"
 	"tench/config"
+	"tench/internal/nearest"
 	"tench/internal/tomlfile"
 	"tench/release"
-
-	"tench/build/cache"
 )
 
 // routerConfig reads and checks the box's router.toml: what the box would
@@ -29,26 +30,33 @@ func (p *plan) routerConfig() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.checkPorts(path, cfg); err != nil {
+	if err := CheckPorts(p.b, path, cfg); err != nil {
 		return nil, err
 	}
 	p.inputs = append(p.inputs, release.Used{Name: "router.toml", Kind: "config", SHA256: cache.HashBytes(data), Size: int64(len(data))})
 	return data, nil
 }
 
-// checkPorts refuses labels that are not on the board's case.
-func (p *plan) checkPorts(path string, cfg config.Config) error {
+// CheckPorts refuses labels that are not on the board's case. file is the
+// router.toml's name in messages.
+func CheckPorts(b boards.Board, file string, cfg config.Config) error {
 	var labels []string
-	for _, port := range p.b.Ports {
+	for _, port := range b.Ports {
 		labels = append(labels, port.Label)
 	}
+	hint := "its ports: " + strings.Join(labels, ", ")
 	var ps tomlfile.Problems
 	for _, i := range cfg.Interfaces {
-		if i.Device.Port != "" && !slices.Contains(labels, i.Device.Port) {
-			ps = append(ps, tomlfile.Problem{File: path, Line: i.Line,
-				Text: fmt.Sprintf("interface.%s.device: board %s has no port %q", i.Name, p.b.Name, i.Device.Port),
-				Hint: "its ports: " + strings.Join(labels, ", ")})
+		label := i.Device.Port
+		if label == "" || slices.Contains(labels, label) {
+			continue
 		}
+		p := tomlfile.Problem{File: file, Line: i.Line, Hint: hint,
+			Text: fmt.Sprintf("interface.%s.device: board %s has no port %q", i.Name, b.Name, label)}
+		if near := nearest.Of(label, labels); near != "" {
+			p.Hint = fmt.Sprintf("did you mean %q? %s", near, hint)
+		}
+		ps = append(ps, p)
 	}
 	return ps.OrNil()
 }

@@ -17,24 +17,30 @@ import (
 	"tench/release"
 )
 
-// copyTree copies what of the real tree a build reads, without our own code
-// but that of the quick steps, and adds the release "next", which differs in
-// its bird.
+// copyTree copies what of the real tree a build reads, without our own code but
+// that of the quick steps.
 func copyTree(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
-	for _, dir := range []string{"boards", "release", "overlays", "build/disk", "build/rootfs", "build/userland/commands"} {
+	for _, dir := range []string{"boards", "release", "overlays", "build/disk", "build/rootfs", "build/userland/commands", "internal/flist"} {
 		if err := os.CopyFS(filepath.Join(root, dir), os.DirFS(filepath.Join("..", dir))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"go.mod", "go.sum"} {
+	for _, name := range []string{"go.mod", "go.sum", "build/flist"} {
 		data, err := os.ReadFile(filepath.Join("..", name))
 		if err != nil {
 			t.Fatal(err)
 		}
 		writeFile(t, filepath.Join(root, name), string(data))
 	}
+	return root
+}
+
+// twoReleases is copyTree with the release "next", which differs in its bird.
+func twoReleases(t *testing.T) string {
+	t.Helper()
+	root := copyTree(t)
 	for file, change := range map[string][2]string{
 		"release.toml":             {"name = \"2026.11\"", "name = \"next\""},
 		"recipes/bird/recipe.toml": {"\"2.0.12\"", "\"2.0.13\""},
@@ -58,7 +64,7 @@ func writeFile(t *testing.T, path, text string) {
 }
 
 func TestTwoReleasesOfABoardAreKeptApart(t *testing.T) {
-	root, dir := copyTree(t), t.TempDir()
+	root, dir := twoReleases(t), t.TempDir()
 	b, err := boards.Load(filepath.Join(root, "boards"), "apu2")
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +160,7 @@ func TestStrict(t *testing.T) {
 		"a recipe that is needed": {b, []change{{"release/recipes/bird/recipe.toml", recipeWith(t, "bird", "1307984", "1307985")}}, "recipe bird: |source bird/source/bird2_2.0.12.orig.tar.gz: locked 3ec462a237d0 (1307984 bytes), found 3ec462a237d0 (1307985 bytes)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			root := copyTree(t)
+			root := twoReleases(t)
 			writeLock(t, root, tc.board)
 			for _, c := range tc.changes {
 				path := filepath.Join(root, c.file)
@@ -223,7 +229,7 @@ func TestStrictWithAnotherTool(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := copyTree(t)
+	root := twoReleases(t)
 	fakeTools(t, "1.0", b)
 	writeLock(t, root, b)
 	fakeTools(t, "2.0", b)
@@ -236,7 +242,7 @@ func TestStrictWithAnotherTool(t *testing.T) {
 }
 
 func TestStrictWithoutALock(t *testing.T) {
-	root := copyTree(t)
+	root := twoReleases(t)
 	b, err := boards.Load("../boards", "apu2")
 	if err != nil {
 		t.Fatal(err)

@@ -68,6 +68,12 @@ func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, e
 		}
 		inputs = append(inputs, in)
 	}
+	// They change nothing of the kernel, so they are no input; the step stops
+	// before the compiler runs when one is missing.
+	more, err := p.daemonSymbols()
+	if err != nil {
+		return cache.Product{}, err
+	}
 	product, err := p.run(ctx, cache.Step{Name: "kernel", Version: kernelVersion, Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
 		tree, err := p.patchedTree(ctx, src, recipe.Patches, w)
 		if err != nil {
@@ -81,17 +87,49 @@ func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, e
 		_, err = kernel.Build(ctx, p.b, kernel.Source{Tree: tree, Version: src.Version}, frags, kernel.Options{
 			Out: w.Out, Scratch: filepath.Join(w.Scratch, "build"), Log: w.Log, Progress: w.Progress,
 			Epoch: p.release.Epoch, CCache: p.ccache(), Farm: p.o.Farm, Jobs: jobs,
+			Require: more,
 		})
 		return err
 	}}, "linux "+src.Version)
 	if err != nil {
 		return cache.Product{}, err
 	}
-	more, err := p.daemonSymbols()
-	if err != nil {
+	if err := kernel.CheckRequired(p.b, more, product.Path("config")); err != nil {
 		return cache.Product{}, err
 	}
-	return product, kernel.CheckRequired(p.b, more, product.Path("config"))
+	return product, p.kernelISA(ctx, product)
+}
+
+// kernelISA looks at the code of a finished kernel where the board's CPU lacks
+// instructions. It is a step of its own, so that a change of what it looks for
+// compiles no kernel. Its product says which functions ask the CPU first.
+func (p *plan) kernelISA(ctx context.Context, built cache.Product) error {
+	if len(p.b.CPU.Lacks) == 0 {
+		return nil
+	}
+	inputs := []cache.Input{text("CPU lacks", fmt.Sprintf("%q", p.b.CPU.Lacks))}
+	for _, name := range []string{"vmlinuz", "System.map"} {
+		hash, err := built.FileHash(name)
+		if err != nil {
+			return err
+		}
+		inputs = append(inputs, cache.Input{Name: "kernel's " + name, Hash: hash})
+	}
+	for _, pkg := range []string{"build/isa", "build/kernel"} {
+		code, err := p.code(pkg)
+		if err != nil {
+			return err
+		}
+		inputs = append(inputs, code)
+	}
+	_, err := p.run(ctx, cache.Step{Name: "kernel-isa", Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
+		lines, err := kernel.Scan(ctx, p.b, built.Path("vmlinuz"), built.Path("System.map"))
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(w.Out, "guarded"), []byte(strings.Join(lines, "\n")+"\n"), 0o644)
+	}}, "no instruction that the CPU lacks")
+	return err
 }
 
 // patchedTree unpacks a source and applies its patches, below the step's

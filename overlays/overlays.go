@@ -3,10 +3,11 @@
 //	common/         files of every board
 //	DAEMON/         files of every board with the daemon, e.g. strongswan/
 //	NAME/           files of the board NAME, where it has any; they win over the others
-//	common.modes,
-//	NAME.modes      modes and empty folders, which git does not keep
+//	common.flist,
+//	NAME.flist      what is in each, with modes and owners, and the empty
+//	                folders, which git does not keep (see internal/flist)
 //	overlays.go     Load
-//	modes.go        the modes files
+//	list.go         the lists
 //
 // Overlays are read from disk, not embedded: go:embed loses modes, links and
 // names that start with a dot.
@@ -22,7 +23,6 @@ import (
 	"regexp"
 	"slices"
 	"sort"
-	"strings"
 
 	"tench/boards"
 )
@@ -39,19 +39,27 @@ type Entry struct {
 // Common is the overlay of every board.
 const Common = "common"
 
+// Layers are the names of the overlays that a board may have, the later ones
+// over the earlier ones.
+func Layers(b boards.Board) []string {
+	return slices.Concat([]string{Common}, b.Daemons, []string{b.Name})
+}
+
 // Load reads the overlays of the board below dir: common, then those of its
 // daemons, then its own.
 // Of two files with one path the later wins. The result is sorted by path and
 // holds every parent folder.
 //
 // Permissions are 0755 for folders and executable files and 0644 for others,
-// whatever the umask of the clone; the modes file names what is different.
+// whatever the umask of the clone; the layer's list names what is different. A
+// difference of another kind between tree and list is not mended: it is for the
+// check of the finished root file system to show.
 // Links are kept, never followed. Anything but files, folders and links is
 // refused, and so is a file that looks like a private key: an image is no place
 // for secrets.
 func Load(dir string, b boards.Board) ([]Entry, error) {
 	merged := map[string]Entry{}
-	for _, layer := range slices.Concat([]string{Common}, b.Daemons, []string{b.Name}) {
+	for _, layer := range Layers(b) {
 		entries, err := loadLayer(dir, layer)
 		if errors.Is(err, fs.ErrNotExist) && layer != Common {
 			continue
@@ -88,8 +96,8 @@ func sorted(entries map[string]Entry) []Entry {
 	return list
 }
 
-// loadLayer reads dir/layer and dir/layer.modes. Folders without a line in the
-// modes file have no permissions yet: an earlier layer may have set them.
+// loadLayer reads dir/layer and dir/layer.flist. Folders without a line in the
+// list have no permissions yet: an earlier layer may have set them.
 func loadLayer(dir, layer string) (map[string]Entry, error) {
 	entries := map[string]Entry{}
 	root := filepath.Join(dir, layer)
@@ -116,7 +124,7 @@ func loadLayer(dir, layer string) (map[string]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return entries, applyModes(filepath.Join(dir, layer+".modes"), entries)
+	return entries, applyList(ListFile(dir, layer), entries)
 }
 
 // read makes the Entry of one file, but for its path.
@@ -163,14 +171,4 @@ func withParents(entries map[string]Entry, p, from string) {
 			entries[dir] = Entry{Path: dir, Mode: fs.ModeDir, From: from}
 		}
 	}
-}
-
-// clean returns the path of a modes line without its trailing slash, or "" when
-// it is absolute or leaves the tree.
-func clean(p string) string {
-	p = strings.TrimSuffix(p, "/")
-	if !fs.ValidPath(p) || p == "." {
-		return ""
-	}
-	return p
 }

@@ -48,9 +48,16 @@ func TestLoad(t *testing.T) {
 	dir := write(t, map[string]string{
 		"common/etc/hosts": "localhost", "common/etc/motd": "common", "common/bin/run": "+x #!",
 		"common/etc/localtime": "-> /usr/share/zoneinfo/UTC", "common/outside": "-> ../../../../etc/passwd",
-		"common.modes":   "# comment\ntmp/ 1777 # sticky\netc/hosts 600\nvar/lib/ 0700\n",
+		"common.flist": `# comment
+drwxrwxrwt 0:0 tmp
+-rw------- 0:0 etc/hosts
+drwx------ 0:0 var/lib
+-rw-r--r-- 0:0 bin/run
+-rw-r--r-- 0:0 not/there
+drwx------ 0:0 etc/motd
+`,
 		"small/etc/motd": "small", "small/var/lib/x": "",
-		"small.modes":    "etc/ 0750\n",
+		"small.flist":    "drwxr-x--- 0:0 etc\n",
 		"other/etc/motd": "other",
 	})
 	got, err := Load(dir, board)
@@ -88,14 +95,8 @@ func TestLoadRefuses(t *testing.T) {
 		{"OpenSSH key", map[string]string{"common/k": strings.Replace(pem, "RSA", "OPENSSH", 1)}, "common/k looks like a private key"},
 		{"PKCS 8 key", map[string]string{"common/k": strings.Replace(pem, "RSA ", "", 1)}, "common/k looks like a private key"},
 		{"file over folder", map[string]string{"common/etc/x/y": "", "small/etc/x": ""}, "one is a folder and the other is not"},
-		{"mode of a missing file", map[string]string{"common/a": "", "common.modes": "a 644\n\nb 644\n"}, "common.modes:3: b is not in the overlay"},
-		{"mode with setuid", map[string]string{"common/a": "", "common.modes": "a 4755\n"}, `common.modes:1: mode "4755"`},
-		{"mode not octal", map[string]string{"common/a": "", "common.modes": "a rwx\n"}, `mode "rwx"`},
-		{"mode missing", map[string]string{"common/a": "", "common.modes": "a\n"}, "a line is PATH MODE"},
-		{"path that leaves", map[string]string{"common/a": "", "common.modes": "../a 644\n"}, `"../a": a path has no leading slash`},
-		{"path twice", map[string]string{"common/a": "", "common.modes": "a 644\na 600\n"}, "common.modes:2: a is already in line 1"},
-		{"folder without slash", map[string]string{"common/a/": "", "common.modes": "a 755\n"}, `ends in "/" when it is a folder`},
-		{"mode of a link", map[string]string{"common/a": "-> b", "common.modes": "a 755\n"}, "has no mode of its own"},
+		{"mode with setuid", map[string]string{"common/a": "", "common.flist": "-rwsr-xr-x 0:0 a\n"}, "common.flist: -rwsr-xr-x 0:0 a: no program of the box runs setuid"},
+		{"mode not readable", map[string]string{"common/a": "", "common.flist": "0644 0:0 a\n"}, `common.flist:1: mode "0644"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -128,21 +129,4 @@ func TestOurOverlaysLoad(t *testing.T) {
 			t.Errorf("%s: the overlay is empty", b.Name)
 		}
 	}
-}
-
-func FuzzModes(f *testing.F) {
-	f.Add("tmp/ 1777\n# x\na 644\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		file := filepath.Join(t.TempDir(), "m.modes")
-		must(t, os.WriteFile(file, []byte(text), 0o600))
-		entries := map[string]Entry{"a": {Path: "a", Mode: 0o644}}
-		if applyModes(file, entries) != nil {
-			return
-		}
-		for p, e := range entries {
-			if p != e.Path || e.Mode&(os.ModeSetuid|os.ModeSetgid) != 0 || strings.HasPrefix(p, "/") {
-				t.Errorf("%q made %q with %v", text, p, e.Mode)
-			}
-		}
-	})
 }

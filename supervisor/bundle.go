@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -77,10 +77,12 @@ func (b bundle) write(ctx context.Context, w io.Writer, now time.Time) error {
 	out.section("tench report", fmt.Sprintf("board %s (%s), release %s, written %s\n%s\n",
 		info.Board, board.Title, info.Release, now.UTC().Format(time.RFC3339), b.read("/proc/version")))
 	if err != nil {
-		out.section("this image", err.Error())
+		out.section("board", err.Error())
 	}
+	out.section("image", b.image())
 	out.section("status", b.status(ctx))
 	out.section("ports of the board", b.ports(board))
+	out.section("LEDs, buttons and watchdog of the board", b.signals(board))
 	out.section("quirks of the board", quirkText(quirkNodes(board, b.root)))
 	out.section("clock source", b.read("/sys/devices/system/clocksource/clocksource0/current_clocksource")+
 		" of "+b.read("/sys/devices/system/clocksource/clocksource0/available_clocksource"))
@@ -92,6 +94,18 @@ func (b bundle) write(ctx context.Context, w io.Writer, now time.Time) error {
 	out.section("kernel log", b.klog)
 	out.section("log", b.read(filepath.Join(b.runDir, LogName+".1"))+b.read(filepath.Join(b.runDir, LogName)))
 	return out.err
+}
+
+// image is what status tells of the image, with the whole hash of the SBOM.
+func (b bundle) image() string {
+	var text strings.Builder
+	for _, n := range imageNodes(b.root) {
+		for _, name := range slices.Sorted(maps.Keys(n.Facts)) {
+			fmt.Fprintf(&text, "%s %s\n", name, n.Facts[name])
+		}
+		fmt.Fprintln(&text, n.Cause)
+	}
+	return text.String()
 }
 
 func (b bundle) boardAndBuild() (boards.Board, buildInfo, error) {
@@ -124,34 +138,6 @@ func (b bundle) status(ctx context.Context) string {
 	}
 	var text strings.Builder
 	_ = status.Print(&text, root)
-	return text.String()
-}
-
-// ports compares the ports on the case with the devices there are.
-func (b bundle) ports(board boards.Board) string {
-	var text strings.Builder
-	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
-	used := map[string]bool{}
-	for _, p := range board.Ports {
-		i := slices.IndexFunc(b.found, func(f foundPort) bool { return p.Name != "" && f.name == p.Name || p.Path != "" && f.path == p.Path })
-		if i < 0 {
-			fmt.Fprintf(w, "MISSING\t%s\t%s%s\t%s expected\n", p.Label, p.Path, p.Name, p.Driver)
-			continue
-		}
-		f := b.found[i]
-		used[f.name] = true
-		verdict := "ok"
-		if p.Driver != "" && f.driver != p.Driver {
-			verdict = "OTHER"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s %s, driver %s (%s expected)\n", verdict, p.Label, p.Path+p.Name, f.name, f.mac, f.driver, p.Driver)
-	}
-	for _, f := range b.found {
-		if !used[f.name] && f.path != "" {
-			fmt.Fprintf(w, "more\t-\t%s\t%s %s, driver %s\n", f.path, f.name, f.mac, f.driver)
-		}
-	}
-	w.Flush()
 	return text.String()
 }
 

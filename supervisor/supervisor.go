@@ -5,6 +5,8 @@
 //	units.go        starting and stopping units to match what is desired
 //	control.go      what the control socket's clients may ask of the loop
 //	report.go       the status tree
+//	image.go        which image this is; sbom.go: what it is made of
+//	bundle*.go      tenchd report
 //	boot*.go …      PID 1, see boot.go
 //
 // The loop is level-triggered. One goroutine owns the Facts; units, the kernel
@@ -22,6 +24,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"tench/boards"
@@ -68,6 +71,7 @@ type loop struct {
 	board   boards.Board
 	epoch   time.Time                  // when this release was built; zero outside of an image
 	release string                     // e.g. "2026.11"; "" outside of an image
+	image   func() []status.Node       // read once, when it is first asked for: the SBOM is long
 	ports   map[string]config.Selector // label on the case -> its device
 
 	cfg     config.Config
@@ -112,6 +116,7 @@ func newLoop(o LoopOptions, sys system.System) *loop {
 	l := &loop{
 		o: o, sys: sys,
 		store:  update.Store{Dir: filepath.Join(o.DataDir, "config")},
+		image:  sync.OnceValue(func() []status.Node { return imageNodes("/") }),
 		ports:  map[string]config.Selector{},
 		facts:  unit.Facts{}.Clone(),
 		events: make(chan unit.Event, 64), requests: make(chan func()),

@@ -11,11 +11,13 @@ var (
 	endbr64 = []byte{0xF3, 0x0F, 0x1E, 0xFA}
 )
 
-// sseOps are instructions of SSE and SSE2 without an xmm register.
-var sseOps = map[x86asm.Op]bool{
-	x86asm.PREFETCHT0: true, x86asm.PREFETCHT1: true, x86asm.PREFETCHT2: true, x86asm.PREFETCHNTA: true,
-	x86asm.SFENCE: true, x86asm.LFENCE: true, x86asm.MFENCE: true,
-	x86asm.LDMXCSR: true, x86asm.STMXCSR: true, x86asm.MOVNTI: true, x86asm.CLFLUSH: true,
+// opGroups are the groups of instructions that no register tells of. AMD had the
+// prefetches and SFENCE before SSE, as extensions of MMX: a Geode LX has them, and
+// gcc uses them for it.
+var opGroups = map[x86asm.Op]Group{
+	x86asm.PREFETCHT0: MMXExt, x86asm.PREFETCHT1: MMXExt, x86asm.PREFETCHT2: MMXExt, x86asm.PREFETCHNTA: MMXExt,
+	x86asm.SFENCE: MMXExt, x86asm.CLFLUSH: CLFlush,
+	x86asm.LFENCE: SSE, x86asm.MFENCE: SSE, x86asm.LDMXCSR: SSE, x86asm.STMXCSR: SSE, x86asm.MOVNTI: SSE,
 }
 
 // classify names the group of the instruction at the start of code, "" for one
@@ -30,8 +32,8 @@ func classify(code []byte, inst x86asm.Inst, err error, mode int) Group {
 		return ""
 	case inst.Op == x86asm.NOP && inst.Opcode>>16 == 0x0F1F:
 		return NOPL
-	case sseOps[inst.Op]:
-		return SSE
+	case opGroups[inst.Op] != "":
+		return opGroups[inst.Op]
 	}
 	for _, arg := range inst.Args {
 		if reg, ok := arg.(x86asm.Reg); ok && reg >= x86asm.X0 && reg <= x86asm.X15 {

@@ -24,11 +24,16 @@ func functionsOf(f *elf.File) ([]function, error) {
 	if err != nil {
 		return nil, err
 	}
-	starts = append(starts, goStarts...)
-	slices.SortStableFunc(starts, func(a, b start) int { return cmp.Compare(a.address, b.address) })
+	return cutAll(f, append(starts, goStarts...))
+}
+
+// cutAll cuts the executable sections of a file at starts, all but those that
+// are left out.
+func cutAll(f *elf.File, starts []Symbol, leftOut ...string) ([]function, error) {
+	slices.SortStableFunc(starts, func(a, b Symbol) int { return cmp.Compare(a.Address, b.Address) })
 	var all []function
 	for _, s := range f.Sections {
-		if s.Flags&elf.SHF_EXECINSTR == 0 || s.Type != elf.SHT_PROGBITS {
+		if s.Flags&elf.SHF_EXECINSTR == 0 || s.Type != elf.SHT_PROGBITS || slices.Contains(leftOut, s.Name) {
 			continue
 		}
 		code, err := s.Data()
@@ -40,27 +45,27 @@ func functionsOf(f *elf.File) ([]function, error) {
 	return all, nil
 }
 
-// start is where a function begins.
-type start struct {
-	name    string
-	address uint64
+// Symbol is where a function begins.
+type Symbol struct {
+	Name    string
+	Address uint64
 }
 
-func symbolStarts(f *elf.File) []start {
+func symbolStarts(f *elf.File) []Symbol {
 	symbols, err := f.Symbols()
 	if err != nil {
 		return nil // it is stripped
 	}
-	var list []start
+	var list []Symbol
 	for _, s := range symbols {
 		if elf.ST_TYPE(s.Info) == elf.STT_FUNC && s.Section != elf.SHN_UNDEF {
-			list = append(list, start{s.Name, s.Value})
+			list = append(list, Symbol{s.Name, s.Value})
 		}
 	}
 	return list
 }
 
-func goStarts(f *elf.File) ([]start, error) {
+func goStarts(f *elf.File) ([]Symbol, error) {
 	tab, text := f.Section(".gopclntab"), f.Section(".text")
 	if tab == nil || text == nil {
 		return nil, nil
@@ -73,26 +78,26 @@ func goStarts(f *elf.File) ([]start, error) {
 	if err != nil {
 		return nil, fmt.Errorf("section %s: %w", tab.Name, err)
 	}
-	var list []start
+	var list []Symbol
 	for _, fn := range table.Funcs {
-		list = append(list, start{fn.Name, fn.Entry})
+		list = append(list, Symbol{fn.Name, fn.Entry})
 	}
 	return list, nil
 }
 
 // cut divides a section's code at the starts that lie in it, which are sorted.
-func cut(address uint64, code []byte, starts []start) []function {
+func cut(address uint64, code []byte, starts []Symbol) []function {
 	end := address + uint64(len(code))
 	var list []function
 	at, name := address, ""
 	for _, s := range starts {
-		if s.address < address || s.address >= end {
+		if s.Address < address || s.Address >= end {
 			continue
 		}
-		if s.address > at {
-			list = append(list, function{name, at, code[at-address : s.address-address]})
+		if s.Address > at {
+			list = append(list, function{name, at, code[at-address : s.Address-address]})
 		}
-		at, name = s.address, s.name
+		at, name = s.Address, s.Name
 	}
 	return append(list, function{name, at, code[at-address:]})
 }

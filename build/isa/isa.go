@@ -5,6 +5,7 @@
 //	functions.go where the functions of a file are, stripped or not
 //	classify.go  which instructions belong to which group
 //	guarded.go   functions of the Go runtime that ask the CPU first
+//	kernel.go    ScanKernel: the same for Linux, and its functions that ask
 package isa
 
 import (
@@ -21,9 +22,11 @@ type Group string
 
 // The groups.
 const (
-	SSE   Group = "sse"   // SSE and later: xmm registers, prefetches, fences (Pentium III)
-	NOPL  Group = "nopl"  // multi-byte NOPs, 0F 1F (Pentium Pro)
-	ENDBR Group = "endbr" // endbr32 and endbr64, F3 0F 1E FA/FB
+	SSE     Group = "sse"     // SSE and later: xmm registers, LFENCE, MFENCE (Pentium III, 4)
+	MMXExt  Group = "mmxext"  // prefetches and SFENCE (Athlon, Geode LX, Pentium III)
+	CLFlush Group = "clflush" // CLFLUSH (Pentium 4, Geode LX)
+	NOPL    Group = "nopl"    // multi-byte NOPs, 0F 1F (Pentium Pro)
+	ENDBR   Group = "endbr"   // endbr32 and endbr64, F3 0F 1E FA/FB
 )
 
 // Finding is the first instruction of a group in a function.
@@ -55,14 +58,17 @@ func (list Findings) Error() string {
 		}
 		lines = append(lines, "  "+f.String())
 	}
-	return strings.Join(lines, "\n") + "\nhint: compile it with the cpu.cflags and cpu.go of board.toml"
+	return strings.Join(lines, "\n")
 }
+
+// modes are the bits of an x86 CPU, by the machine of a file.
+var modes = map[elf.Machine]int{elf.EM_386: 32, elf.EM_X86_64: 64}
 
 // Scan returns Findings when an x86 file has instructions of the groups that a
 // CPU lacks, and nil for files of other CPUs. In Go programs those functions
 // may have them that ask the CPU before.
 func Scan(f *elf.File, lacks []string) error {
-	mode := map[elf.Machine]int{elf.EM_386: 32, elf.EM_X86_64: 64}[f.Machine]
+	mode := modes[f.Machine]
 	if mode == 0 || len(lacks) == 0 {
 		return nil
 	}
@@ -77,7 +83,7 @@ func Scan(f *elf.File, lacks []string) error {
 		}
 	}
 	if len(found) > 0 {
-		return found
+		return fmt.Errorf("%w\nhint: compile it with the cpu.cflags and cpu.go of board.toml", found)
 	}
 	return nil
 }

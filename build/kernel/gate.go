@@ -85,8 +85,9 @@ func Gate(b boards.Board, src Source, file string, wanted []Symbol) error {
 
 // CheckRequired compares a built kernel's configuration in file with what
 // board.toml requires and forbids, and with what the programs of the image
-// require (more). Boards with the same fragments share one
-// kernel, so that it may have been built for another one.
+// require (more). Build does so before it compiles; a kernel from the cache may
+// have been built for another board with the same fragments, or before a program
+// was added.
 func CheckRequired(b boards.Board, more []Symbol, file string) error {
 	c, err := readConfig(file)
 	if err != nil {

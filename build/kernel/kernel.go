@@ -9,6 +9,7 @@
 //	tree.go      the folder that the kernel is built in
 //	make.go      make, its environment and its progress
 //	image.go     the image must be for the board's CPU
+//	scan.go      and have no instruction that this one lacks
 //	headers.go   the kernel's headers for programs
 //	tools.go     the programs that a build needs, and their versions
 //
@@ -47,6 +48,7 @@ type Options struct {
 	Epoch    time.Time                            // the build time that the kernel shows
 	CCache   string                               // folder of the compiler cache; "" for none
 	Farm     farm.Farm                            // who shares that cache, and compiles
+	Require  []Symbol                             // what the programs of the image call for, beside the fragments
 	Jobs     int                                  // compilers at once; 0 for one per CPU
 }
 
@@ -94,7 +96,7 @@ func build(ctx context.Context, b boards.Board, src Source, frags []Fragment, o 
 	if err := configure(ctx, m, wanted); err != nil {
 		return Kernel{}, err
 	}
-	if err := Gate(b, src, filepath.Join(t.objects, ".config"), wanted); err != nil {
+	if err := Gate(b, src, filepath.Join(t.objects, ".config"), append(wanted, o.Require...)); err != nil {
 		return Kernel{}, err
 	}
 	if err := m.compile(ctx, filepath.Base(b.Arch.Image)); err != nil {

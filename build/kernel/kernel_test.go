@@ -201,6 +201,15 @@ func TestBuildFails(t *testing.T) {
 	}
 }
 
+// A symbol that a program calls for is missed before the compiler runs.
+func TestRequiredByAProgram(t *testing.T) {
+	o := testOptions(t)
+	o.Require = []Symbol{{Name: "PPP", Value: "y", File: "build.requires-kernel of the recipe pppd"}}
+	o.Progress = func(int64, int64, string) { t.Error("it compiles") }
+	_, err := Build(t.Context(), board, fakeLinux(t, bzImage(kernel64)), fragment(t, ""), o)
+	checkError(t, err, "PPP=y is wanted by build.requires-kernel of the recipe pppd but is n: it depends on NET, which is n")
+}
+
 // TestCancelStopsEveryProcess cancels while a child of make sleeps.
 func TestCancelStopsEveryProcess(t *testing.T) {
 	src := fakeLinux(t, bzImage(kernel64))

@@ -6,6 +6,7 @@
 //	programs.go  the gate: every program must run on the board
 //	archive.go   the cpio archive, compressed
 //	mtree.go     the list of the tree's files, for people and for comparing
+//	read.go      what a finished initramfs holds
 //
 // The tree:
 //

@@ -7,38 +7,58 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tench/boards"
+	"tench/build"
 	"tench/config"
 )
 
 func checkCommand() *cobra.Command {
-	return &cobra.Command{
+	var name string
+	c := &cobra.Command{
 		Use:   "check router.toml …",
 		Short: "Check a box's configuration",
 		Long: `check reads router.toml files as the box would and names every mistake with its
 line. The same check runs when an image is built and when a box applies a file.
-A single - reads from standard input.`,
+With --board the ports that the files name must be on that board's case, too. A
+single - reads from standard input.`,
 		Example: `  tench check router.toml
+  tench check router.toml --board apu2
   tench check - < router.toml`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			bad := 0
-			for _, name := range args {
-				if err := checkFile(c.InOrStdin(), name); err != nil {
-					fmt.Fprintln(c.ErrOrStderr(), err)
-					bad++
-					continue
+			var board boards.Board
+			if name != "" {
+				var err error
+				if _, board, err = findBoard([]string{name}); err != nil {
+					return err
 				}
-				fmt.Fprintf(c.OutOrStdout(), "%s: configuration OK\n", name)
 			}
-			if bad > 0 {
-				return fmt.Errorf("check: %d of %d files are not usable\nhint: config/reference.toml explains every key", bad, len(args))
-			}
-			return nil
+			return checkFiles(c, args, board)
 		},
 	}
+	c.Flags().StringVar(&name, "board", "", "the `board` that the files are for")
+	_ = c.RegisterFlagCompletionFunc("board", completeMoreBoards) // an error is a flag that is not there
+	return c
 }
 
-func checkFile(stdin io.Reader, name string) error {
+// checkFiles checks files, for a board if it has a name.
+func checkFiles(c *cobra.Command, files []string, b boards.Board) error {
+	bad := 0
+	for _, file := range files {
+		if err := checkFile(c.InOrStdin(), file, b); err != nil {
+			fmt.Fprintln(c.ErrOrStderr(), err)
+			bad++
+			continue
+		}
+		fmt.Fprintf(c.OutOrStdout(), "%s: configuration OK\n", file)
+	}
+	if bad > 0 {
+		return fmt.Errorf("check: %d of %d files are not usable\nhint: config/reference.toml explains every key", bad, len(files))
+	}
+	return nil
+}
+
+func checkFile(stdin io.Reader, name string, b boards.Board) error {
 	var data []byte
 	var err error
 	if name == "-" {
@@ -49,6 +69,9 @@ func checkFile(stdin io.Reader, name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = config.Parse(name, data)
-	return err
+	cfg, err := config.Parse(name, data)
+	if err != nil || b.Name == "" {
+		return err
+	}
+	return build.CheckPorts(b, name, cfg)
 }

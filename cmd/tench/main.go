@@ -16,6 +16,7 @@
 //	key.go       tench key: new, show, sign, verify
 //	verify.go    tench verify, with and without --rebuild
 //	diff.go      tench diff
+//	flist.go     tench flist: the files of a root file system
 //	doctor.go    tench doctor
 //	run.go       tench run: QEMU
 //	qemu.go      its command line
@@ -96,7 +97,7 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 	})
 	root.AddCommand(imageCommand(), buildCommand(), releaseCommand(), runCommand(), checkCommand(), boardsCommand(),
 		explainCommand(), doctorCommand(), consoleCommand(), keyCommand(), verifyCommand(), diffCommand(), publishCommand(),
-		releasesCommand(), lockCommand(), fetchCommand())
+		releasesCommand(), lockCommand(), fetchCommand(), flistCommand())
 	return root
 }
 

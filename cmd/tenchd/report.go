@@ -15,10 +15,11 @@ func (c *client) report() *cobra.Command {
 	return &cobra.Command{
 		Use:   "report [FILE]",
 		Short: "Write down what this box is and how it does, for somebody far away",
-		Long: `report writes one text file: board and release, status, the ports that the board
-should have and those it has, quirks, clock source, PCI and USB devices, the
-kernel's log and the box's own. It has no secrets. Without FILE it goes to
-report.txt beside the control socket; a single - prints it.`,
+		Long: `report writes one text file: board, release and SBOM, status, the ports that the
+board should have and those it has, its LEDs, buttons and watchdog, quirks, clock
+source, PCI and USB devices, the kernel's log and the box's own. It has no
+secrets. Without FILE it goes to report.txt beside the control socket; a single -
+prints it.`,
 		Example: "  tenchd report\n  tenchd report - | less",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -30,14 +30,14 @@ func printNode(b *strings.Builder, n Node, depth int) {
 	if !n.OK {
 		mark = "!"
 	}
-	name := mark + " " + strings.Repeat("  ", depth) + plain(n.Name)
-	head := fmt.Sprintf("%-*s %-*s ", nameWidth, name, stateWidth, plain(n.State))
+	name := mark + " " + strings.Repeat("  ", depth) + Plain(n.Name)
+	head := fmt.Sprintf("%-*s %-*s ", nameWidth, name, stateWidth, Plain(n.State))
 	var texts []string
 	if n.Cause != "" {
-		texts = append(texts, plain(n.Cause))
+		texts = append(texts, Plain(n.Cause))
 	}
 	for _, d := range n.Detail {
-		texts = append(texts, plain(d))
+		texts = append(texts, Plain(d))
 	}
 	indent := strings.Repeat(" ", nameWidth+stateWidth+2)
 	line := head

@@ -21,13 +21,15 @@ import (
 // Node is one thing on the box and how it does. Its JSON form is what
 // `tenchd status -json` prints; fields are only ever added to it.
 type Node struct {
-	Name     string   `json:"name"`               // e.g. "lan", "dhcp wan"; unique within the tree
-	State    string   `json:"state"`              // one or two words, e.g. "up", "down", "asking"
-	OK       bool     `json:"ok"`                 // it does what router.toml wants of it
-	Cause    string   `json:"cause,omitempty"`    // why it is not OK, e.g. "no carrier on eth1"
-	Needs    []string `json:"needs,omitempty"`    // names of nodes that it cannot be OK without
-	Detail   []string `json:"detail,omitempty"`   // further facts, e.g. "192.168.1.1/24"
-	Children []Node   `json:"children,omitempty"` // its parts, in the order to show them
+	Name   string   `json:"name"`             // e.g. "lan", "dhcp wan"; unique within the tree
+	State  string   `json:"state"`            // one or two words, e.g. "up", "down", "asking"
+	OK     bool     `json:"ok"`               // it does what router.toml wants of it
+	Cause  string   `json:"cause,omitempty"`  // why it is not OK, e.g. "no carrier on eth1"
+	Needs  []string `json:"needs,omitempty"`  // names of nodes that it cannot be OK without
+	Detail []string `json:"detail,omitempty"` // further facts, e.g. "192.168.1.1/24"
+	// Facts are those of Detail that programs want by name, e.g. "slot": "a".
+	Facts    map[string]string `json:"facts,omitempty"`
+	Children []Node            `json:"children,omitempty"` // its parts, in the order to show them
 }
 
 // Find returns the first node called name, the root included.
@@ -103,9 +105,9 @@ func anyWrong(n Node) bool {
 }
 
 func (n Node) line() string {
-	line := plain(n.Name + " " + n.State)
+	line := Plain(n.Name + " " + n.State)
 	if n.Cause != "" {
-		line += ": " + plain(n.Cause)
+		line += ": " + Plain(n.Cause)
 	}
 	return line
 }
@@ -116,12 +118,12 @@ func unknown(root Node, name string) error {
 	if near := nearest.Of(name, names); near != "" {
 		hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 	}
-	return errors.New(plain(fmt.Sprintf("why %q: there is nothing of this name", name)) + "\nhint: " + plain(hint))
+	return errors.New(Plain(fmt.Sprintf("why %q: there is nothing of this name", name)) + "\nhint: " + Plain(hint))
 }
 
-// plain keeps what a server on the network or a file put into a text from
+// Plain keeps what a server on the network or a file put into a text from
 // steering the terminal: all but printable ASCII becomes "?".
-func plain(s string) string {
+func Plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return '?'

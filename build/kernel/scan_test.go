@@ -1,0 +1,165 @@
+package kernel
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tench/boards"
+)
+
+var geode = boards.Board{Name: "geode", CPU: boards.CPU{Lacks: []string{"sse", "nopl", "endbr"}}}
+
+// fakeKernel compiles text, links and strips it as the kernel is, and packs it
+// into a bzImage with its System.map beside it: gcc, ld, nm, objcopy and zstd
+// are what a kernel's build uses, too.
+func fakeKernel(t *testing.T, text string) (image, systemMap string) {
+	t.Helper()
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	run := func(name string, args ...string) []byte {
+		t.Helper()
+		cmd := exec.Command(name, args...)
+		cmd.Dir = dir
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s %v: %v", name, args, err)
+		}
+		return out
+	}
+	// The vDSO is a library that is linked in as data.
+	write(t, path("v.c"), fenceC)
+	run("gcc", "-m32", "-O2", "-march=geode", "-nostdlib", "-shared", "-fpic", "-fcf-protection=none", "-o", "vdso.so", "v.c")
+	run("objcopy", "-S", "vdso.so")
+	write(t, path("x.c"), text)
+	run("gcc", "-m32", "-O2", "-march=geode", "-ffreestanding", "-fno-pie", "-fcf-protection=none", "-c", "-o", "x.o", "x.c")
+	run("ld", "-m", "elf_i386", "-Ttext=0xc1000000", "-e", "start", "-o", "vmlinux", "x.o")
+	write(t, path("System.map"), string(run("nm", "-n", "vmlinux")))
+	run("objcopy", "-R", ".comment", "-S", "vmlinux", "vmlinux.bin")
+	program, err := os.ReadFile(path("vmlinux.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := run("zstd", "-q", "-c", "vmlinux.bin")
+	write(t, path("vmlinuz"), string(imageOf(packed, len(program))))
+	return path("vmlinuz"), path("System.map")
+}
+
+// imageOf is a bzImage around packed data.
+func imageOf(packed []byte, size int) []byte {
+	const setup, offset = 2, 0x100
+	image := bzImage(0)[:(setup+1)*sectorSize+offset]
+	image[setupSectsAt] = setup
+	binary.LittleEndian.PutUint16(image[versionAt:], 0x020f)
+	binary.LittleEndian.PutUint32(image[payloadOffsetAt:], offset)
+	binary.LittleEndian.PutUint32(image[payloadLengthAt:], uint32(len(packed)+payloadTail))
+	image = binary.LittleEndian.AppendUint32(append(image, packed...), uint32(size))
+	return append(image, make([]byte, 0x2000)...)
+}
+
+const (
+	vdsoC     = `asm(".section .rodata; .ascii \"\\x7f\", \"ELF?\"; .balign 4096; .incbin \"vdso.so\"; .text");`
+	startC    = "void start(void) { for (;;); }\n"
+	fenceC    = "void fence(void) { asm volatile(\"lfence\"); }\n"
+	guardedC  = "void kernel_fpu_begin_mask(int *p) { asm volatile(\"ldmxcsr %0\" : : \"m\"(*p)); }\n"
+	replacedC = "asm(\".section .altinstr_replacement, \\\"ax\\\"; lfence; .text\");\n"
+	mmxC      = "void fetch(char *p) { __builtin_prefetch(p); asm volatile(\"clflush (%0)\" : : \"r\"(p)); }\n"
+)
+
+func TestScan(t *testing.T) {
+	for name, tc := range map[string]struct {
+		text      string
+		want, err string // the beginning of the only line, a part of the error
+	}{
+		"nothing":                    {startC, "", ""},
+		"fence":                      {startC + fenceC, "", "1 functions have instructions that the board's CPU lacks:\n  fence at 0xc10"},
+		"function that asks":         {startC + guardedC, "kernel_fpu_begin_mask at 0xc10", ""},
+		"vDSO":                       {startC + vdsoC, "", "vDSO: 1 functions have instructions that the board's CPU lacks:\n  fence at 0x"},
+		"alternative":                {startC + replacedC, "", ""},
+		"what a Geode has of SSE":    {startC + mmxC, "", ""},
+		"one asks, another does not": {startC + guardedC + fenceC, "", "fence at 0xc10"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			image, systemMap := fakeKernel(t, tc.text)
+			lines, err := Scan(t.Context(), geode, image, systemMap)
+			checkError(t, err, tc.err)
+			got := strings.Join(lines, "\n")
+			if tc.want == "" && got != "" || !strings.HasPrefix(got, tc.want) || len(lines) > 1 {
+				t.Errorf("Scan = %q, want one line that begins with %q", got, tc.want)
+			}
+			if err != nil && !strings.Contains(err.Error(), "\nhint: switch off what brings it in") {
+				t.Errorf("%v has no hint", err)
+			}
+		})
+	}
+}
+
+func TestVmlinuxRefuses(t *testing.T) {
+	whole := imageOf(append([]byte(nil), zstdMagic...), 9)
+	altered := func(at int, data ...byte) []byte {
+		image := bytes.Clone(whole)
+		copy(image[at:], data)
+		return image
+	}
+	for name, tc := range map[string]struct {
+		image []byte
+		want  string
+	}{
+		"text":          {[]byte("hello"), "it is no bzImage"},
+		"old protocol":  {altered(versionAt, 7, 2), "it is no bzImage that says where vmlinux is"},
+		"behind":        {altered(payloadOffsetAt, 0, 0, 1, 0), "vmlinux is said to be at bytes 67072 to"},
+		"beyond":        {altered(payloadLengthAt, 0, 0, 0, 0xff), "vmlinux is said to be at bytes 1792 to"},
+		"no length":     {altered(payloadLengthAt, 0, 0, 0, 0), "vmlinux is said to be at bytes 1792 to 1788"},
+		"other packing": {altered(1792, 0x1f, 0x8b), "vmlinux is not packed with zstd"},
+		"cut":           {whole, "unpack vmlinux: zstd: exit status 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := vmlinux(t.Context(), tc.image)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("vmlinux = %v, want an error with %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestMapFunctions(t *testing.T) {
+	got, err := mapFunctions("c1000000 T _text\nc1000010 t fence\nc1000020 D data\n         w odd\n")
+	if err == nil || !strings.Contains(err.Error(), `line 4: "         w odd" is not an address`) {
+		t.Errorf("mapFunctions = %v, %v, want line 4 refused", got, err)
+	}
+	got, err = mapFunctions("c1000000 T _text\nc1000020 D data\nc1000030 W weak\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range got {
+		names = append(names, s.Name)
+	}
+	if diff := cmp.Diff([]string{"_text", "weak"}, names); diff != "" {
+		t.Errorf("functions (-want +got)\n%s", diff)
+	}
+}
+
+func FuzzVmlinux(f *testing.F) {
+	f.Add(imageOf(zstdMagic, 9)[:0x800])
+	f.Fuzz(func(t *testing.T, image []byte) {
+		if _, err := vmlinux(t.Context(), image); err == nil && !isBzImage(image) {
+			t.Error("vmlinux found one in what is no bzImage")
+		}
+	})
+}
+
+func FuzzMapFunctions(f *testing.F) {
+	f.Add("c1000000 T _text\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if list, err := mapFunctions(text); err == nil && len(list) > strings.Count(text, "\n")+1 {
+			t.Errorf("%d functions in %q", len(list), text)
+		}
+	})
+}
