@@ -147,5 +147,9 @@ func (p *plan) root(ctx context.Context, kernel cache.Product) (cache.Product, e
 	if err != nil {
 		return cache.Product{}, err
 	}
-	return p.initrd(ctx, commands, tenchd, daemons)
+	bom, err := p.sbom(commands, tenchd)
+	if err != nil {
+		return cache.Product{}, err
+	}
+	return p.initrd(ctx, programs{commands: commands, tenchd: tenchd, daemons: daemons, bom: bom})
 }

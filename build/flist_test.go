@@ -86,7 +86,7 @@ func fakeRoot(t *testing.T, p *plan) cache.Product {
 		}
 		daemons = append(daemons, fake(t, p, name, files))
 	}
-	initrd, err := p.initrd(t.Context(), commands, tenchd, daemons)
+	initrd, err := p.initrd(t.Context(), programs{commands: commands, tenchd: tenchd, daemons: daemons, bom: []byte("{}")})
 	if err != nil {
 		t.Fatal(err)
 	}

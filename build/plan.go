@@ -269,6 +269,10 @@ func (p *plan) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var lacking error // told together with what the lock says
+	if p.o.Offline {
+		lacking = source.OfflineError(p.missing(needed))
+	}
 	if p.o.Strict {
 		for _, n := range needed {
 			if slices.ContainsFunc(n.recipe.Part(n.name), inDevelopment) { // package source refuses it
@@ -276,14 +280,9 @@ func (p *plan) prepare(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := p.checkLock(ctx, needed); err != nil {
-			return err
-		}
+		return errors.Join(lacking, p.checkLock(ctx, needed))
 	}
-	if p.o.Offline {
-		return source.OfflineError(p.missing(needed))
-	}
-	return nil
+	return lacking
 }
 
 // missing lists everything that an offline build lacks, at once: a person who

@@ -193,8 +193,15 @@ func (p *plan) tenchd(ctx context.Context) (cache.Product, error) {
 	}}, "the box's own program")
 }
 
+// programs are what the root file system is packed from.
+type programs struct {
+	commands, tenchd cache.Product
+	daemons          []cache.Product
+	bom              []byte // bill of materials of the image
+}
+
 // initrd packs the root file system.
-func (p *plan) initrd(ctx context.Context, commands, tenchd cache.Product, daemons []cache.Product) (cache.Product, error) {
+func (p *plan) initrd(ctx context.Context, made programs) (cache.Product, error) {
 	layers, err := overlays.Load(filepath.Join(p.o.Root, "overlays"), p.b)
 	if err != nil {
 		return cache.Product{}, err
@@ -211,28 +218,24 @@ func (p *plan) initrd(ctx context.Context, commands, tenchd cache.Product, daemo
 	if err != nil {
 		return cache.Product{}, err
 	}
-	bom, err := p.sbom(commands, tenchd)
-	if err != nil {
-		return cache.Product{}, err
-	}
 	code, err := p.code("build/rootfs")
 	if err != nil {
 		return cache.Product{}, err
 	}
-	inputs := []cache.Input{commands.Input(), tenchd.Input(), board, code,
-		text("build.json", string(info)), text("sbom", string(bom)), text("zstd", string(zstd))}
-	programs := map[string]string{}
-	for _, d := range daemons {
+	inputs := []cache.Input{made.commands.Input(), made.tenchd.Input(), board, code,
+		text("build.json", string(info)), text("sbom", string(made.bom)), text("zstd", string(zstd))}
+	daemons := map[string]string{}
+	for _, d := range made.daemons {
 		inputs = append(inputs, d.Input())
 		for _, f := range d.Files {
-			programs[f.Name] = d.Path(f.Name)
+			daemons[f.Name] = d.Path(f.Name)
 		}
 	}
 	for _, e := range layers {
 		inputs = append(inputs, text("overlay "+e.Path, fmt.Sprintf("%v %q %x", e.Mode, e.Link, e.Data)))
 	}
 	return p.run(ctx, cache.Step{Name: "initrd", Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
-		names, err := os.ReadFile(commands.Path(commandList))
+		names, err := os.ReadFile(made.commands.Path(commandList))
 		if err != nil {
 			return err
 		}
@@ -241,15 +244,15 @@ func (p *plan) initrd(ctx context.Context, commands, tenchd cache.Product, daemo
 			return err
 		}
 		_, err = rootfs.Build(ctx, p.b, rootfs.Files{
-			Tenchd: tenchd.Path("tenchd"), Busybox: commands.Path("bb"), Commands: strings.Fields(string(names)),
-			Programs: programs,
-			Etc:      map[string][]byte{"board.toml": boardFile, "build.json": info, "sbom.json": bom},
+			Tenchd: made.tenchd.Path("tenchd"), Busybox: made.commands.Path("bb"), Commands: strings.Fields(string(names)),
+			Programs: daemons,
+			Etc:      map[string][]byte{"board.toml": boardFile, "build.json": info, "sbom.json": made.bom},
 			Overlays: layers,
 		}, rootfs.Options{Out: w.Out, Epoch: p.release.Epoch, Log: w.Log})
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(w.Out, sbomFile), bom, 0o644)
+		return os.WriteFile(filepath.Join(w.Out, sbomFile), made.bom, 0o644)
 	}}, "root file system")
 }
 
