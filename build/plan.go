@@ -254,6 +254,10 @@ func (p *plan) needed() ([]part, error) {
 			return nil, err
 		}
 		for _, n := range names[name] {
+			if len(r.Part(n)) == 0 {
+				return nil, fmt.Errorf("recipe %s: it has no part %q, which board %s needs\nhint: add a [[file]] with it to %s",
+					name, n, p.b.Name, filepath.Join(r.Dir, release.RecipeFile))
+			}
 			needed = append(needed, part{r, n})
 		}
 	}
