@@ -210,7 +210,7 @@ func (p *plan) concerns(needed []part) func(kind, name string) bool {
 		case "fragment":
 			return slices.Contains(p.b.Kernel.Fragments, strings.TrimSuffix(rest, ".config"))
 		case "overlay":
-			layer := strings.TrimSuffix(name, ".modes")
+			layer := strings.TrimSuffix(name, ".flist")
 			return layer == "common" || layer == p.b.Name || slices.Contains(p.b.Daemons, layer)
 		case "board":
 			return name == p.b.Name

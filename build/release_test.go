@@ -152,7 +152,7 @@ func TestStrict(t *testing.T) {
 		"a fragment":              {b, []change{{"release/recipes/linux/fragments/pc.config", "x"}}, "fragment linux/pc.config: locked "},
 		"a fragment of others":    {b, []change{{"release/recipes/linux/fragments/sunxi.config", "x"}}, ""},
 		"an overlay":              {b, []change{{"overlays/common/etc/hosts", "x"}}, "overlay common: locked "},
-		"modes of an overlay":     {b, []change{{"overlays/common.modes", "x"}}, "overlay common.modes: locked "},
+		"list of an overlay":      {b, []change{{"overlays/common.flist", "x"}}, "overlay common.flist: locked "},
 		"its board file":          {b, []change{{"boards/apu2/router.toml", "x"}}, "board apu2: locked "},
 		"another board's file":    {b, []change{{"boards/vm/router.toml", "x"}}, ""},
 		"the modules of the box":  {b, []change{{"go.sum", "x"}}, "module go.sum: locked "},

@@ -21,7 +21,7 @@ import (
 )
 
 // faultStops is how often the build of the tiny board is stopped.
-const faultStops = 16
+const faultStops = 10
 
 // TestFaultsStopped stops builds at points that chance draws, by ctrl-C or by a
 // signal that nobody can handle. Nothing wrong may ever have a right name, and

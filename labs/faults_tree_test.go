@@ -35,12 +35,15 @@ func newTinyTree(t testing.TB) tinyTree {
 	tree.write(t, map[string]string{
 		"boards/tiny/board.toml":                            tinyBoard,
 		"boards/tiny/router.toml":                           "hostname = \"tiny\"\n",
-		"release/release.toml":                              "name = \"1\"\nepoch = 2026-11-01T00:00:00Z\n",
+		"release/release.toml":                              "name = \"1\"\nepoch = 2026-11-01T00:00:00Z\n[recipes]\nlinux = \"1\"\nhello = \"1\"\ngrub = \"1\"\n",
 		"release/recipes/linux/fragments/base.config":       "CONFIG_NET=y\n",
 		"release/recipes/linux/patches/series":              "0001-one-more.patch\n",
 		"release/recipes/linux/patches/0001-one-more.patch": tinyPatch,
 		"overlays/common/etc/hosts":                         "127.0.0.1 localhost\n",
-		"overlays/common.modes":                             "proc/ 0555\n",
+		"overlays/common.flist":                             "drwxr-xr-x 0:0 etc\n-rw-r--r-- 0:0 etc/hosts\ndr-xr-xr-x 0:0 proc\n",
+		"release/recipes/hello/flist":                       "-rwxr-xr-x 0:0 bin/hello-c\n",
+		"build/flist":                                       tinyList,
+		"internal/flist/doc.go":                             "package flist\n",
 		"build/rootfs/doc.go":                               "package rootfs\n",
 		"build/disk/doc.go":                                 "package disk\n",
 		"cmd/tenchd/main.go":                                "package main\n\nfunc main() { println(\"tenchd\") }\n",
@@ -86,6 +89,22 @@ const tinyPatch = `--- a/unit0.c
 @@ -1 +1 @@
 -int unit0(int a) { return a; }
 +int unit0(int a) { return a + 1; }
+`
+
+// tinyList is what the build itself puts into the root file system.
+const tinyList = `drwxr-xr-x 0:0 bin
+-rwxr-xr-x 0:0 bin/bb
+lrwxrwxrwx 0:0 bin/hello -> bb
+lrwxrwxrwx 0:0 bin/sh -> gosh
+-rwxr-xr-x 0:0 bin/tenchd
+drwxr-xr-x 0:0 dev
+crw------- 0:0 dev/console 5,1
+crw-rw-rw- 0:0 dev/null 1,3
+drwxr-xr-x 0:0 etc/tench
+-rw-r--r-- 0:0 etc/tench/board.toml
+-rw-r--r-- 0:0 etc/tench/build.json
+-rw-r--r-- 0:0 etc/tench/sbom.json
+lrwxrwxrwx 0:0 init -> bin/tenchd
 `
 
 const helloBuild = `[build]

@@ -39,7 +39,7 @@ type Lock struct {
 	Source   map[string]string `toml:"source"`   // RECIPE/PART/FILE: hash and size in bytes
 	Patch    map[string]string `toml:"patch"`    // RECIPE/FILE: hash
 	Fragment map[string]string `toml:"fragment"` // RECIPE/FILE: hash
-	Overlay  map[string]string `toml:"overlay"`  // NAME or NAME.modes: hash of the tree or file
+	Overlay  map[string]string `toml:"overlay"`  // NAME or NAME.flist: hash of the tree or file
 	Board    map[string]string `toml:"board"`    // NAME: hash of the folder
 	Module   map[string]string `toml:"module"`   // go.mod and go.sum files: hash
 	Tool     map[string]string `toml:"tool"`     // program: what it says its version is

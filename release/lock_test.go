@@ -20,7 +20,7 @@ func testLock() Lock {
 		Source:   map[string]string{"bird/source/bird.tar": sum1 + " 42"},
 		Patch:    map[string]string{"linux/0001-a.patch": sum1},
 		Fragment: map[string]string{"linux/net.config": sum1},
-		Overlay:  map[string]string{"common.modes": sum1},
+		Overlay:  map[string]string{"common.flist": sum1},
 		Board:    map[string]string{"qemu-amd64": sum1},
 		Module:   map[string]string{"go.sum": sum1},
 		Tool:     map[string]string{"gcc": `gcc (Debian 12.2.0-14) "12.2.0"`},

@@ -87,10 +87,11 @@ func buildCommands(ctx context.Context, b boards.Board, root string, o Options) 
 	return bbox, err
 }
 
-// modulesOf lists the modules that the packages of the module in dir are made
-// of when they are built for the board, sorted.
+// modulesOf lists the other modules that the packages of the module in dir are
+// made of when they are built for the board, sorted.
 func modulesOf(ctx context.Context, b boards.Board, dir string, packages []string) ([]debug.Module, error) {
-	const format = "{{with .Module}}{{.Path}} {{.Version}} {{.Sum}}{{end}}"
+	// The module in dir is ours, has no version, and is known as the build itself.
+	const format = "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Sum}}{{end}}{{end}}"
 	args := append([]string{"list", "-deps", "-mod=readonly", "-tags=" + commandTags, "-f", format}, packages...)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
