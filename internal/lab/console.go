@@ -85,6 +85,9 @@ func (c *Console) Expect(t testing.TB, pattern string, timeout time.Duration) []
 		if m := c.match(re); m != nil {
 			return m
 		}
+		if crash := crashIn(c.Transcript()); crash != "" {
+			t.Fatalf("lab: the kernel crashed before it printed %q:\n%s", pattern, crash)
+		}
 		select {
 		case <-c.news:
 		case <-c.done:
@@ -96,6 +99,19 @@ func (c *Console) Expect(t testing.TB, pattern string, timeout time.Duration) []
 			t.Fatalf("lab: no %q within %v", pattern, timeout)
 		}
 	}
+}
+
+// crashIn is what a kernel that panicked said last, "" if none did. A box boots
+// again after a panic, and what a test then waits for would come all the same.
+func crashIn(transcript string) string {
+	const lines = 60
+	before, panicked, found := strings.Cut(transcript, "Kernel panic - not syncing")
+	if !found {
+		return ""
+	}
+	last := strings.Split(before, "\n")
+	line, _, _ := strings.Cut(panicked, "\n")
+	return strings.Join(last[max(0, len(last)-lines):], "\n") + "Kernel panic - not syncing" + line
 }
 
 func (c *Console) match(re *regexp.Regexp) []string {
