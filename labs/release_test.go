@@ -2,7 +2,6 @@ package labs
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,19 +10,22 @@ import (
 )
 
 // A release of the built board, signed with a key that OpenBSD's signify made
-// and checked by it; then a second one, which differs in nothing.
+// and checked by it; then a second one, which differs in nothing. It is made in
+// a copy of the checkout, whose lock names the tools of this machine.
 func TestRelease(t *testing.T) {
 	lab.Require(t, "signify-openbsd", "zstd")
-	root, dir := lab.Root(t), t.TempDir()
+	root, dir := filepath.Join(t.TempDir(), "checkout"), t.TempDir()
+	copyCheckout(t, lab.Root(t), root)
+	tench(t, root, nil, "lock", "qemu-amd64")
 	public, secret := filepath.Join(dir, "lab.pub"), filepath.Join(dir, "lab.sec")
-	runIn(t, dir, "signify-openbsd", "-G", "-n", "-p", public, "-s", secret)
+	run(t, dir, nil, "signify-openbsd", "-G", "-n", "-p", public, "-s", secret)
 	first, second := filepath.Join(dir, "first"), filepath.Join(dir, "second")
-	tench := filepath.Join(root, "bin", "tench")
-	runIn(t, root, tench, "release", "qemu-amd64", "--key", secret, "--out", first)
-	runIn(t, first, "signify-openbsd", "-C", "-p", public, "-x", "SHA256.sig")
+	tench(t, root, nil, "release", "qemu-amd64", "--key", secret, "--out", first)
+	tench(t, root, nil, "verify", first, "--key", public)
+	run(t, first, nil, "signify-openbsd", "-C", "-p", public, "-x", "SHA256.sig")
 
 	image := filepath.Join(dir, "unpacked.img")
-	runIn(t, first, "zstd", "-dq", "tench-qemu-amd64.img.zst", "-o", image)
+	run(t, first, nil, "zstd", "-dq", "tench-qemu-amd64.img.zst", "-o", image)
 	if !sameFile(t, image, filepath.Join(root, "out", "qemu-amd64", "tench-qemu-amd64.img")) {
 		t.Error("the packed image is another than the one that was built")
 	}
@@ -35,22 +37,12 @@ func TestRelease(t *testing.T) {
 		t.Error("the box has no bill of materials")
 	}
 
-	runIn(t, root, tench, "release", "qemu-amd64", "--unsigned", "--out", second, "--since", first)
+	tench(t, root, nil, "release", "qemu-amd64", "--unsigned", "--out", second, "--since", first)
 	notes, err := os.ReadFile(filepath.Join(second, "NOTES.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Count(string(notes), "\nThe same"); got != 4 {
 		t.Errorf("the notes say %d times, not 4, that nothing changed:\n%s", got, notes)
-	}
-}
-
-// runIn runs a program in dir to its good end.
-func runIn(t *testing.T, dir, name string, args ...string) {
-	t.Helper()
-	cmd := exec.Command(name, args...)
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
 }
