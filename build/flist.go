@@ -132,15 +132,22 @@ func FileList(ctx context.Context, b boards.Board, o Options) (Files, error) {
 	return p.files(ctx, initrd)
 }
 
-// rootFileSystem runs the steps up to the initramfs. The programs in C are
+// rootFileSystem runs the steps up to the initramfs, and fetches all that Image
+// does before it: the initramfs holds the bill of materials. The programs in C are
 // compiled with the headers of the board's kernel.
 func (p *plan) rootFileSystem(ctx context.Context) (cache.Product, error) {
+	linux, err := p.source(ctx, "linux", "source")
+	if err != nil {
+		return cache.Product{}, err
+	}
+	if _, err := p.sources(ctx, "grub", p.grubParts()...); err != nil {
+		return cache.Product{}, err
+	}
+	if _, err := p.uboot(ctx); err != nil {
+		return cache.Product{}, err
+	}
 	var kernel cache.Product
 	if len(p.b.Daemons) > 0 {
-		linux, err := p.source(ctx, "linux", "source")
-		if err != nil {
-			return cache.Product{}, err
-		}
 		if kernel, err = p.kernel(ctx, linux); err != nil {
 			return cache.Product{}, err
 		}

@@ -86,9 +86,15 @@ func explainFailure(err error) error {
 }
 
 func showProducts(out io.Writer, dir string, b boards.Board, m release.Manifest, took time.Duration) {
+	image := m.Product(release.ImageName(b.Name))
+	fmt.Fprintf(out, "%s  %s\n", filepath.Join(dir, image.File), humanize.IBytes(uint64(image.Size)))
+	var beside []string
 	for _, p := range m.Products {
-		fmt.Fprintf(out, "%s  %s\n", filepath.Join(dir, p.File), humanize.IBytes(uint64(p.Size)))
+		if suffix, ok := strings.CutPrefix(p.File, "tench-"+b.Name+"."); ok && p.File != image.File {
+			beside = append(beside, suffix)
+		}
 	}
+	fmt.Fprintf(out, "beside it: %s\n", strings.Join(beside, ", "))
 	for _, in := range m.Inputs {
 		if in.Development {
 			fmt.Fprintf(out, "note: %s is the folder %s as it was now, not a pinned version\n", in.Name, in.From)
