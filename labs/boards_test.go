@@ -74,6 +74,8 @@ func bootBoard(t *testing.T, b boards.Board, firmware string) {
 		c.Expect(t, "quirk "+q.Name+" +in force", menuTimeout)
 	}
 	c.Send(t, "\n7\n")
+	c.Send(t, "tenchd sbom\n")
+	c.Expect(t, `(?m)^linux +6\.`, menuTimeout)
 	readReport(t, c, b)
 	runDaemons(t, c, b)
 	c.Send(t, "exit\n")
