@@ -21,7 +21,7 @@ const (
 
 // readyLine is what a box prints once its configured network is applied, to the
 // end of the line: half of it may come first.
-const readyLine = `tench: ready in ([0-9.]+) s \(kernel ([0-9.]+) s\) slot=([ab])(; missing[^\r\n]*)?\r?\n`
+const readyLine = `tench: ready in ([0-9.]+) s \(kernel ([0-9.]+) s\) slot=([ab])(; missing[^\r\n]*)?\r*\n`
 
 // boot starts the built image the way a user does, with `tench run`.
 func boot(t testing.TB, args ...string) *lab.Console {
