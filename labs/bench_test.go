@@ -66,11 +66,14 @@ func BenchmarkBuildOtherConfig(b *testing.B) {
 }
 
 // BenchmarkBuildCold builds once with an empty cache: no downloads, no compiler
-// cache, no products.
+// cache, no products. The goal of 12 minutes on two processors is 22.9 times what
+// u-root's own build took where it was set.
 func BenchmarkBuildCold(b *testing.B) {
-	lab.Require(b)
+	lab.Require(b, "go")
 	for range b.N {
-		cold(b, "image", "qemu-amd64")
+		_, cpu := cold(b, "image", "qemu-amd64")
+		_, rival := urootInitrd(b)
+		b.ReportMetric(cpu.Seconds()/rival.Seconds(), "ratio-to-u-root's-build")
 	}
 }
 
@@ -82,15 +85,15 @@ func BenchmarkBoardsCold(b *testing.B) {
 		b.Skip("it takes hours: make bench BOARDS=all")
 	}
 	for range b.N {
-		cache := cold(b, "build", "--all-boards")
+		cache, _ := cold(b, "build", "--all-boards")
 		wall, _ := tenchCommand(b, []string{"TENCH_CACHE=" + cache}, "build", "--all-boards")
 		b.ReportMetric(wall.Seconds(), "warm-wall-s")
 	}
 }
 
-// cold runs tench with an empty cache, which it returns, reports what it took,
-// and what each slow step of each board took.
-func cold(b *testing.B, args ...string) (cache string) {
+// cold runs tench with an empty cache, which it returns with its CPU time, and
+// reports what it took, and what each slow step of each board took.
+func cold(b *testing.B, args ...string) (cache string, cpu time.Duration) {
 	b.Helper()
 	cache = b.TempDir()
 	wall, cpu := tenchCommand(b, []string{"TENCH_CACHE=" + cache}, args...)
@@ -104,7 +107,7 @@ func cold(b *testing.B, args ...string) (cache string) {
 	for _, board := range all {
 		logSteps(b, board, cache)
 	}
-	return cache
+	return cache, cpu
 }
 
 // logSteps prints the processor time and the size of what was compiled for a
