@@ -25,6 +25,7 @@ var layers = map[string][]string{
 	"release/dist":       {"release", "release/sbom"},
 	"release/publish":    {"release"},
 	"overlays":           {"internal/flist", "boards"},
+	"identity":           {"release/signify"},
 
 	"build/source":    {"release", "release/signify"},
 	"build/cache":     {"release"},
@@ -54,7 +55,7 @@ var layers = map[string][]string{
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console"},
 
-	"cmd/tench":  {"boards", "config", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/signify"},
+	"cmd/tench":  {"boards", "config", "identity", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/signify"},
 	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
 
 	"internal/lab": {},
