@@ -56,7 +56,7 @@ var layers = map[string][]string{
 		"supervisor/status", "supervisor/console"},
 
 	"cmd/tench":  {"boards", "config", "identity", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/signify"},
-	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
+	"cmd/tenchd": {"boards", "config", "identity", "supervisor", "supervisor/status", "supervisor/console"},
 
 	"internal/lab": {},
 	"labs":         {"boards", "release", "internal/lab"},

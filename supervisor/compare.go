@@ -90,7 +90,7 @@ func (l *loop) describeGeneration(n int) status.Generation {
 // changedLines counts the lines removed and added, and finds the first that
 // differs.
 func changedLines(old, changed []byte) (count, first int) {
-	_, hunks, _ := strings.Cut(string(diff.Diff("a", old, "b", changed)), "\n@@ ")
+	_, hunks, _ := strings.Cut(string(diff.Diff("a", old, "b", changed)), "\n@@")
 	for line := range strings.Lines(hunks) {
 		if line[0] == '+' || line[0] == '-' {
 			count++

@@ -22,7 +22,8 @@ import (
 
 // client is what every command works with.
 type client struct {
-	runDir string
+	runDir   string
+	identity string // directory of this box's identity
 }
 
 func (c *client) box() status.Client {

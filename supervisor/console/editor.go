@@ -27,8 +27,7 @@ d N[-M]    delete line N, or lines N to M
 w          write the whole file anew, until a line that is a single "."
 c          check, say what changes, and change nothing
 apply      check, store, and put in force
-try [TIME] the same on trial: taken back unless "confirm" follows in TIME, e.g.
-           10m (5m)
+try [TIME] the same on trial, for 5m or TIME; "confirm" keeps it
 confirm    keep what is on trial
 rollback   end the trial; without one, back to the generation before
 q          back to the menu
@@ -55,7 +54,7 @@ func (m *Menu) edit(ctx context.Context) error {
 		m.printf("That one stays in force; the newest file is here to be mended, p prints it.\n")
 	}
 	if c.Trial != nil {
-		m.printf("%v, unless \"confirm\"\n", *c.Trial)
+		m.printf("%v\n\"confirm\" keeps it\n", *c.Trial)
 	}
 	return e.run(ctx)
 }

@@ -143,7 +143,7 @@ func (m *Menu) draw(ctx context.Context) {
 		first, _, _ := strings.Cut(c.Problem, "\n")
 		m.printf("! router.toml needs to be mended, see 5:\n! %s\n", first)
 	case c.Trial != nil:
-		m.printf("! %v\n! unless 5, then \"confirm\"\n", *c.Trial)
+		m.printf("! %v\n! 5, then \"confirm\" keeps it\n", *c.Trial)
 	}
 	choices := m.choices()
 	for row := range 3 {

@@ -54,7 +54,7 @@ type Outcome struct {
 // String is for an operator. Who asked for a trial learns what to do about it.
 func (o Outcome) String() string {
 	if o.Trial != nil {
-		return fmt.Sprintf("%v\nkeep it with \"confirm\"", *o.Trial)
+		return fmt.Sprintf("%v\n\"confirm\" keeps it", *o.Trial)
 	}
 	if o.Same {
 		return fmt.Sprintf("generation %d is in force; nothing changed", o.Generation)
