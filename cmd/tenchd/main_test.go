@@ -88,34 +88,46 @@ func (f fakeLoop) SessionNews(context.Context, string, bool) error { return nil 
 // TestScripts runs testdata/*.txtar. A loop answers in run, one with a broken
 // newest generation in broken; nobody does in nobody.
 func TestScripts(t *testing.T) {
+	// Before the scripts, which run at once: Listen changes the umask for a
+	// moment, and their programs would inherit that.
+	loops := map[string]string{
+		"run":    serve(t, fakeLoop{}),
+		"broken": serve(t, fakeLoop{problem: "config/3/router.toml:1: hostnme: unknown key"}),
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
-			for dir, h := range map[string]fakeLoop{"run": {}, "broken": {problem: "config/3/router.toml:1: hostnme: unknown key"}} {
-				// The path of a socket is short, the one of WORK is not always.
-				short, err := os.MkdirTemp("", "tenchd")
-				if err != nil {
-					return err
-				}
-				l, err := status.Listen(filepath.Join(short, status.SocketName))
-				if err != nil {
-					return err
-				}
-				ctx, cancel := context.WithCancel(context.Background())
-				done := make(chan error, 1)
-				go func() { done <- status.Serve(ctx, l, h) }()
-				env.Defer(func() {
-					cancel()
-					if err := <-done; err != nil {
-						t.Error(err)
-					}
-					os.RemoveAll(short)
-				})
-				if err := os.Symlink(short, filepath.Join(env.WorkDir, dir)); err != nil {
+			for name, dir := range loops {
+				if err := os.Symlink(dir, filepath.Join(env.WorkDir, name)); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
 	})
+}
+
+// serve answers for a loop until the test ends, and returns the run directory.
+func serve(t *testing.T, h status.Handler) string {
+	t.Helper()
+	// The path of a socket is short, the one of t.TempDir is not always.
+	dir, err := os.MkdirTemp("", "tenchd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := status.Listen(filepath.Join(dir, status.SocketName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- status.Serve(ctx, l, h) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		os.RemoveAll(dir)
+	})
+	return dir
 }
