@@ -169,3 +169,44 @@ func TestLoopKilledOnTrial(t *testing.T) {
 	b.wantReach(true)
 	b.wantGenerations("before", "taken back: the network loop ended before it was confirmed", "before", "current: copy of generation 1")
 }
+
+// TestBoxRestartsOnTrial cuts a box's power inside of the window, and reboots it
+// in order inside of another: both times the generation before is back, and a
+// confirmed one stays.
+func TestBoxRestartsOnTrial(t *testing.T) {
+	// try puts a configuration on trial, which the next one differs from.
+	try := func(c *lab.Console, generation, hours string) {
+		t.Helper()
+		c.Send(t, "(cat /data/config/1/router.toml; echo '[ntp]'; echo 'interval = \""+hours+"h\"') | tenchd apply - -confirm 1h; echo tried-$((1+1))\n")
+		c.Expect(t, `generation `+generation+` is on trial: 1h0m0s left(?s:.*)tried-2`, menuTimeout)
+	}
+	list := func(c *lab.Console, pattern string) {
+		t.Helper()
+		c.Send(t, "tenchd generations; echo listed-$((1+1))\n")
+		c.Expect(t, `(?s)`+pattern+`.*listed-2`, menuTimeout)
+	}
+	c := boot(t)
+	c.Expect(t, readyLine, bootTimeout)
+	c.Send(t, "7\n")
+	try(c, "2", "1")
+	c.Kill()
+
+	c = lab.Start(t, filepath.Join(lab.Root(t), "bin", "tench"), "run") // on the same disk
+	c.Expect(t, readyLine, bootTimeout)
+	c.Send(t, "7\n")
+	list(c, `1 +current.*2 +taken back[^\n]*the box restarted before it was confirmed`)
+	try(c, "3", "2")
+	c.Send(t, "tenchd confirm\n")
+	c.Expect(t, `generation 3 is in force`, menuTimeout)
+	try(c, "4", "3")
+	c.Send(t, "tenchd reboot\n")
+	c.Expect(t, `tench: rebooting`, menuTimeout)
+
+	c.Expect(t, readyLine, bootTimeout)
+	c.Send(t, "7\n")
+	list(c, `3 +current.*4 +taken back[^\n]*the box restarted before it was confirmed`)
+	c.Send(t, "tenchd config | grep interval; echo end-$((1+1))\n")
+	c.Expect(t, `interval = "2h"[^\n]*\n(?s:.*)end-2`, menuTimeout)
+	c.Send(t, "exit\n")
+	powerOff(t, c)
+}
