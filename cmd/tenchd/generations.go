@@ -32,6 +32,28 @@ func (c *client) window(cmd *cobra.Command, given time.Duration) (time.Duration,
 	return given, nil
 }
 
+func (c *client) check() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check FILE",
+		Short: "Check a router.toml, and change nothing",
+		Long: `check names every mistake of a router.toml with its line, as this box would find
+them. A single - reads from standard input.`,
+		Example: "  tenchd check router.toml",
+		Args:    exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := readFile(cmd.InOrStdin(), args[0])
+			if err != nil {
+				return err
+			}
+			if err := c.box().Check(cmd.Context(), text); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: configuration OK\n", args[0])
+			return err
+		},
+	}
+}
+
 func (c *client) apply() *cobra.Command {
 	var confirm time.Duration
 	var dry, asJSON bool

@@ -19,6 +19,9 @@ const SocketName = "control"
 // router.toml of a few hundred KiB fits with every byte of it escaped.
 const MaxRequest = 2 << 20
 
+// maxSession bounds the name of a session, in bytes: it is kept on flash.
+const maxSession = 512
+
 // What a Request can ask for.
 const (
 	DoStatus = "status" // Response.Status
@@ -123,6 +126,9 @@ func decodeRequest(line []byte) (Request, error) {
 	}
 	if !slices.Contains(verbs, req.Do) {
 		return Request{}, fmt.Errorf("control: %q is not one of %s", req.Do, strings.Join(verbs, ", "))
+	}
+	if len(req.Session) > maxSession {
+		return Request{}, fmt.Errorf("control: the name of the session has %d bytes; at most %d are allowed", len(req.Session), maxSession)
 	}
 	return req, nil
 }

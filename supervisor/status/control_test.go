@@ -195,6 +195,7 @@ func TestGarbageIsRefused(t *testing.T) {
 		{"unknown verb", `{"do":"format"}` + "\n", "is not one of status, why"},
 		{"unknown field", `{"do":"status","as":"root"}` + "\n", "unknown field"},
 		{"two values", `{"do":"status"} {"do":"status"}` + "\n", "more than one value"},
+		{"session too long", `{"do":"status","session":"` + strings.Repeat("a", maxSession+1) + "\"}\n", "at most 512"},
 		{"too long", strings.Repeat("x", MaxRequest+1) + "\n", "longer than"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

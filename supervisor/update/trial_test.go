@@ -93,7 +93,7 @@ func TestPowerCutOnTrial(t *testing.T) {
 		count int
 	}{
 		{"try", begin, func(int) string { return "old" }, 11},
-		{"confirm", func(s Store) []func() error { return s.confirmSteps(2) }, func(cut int) string {
+		{"confirm", func(s Store) []func() error { return append(s.currentSteps(2), s.provenSteps(2)...) }, func(cut int) string {
 			if cut == 0 {
 				return "old"
 			}
@@ -162,6 +162,19 @@ func TestGarbageInTheFileTrial(t *testing.T) {
 			start(t, s, "old")
 		})
 	}
+}
+
+// A Confirm that failed half-way was reported as failed, and the trial goes on.
+func TestTakeBackAfterAFailedConfirm(t *testing.T) {
+	s := store(t, "old")
+	try(t, s, "new")
+	steps(t, s.currentSteps(2), 1)
+	wantCurrent(t, s, 2, "new")
+	if err := s.TakeBack(2, "why"); err != nil {
+		t.Fatal(err)
+	}
+	wantCurrent(t, s, 1, "old")
+	wantNoTrial(t, s)
 }
 
 // What was never confirmed is no way out of a broken current generation.

@@ -48,19 +48,26 @@ func (s Store) trySteps(data []byte, about About, r Record) []func() error {
 		func() error { return syncDir(s.Dir) })
 }
 
-// Confirm makes the generation on trial the current one.
+// Confirm makes the generation on trial the current one. Once that is on the
+// medium it is confirmed: what is left to note is noted by the next Settle where
+// it cannot be now.
 func (s Store) Confirm(n int) error {
-	return s.run(fmt.Sprintf("confirm generation %d", n), s.confirmSteps(n))
+	err := s.run(fmt.Sprintf("confirm generation %d", n), s.currentSteps(n))
+	if err == nil {
+		_ = s.run("note confirmation", s.provenSteps(n))
+	}
+	return err
 }
 
-func (s Store) confirmSteps(n int) []func() error {
+func (s Store) provenSteps(n int) []func() error {
 	about := s.About(n)
 	about.Unproven = false
-	return append(s.currentSteps(n), s.endSteps(n, about)...)
+	return s.endSteps(n, about)
 }
 
 // TakeBack notes why the trial of a generation ended. What the box starts with
-// does not depend on it: `current` never named that generation.
+// does not depend on it: `current` names that generation only after a Confirm
+// that failed half-way, and is put right then.
 func (s Store) TakeBack(n int, why string) error {
 	return s.run(fmt.Sprintf("take generation %d back", n), s.takeBackSteps(n, why))
 }
@@ -68,7 +75,15 @@ func (s Store) TakeBack(n int, why string) error {
 func (s Store) takeBackSteps(n int, why string) []func() error {
 	about := s.About(n)
 	about.Unproven, about.TakenBack = true, why
-	return s.endSteps(n, about)
+	steps := s.endSteps(n, about)
+	if current, err := s.currentNumber(); err != nil || current != n {
+		return steps
+	}
+	r, err := s.record()
+	if err != nil || r == nil || r.Number != n || r.Back == 0 {
+		return steps
+	}
+	return append(s.currentSteps(r.Back), steps...)
 }
 
 // Settle ends what an earlier loop left on trial, to be called before Load. The
