@@ -23,6 +23,8 @@
 //	qemu.go      its command line
 //	console.go   tench console: the serial line of a box
 //	publish.go   tench publish
+//	apply.go     tench apply, confirm, rollback: a box's configuration
+//	trial.go     how a box is changed without losing it
 //	ssh.go       how this user gets into hosts
 package main
 
@@ -99,7 +101,8 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 	})
 	root.AddCommand(imageCommand(), buildCommand(), releaseCommand(), runCommand(), checkCommand(), boardsCommand(),
 		explainCommand(), doctorCommand(), consoleCommand(), keyCommand(), verifyCommand(), diffCommand(), publishCommand(),
-		releasesCommand(), lockCommand(), fetchCommand(), flistCommand(), identityCommand())
+		releasesCommand(), lockCommand(), fetchCommand(), flistCommand(), identityCommand(),
+		applyCommand(), confirmCommand(), rollbackCommand())
 	return root
 }
 

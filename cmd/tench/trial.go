@@ -85,7 +85,7 @@ func (r trialRun) rollback(ctx context.Context, n int) error {
 func (r trialRun) run(ctx context.Context, command string, text []byte) error {
 	first, err := r.dial(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", r.host, err)
 	}
 	defer first.Close()
 	asked := r.now()
@@ -126,6 +126,9 @@ func (r trialRun) order(ctx context.Context, b box, command string, text []byte)
 	defer cancel()
 	var answer bytes.Buffer
 	runErr := b.Run(ctx, command, bytes.NewReader(text), &answer)
+	if ctx.Err() != nil {
+		return outcome{}, runErr // what is read still goes into answer
+	}
 	var o outcome
 	found := false
 	for line := range bytes.Lines(answer.Bytes()) {
@@ -178,6 +181,16 @@ func (r trialRun) reach(ctx context.Context, generation int, end time.Time) (box
 		}
 		r.wait(ctx, redial)
 	}
+}
+
+// keep confirms what the box has on trial; 0 is whichever that is.
+func (r trialRun) keep(ctx context.Context, generation int) error {
+	b, err := r.dial(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.host, err)
+	}
+	defer b.Close()
+	return r.confirm(ctx, b, generation)
 }
 
 // confirm keeps the generation, if it is still the one on trial.

@@ -128,7 +128,7 @@ func TestApplyToABox(t *testing.T) {
 			lines: []farLine{broken, {answers: []farAnswer{list("taken back", "its session was lost")}}},
 			err:   "gw0: it is as it was before: generation 8 was taken back: its session was lost"},
 		{name: "an answer that is none", lines: []farLine{{answers: []farAnswer{{applyOrder, "hello\n", nil}}}}, err: "its answer is not understood: \"hello\\n\"\nhint: "},
-		{name: "it cannot be reached at first", lines: []farLine{silent}, err: "ssh: connect: no route to host"},
+		{name: "it cannot be reached at first", lines: []farLine{silent}, err: "gw0: ssh: connect: no route to host\nhint: is it up?"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := &farBox{t: t, lines: tc.lines, now: time.Date(2026, 11, 25, 14, 0, 0, 0, time.UTC)}
