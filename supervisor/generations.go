@@ -113,7 +113,7 @@ func (l *loop) confirm(number int) (status.Outcome, error) {
 	}
 	if l.tryOn(update.Confirm, "") != update.Keep {
 		cause := cmp.Or(l.ended, "nothing is on trial")
-		return status.Outcome{}, fmt.Errorf("confirm: %s\nhint: `tenchd generations` lists them", cause)
+		return status.Outcome{}, fmt.Errorf("confirm: %s; generation %d is in force\nhint: `tenchd generations` lists them", cause, l.current.Generation)
 	}
 	// The trial goes on where flash does not take it: then it was not kept.
 	if err := l.store.Confirm(l.trial.Number); err != nil {

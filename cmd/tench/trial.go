@@ -95,6 +95,7 @@ func (r trialRun) run(ctx context.Context, command string, text []byte) error {
 	case errors.As(err, &refused):
 		return fmt.Errorf("%s: %w", r.host, refused)
 	case ctx.Err() != nil:
+		fmt.Fprintf(r.notes, "%s may have it on trial, and takes it back by itself\n", r.host)
 		return ctx.Err()
 	case err != nil:
 		return r.resume(ctx, asked.Add(r.window), text, err)
@@ -119,19 +120,34 @@ func (r trialRun) run(ctx context.Context, command string, text []byte) error {
 	return r.confirm(ctx, again, o.Generation)
 }
 
+// maxAnswer bounds what a box may answer, in bytes: a router.toml of the largest
+// size, and all of it once more as a difference in JSON.
+const maxAnswer = 4 << 20
+
+// answer is what a box writes.
+type answer struct{ bytes.Buffer }
+
+// Write implements io.Writer.
+func (a *answer) Write(p []byte) (int, error) {
+	if a.Len()+len(p) > maxAnswer {
+		return 0, fmt.Errorf("the box's answer is longer than %d bytes", maxAnswer)
+	}
+	return a.Buffer.Write(p)
+}
+
 // order runs a command that changes the configuration, and prints the
 // difference if the box tells one.
 func (r trialRun) order(ctx context.Context, b box, command string, text []byte) (outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	short, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	var answer bytes.Buffer
-	runErr := b.Run(ctx, command, bytes.NewReader(text), &answer)
-	if ctx.Err() != nil {
-		return outcome{}, runErr // what is read still goes into answer
+	var said answer
+	runErr := b.Run(short, command, bytes.NewReader(text), &said)
+	if short.Err() != nil {
+		return outcome{}, fmt.Errorf("nothing within %v", answerTime) // what still comes goes into said
 	}
 	var o outcome
 	found := false
-	for line := range bytes.Lines(answer.Bytes()) {
+	for line := range bytes.Lines(said.Bytes()) {
 		if !bytes.Contains(line, []byte(`"generation"`)) || json.Unmarshal(line, &o) != nil || o.Generation == 0 {
 			r.printDifference(line)
 			continue
@@ -142,7 +158,7 @@ func (r trialRun) order(ctx context.Context, b box, command string, text []byte)
 		return outcome{}, runErr
 	}
 	if !found {
-		return outcome{}, refusal{fmt.Sprintf("its answer is not understood: %.200q\nhint: is its tenchd as new as this tench?", answer.String())}
+		return outcome{}, refusal{fmt.Sprintf("its answer is not understood: %.200q\nhint: is its tenchd as new as this tench?", said.String())}
 	}
 	return o, nil
 }
@@ -169,7 +185,12 @@ func (r trialRun) reach(ctx context.Context, generation int, end time.Time) (box
 		if err == nil {
 			return b, nil
 		}
-		if ctx.Err() != nil || r.now().After(end.Add(backTime)) {
+		if ctx.Err() != nil {
+			fmt.Fprintf(r.notes, "%s has %s on trial until %s, and takes it back by itself\n  tench confirm %s   keeps it\n",
+				r.host, generationName(generation), clockTime(end), r.host)
+			return nil, ctx.Err()
+		}
+		if r.now().After(end.Add(backTime)) {
 			return nil, fmt.Errorf("%s: reach it again: %w\nhint: the box takes %s back by itself, at %s at the latest; it needs no help for that",
 				r.host, err, generationName(generation), clockTime(end))
 		}
@@ -201,11 +222,11 @@ func (r trialRun) confirm(ctx context.Context, b box, generation int) error {
 	if generation > 0 {
 		command += fmt.Sprintf(" %d", generation)
 	}
-	var answer bytes.Buffer
+	var said answer
 	var o outcome
-	err := b.Run(ctx, command, nil, &answer)
+	err := b.Run(ctx, command, nil, &said)
 	if err == nil {
-		err = json.Unmarshal(answer.Bytes(), &o)
+		err = json.Unmarshal(said.Bytes(), &o)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.host, err)
@@ -228,10 +249,10 @@ func (r trialRun) resume(ctx context.Context, end time.Time, text []byte, cause 
 		State  string `json:"state"`
 		Note   string `json:"note"`
 	}
-	var answer bytes.Buffer
-	err = again.Run(ctx, "generations --json", nil, &answer)
+	var said answer
+	err = again.Run(ctx, "generations --json", nil, &said)
 	if err == nil {
-		err = json.Unmarshal(answer.Bytes(), &list)
+		err = json.Unmarshal(said.Bytes(), &list)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.host, err)
@@ -240,7 +261,7 @@ func (r trialRun) resume(ctx context.Context, end time.Time, text []byte, cause 
 		if g.State != "on trial" {
 			continue
 		}
-		var its bytes.Buffer
+		var its answer
 		if err := again.Run(ctx, fmt.Sprintf("generations show %d", g.Number), nil, &its); err != nil {
 			return fmt.Errorf("%s: %w", r.host, err)
 		}

@@ -152,6 +152,31 @@ func TestApplyToABox(t *testing.T) {
 	}
 }
 
+// Whoever gives up is told that the box does not need them.
+func TestApplyInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &farBox{t: t, lines: []farLine{applied, silent}, now: time.Date(2026, 11, 25, 14, 0, 0, 0, time.UTC)}
+	var notes bytes.Buffer
+	r := trialRun{host: "gw0", window: 5 * time.Minute, dial: f.dialBox, out: io.Discard, notes: &notes,
+		now: func() time.Time { return f.now }, wait: func(context.Context, time.Duration) { cancel() }}
+	if err := r.apply(ctx, []byte(newText)); !errors.Is(err, context.Canceled) {
+		t.Errorf("apply = %v; want %v", err, context.Canceled)
+	}
+	if want := "gw0 has generation 8 on trial until 14:05:00, and takes it back by itself\n"; !strings.Contains(notes.String(), want) {
+		t.Errorf("it noted %q; want %q", notes.String(), want)
+	}
+}
+
+func TestAnswersAreBounded(t *testing.T) {
+	var a answer
+	if _, err := a.Write(make([]byte, maxAnswer)); err != nil {
+		t.Error(err)
+	}
+	if _, err := a.Write([]byte("x")); err == nil {
+		t.Error("an answer may be longer than maxAnswer")
+	}
+}
+
 // The first connection stays until the change is confirmed over the second: the
 // box takes back what a lost session applied.
 func TestApplyKeepsItsSession(t *testing.T) {
