@@ -95,7 +95,8 @@ func (l *loop) takeBack(why string) {
 	l.note(t.Number, why)
 }
 
-// note keeps why a generation is not in force any more. Nothing depends on it.
+// note keeps why a generation is not in force any more. A store that cannot take
+// the note starts with the right one all the same, see Store.TakeBack.
 func (l *loop) note(n int, why string) {
 	if err := l.store.TakeBack(n, why); err != nil {
 		l.o.Log("config: %v", err)

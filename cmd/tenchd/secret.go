@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,7 +49,11 @@ secret is all of standard input, less one line end at its end.`,
 			if err != nil {
 				return fmt.Errorf("secret %s: %w", args[0], err)
 			}
-			return identity.SetSecret(c.identity, args[0], value)
+			err = identity.SetSecret(c.identity, args[0], value)
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%w\nhint: the box has no identity; is its data partition there? see `tenchd status`", err)
+			}
+			return err
 		},
 	}
 }
