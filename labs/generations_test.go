@@ -80,7 +80,7 @@ func TestTrialThatCutsTheOperatorOff(t *testing.T) {
 	}
 	b := operatorBox(t)
 	out := b.session("anna/1", "apply", b.write(cutOff), "-confirm", "8s")
-	for _, want := range []string{"interface lan: address 192.168.77.1/24 goes", "+address = [\"192.168.78.1/24\"", "generation 2 is on trial: 8s left, then generation 1 is back"} {
+	for _, want := range []string{"interface lan: address 192.168.77.1/24 goes", "+address = [\"192.168.78.1/24\"", "generation 2 is on trial: ", "s left, then generation 1 is back"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("tenchd apply printed\n%swithout %q", out, want)
 		}
@@ -178,7 +178,7 @@ func TestBoxRestartsOnTrial(t *testing.T) {
 	try := func(c *lab.Console, generation, hours string) {
 		t.Helper()
 		c.Send(t, "(cat /data/config/1/router.toml; echo '[ntp]'; echo 'interval = \""+hours+"h\"') | tenchd apply - -confirm 1h; echo tried-$((1+1))\n")
-		c.Expect(t, `generation `+generation+` is on trial: 1h0m0s left(?s:.*)tried-2`, menuTimeout)
+		c.Expect(t, `generation `+generation+` is on trial: \S+ left(?s:.*)tried-2`, menuTimeout)
 	}
 	list := func(c *lab.Console, pattern string) {
 		t.Helper()
