@@ -5,6 +5,8 @@
 //	boards_test.go     every board in the machine that stands in for it
 //	net_*_test.go      DHCP, links and repair against Debian's programs
 //	loop_test.go       the network loop in a namespace
+//	generations_test.go  configurations on trial: cut off, killed, switched off
+//	apply_test.go      tench apply from the desk to a box over SSH
 //	reproduce_test.go  the same image from another folder
 //	release_test.go    a release of the built image, checked by signify
 //	faults_*_test.go   builds of a tiny board that are stopped, starved and misled

@@ -14,6 +14,7 @@
 //	check.go     tench check
 //	boards.go    tench boards
 //	key.go       tench key: new, show, sign, verify
+//	identity.go  tench identity: new, show, secret
 //	verify.go    tench verify, with and without --rebuild
 //	diff.go      tench diff
 //	flist.go     tench flist: the files of a root file system
@@ -22,6 +23,9 @@
 //	qemu.go      its command line
 //	console.go   tench console: the serial line of a box
 //	publish.go   tench publish
+//	apply.go     tench apply, confirm, rollback: a box's configuration
+//	trial.go     how a box is changed without losing it
+//	ssh.go       how this user gets into hosts
 package main
 
 import (
@@ -97,7 +101,8 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 	})
 	root.AddCommand(imageCommand(), buildCommand(), releaseCommand(), runCommand(), checkCommand(), boardsCommand(),
 		explainCommand(), doctorCommand(), consoleCommand(), keyCommand(), verifyCommand(), diffCommand(), publishCommand(),
-		releasesCommand(), lockCommand(), fetchCommand(), flistCommand())
+		releasesCommand(), lockCommand(), fetchCommand(), flistCommand(), identityCommand(),
+		applyCommand(), confirmCommand(), rollbackCommand())
 	return root
 }
 
