@@ -10,6 +10,7 @@
 //	service.go      [dns], [ntp], [console], [ssh]
 //	check.go        what must hold between interfaces
 //	checkroute.go   what must hold between routes and interfaces
+//	changes.go      what another configuration changes, in words
 //	reference.toml  every key with its meaning, default and range
 //
 // It is pure: no system calls, nothing of the box and nothing of the builder,

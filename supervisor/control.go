@@ -6,6 +6,7 @@ import (
 
 	"tench/config"
 	"tench/supervisor/status"
+	"tench/supervisor/update"
 )
 
 // configName is what the file is called in messages, wherever it came from.
@@ -46,7 +47,7 @@ func (c control) Status(ctx context.Context) (status.Node, error) {
 
 // Config implements status.Handler.
 func (c control) Config(ctx context.Context) (status.Config, error) {
-	return ask(ctx, c.l, func() (status.Config, error) { return c.l.current, nil })
+	return ask(ctx, c.l, func() (status.Config, error) { return c.l.inForce(), nil })
 }
 
 // Check implements status.Handler. It needs nothing of the loop.
@@ -56,36 +57,74 @@ func (c control) Check(_ context.Context, text string) error {
 }
 
 // Apply implements status.Handler: the file is stored before it is applied, so
-// that what the box does is what it will do after the next boot.
-func (c control) Apply(ctx context.Context, text string) (int, error) {
-	cfg, err := config.Parse(configName, []byte(text))
+// that what the box does is what it will do after the next boot, or for a trial
+// what it will have undone.
+func (c control) Apply(ctx context.Context, change status.Change) (status.Outcome, error) {
+	cfg, err := config.Parse(configName, []byte(change.Text))
 	if err != nil {
-		return 0, err
+		return status.Outcome{}, err
 	}
-	return ask(ctx, c.l, func() (int, error) { return c.l.apply(cfg, text) })
+	return ask(ctx, c.l, func() (status.Outcome, error) { return c.l.apply(cfg, change, 0) })
 }
 
-// apply stores a checked configuration and puts it in force: the cycle that
-// follows every request does the rest.
-func (l *loop) apply(cfg config.Config, text string) (int, error) {
-	if l.current.Text == text && l.current.Problem == "" {
-		return l.current.Generation, nil // nothing new to write to flash
-	}
-	n, err := l.store.Add([]byte(text))
+// Confirm implements status.Handler.
+func (c control) Confirm(ctx context.Context, number int) (status.Outcome, error) {
+	return ask(ctx, c.l, func() (status.Outcome, error) { return c.l.confirm(number) })
+}
+
+// Rollback implements status.Handler.
+func (c control) Rollback(ctx context.Context, number int, change status.Change) (status.Outcome, error) {
+	return ask(ctx, c.l, func() (status.Outcome, error) { return c.l.rollback(number, change) })
+}
+
+// Generations implements status.Handler.
+func (c control) Generations(ctx context.Context) ([]status.Generation, error) {
+	return ask(ctx, c.l, c.l.generations)
+}
+
+// Generation implements status.Handler.
+func (c control) Generation(ctx context.Context, number int) (status.Config, error) {
+	return ask(ctx, c.l, func() (status.Config, error) { return c.l.generation(number) })
+}
+
+// Compare implements status.Handler.
+func (c control) Compare(ctx context.Context, from, to int, text string) (status.Difference, error) {
+	old, err := c.Generation(ctx, from)
 	if err != nil {
-		return 0, err
+		return status.Difference{}, err
 	}
-	l.o.Log("config: generation %d is in force", n)
-	l.cfg = cfg
-	l.current = status.Config{Generation: n, Text: text}
-	l.tell(l.consoles().String())
-	return n, nil
+	if to == 0 {
+		if err := c.Check(ctx, text); err != nil {
+			return status.Difference{}, err
+		}
+		return compare(old, text, configName), nil
+	}
+	changed, err := c.Generation(ctx, to)
+	if err != nil {
+		return status.Difference{}, err
+	}
+	return compare(old, changed.Text, generationName(to)), nil
+}
+
+// SessionNews implements status.Handler.
+func (c control) SessionNews(ctx context.Context, session string, alive bool) error {
+	_, err := ask(ctx, c.l, func() (struct{}, error) {
+		c.l.sessionNews(update.Session(session), alive)
+		return struct{}{}, nil
+	})
+	return err
 }
 
 // loadConfig takes the current generation, or the newest older one that is
 // usable. With none, the box comes up without a network, and the console says
-// why.
+// why. What an earlier loop left on trial is over.
 func (l *loop) loadConfig() {
+	if r, why, err := l.store.Settle(l.sys.BootID()); err != nil {
+		l.o.Log("config: %v", err)
+	} else if why != "" {
+		l.ended = fmt.Sprintf("generation %d was taken back: %s", r.Number, why)
+		l.o.Log("config: %s", l.ended)
+	}
 	g, problem, err := l.store.Load(func(name string, data []byte) error {
 		cfg, err := config.Parse(name, data)
 		if err == nil {

@@ -56,6 +56,15 @@ func (l *loop) configNode() status.Node {
 	if l.current.Problem != "" {
 		n.OK, n.Cause = false, l.current.Problem
 	}
+	if l.ended != "" {
+		n.Detail = append(n.Detail, l.ended)
+	}
+	if t := l.trialNow(); t != nil {
+		n.Children = append(n.Children, status.Node{Name: "trial", State: t.TimeLeft().String() + " left", OK: true,
+			Detail: []string{t.String(), "`tenchd confirm` keeps it"},
+			Facts: map[string]string{"generation": fmt.Sprint(t.Generation), "back": fmt.Sprint(t.Back),
+				"seconds-left": fmt.Sprint(t.Left), "session": t.Session}})
+	}
 	if note, err := os.ReadFile(filepath.Join(l.o.RunDir, DataProblemName)); err == nil {
 		n.OK = false
 		n.Detail = append(n.Detail, strings.TrimSpace(string(note)))

@@ -4,6 +4,8 @@
 //	supervisor.go   RunLoop and the loop's cycle
 //	units.go        starting and stopping units to match what is desired
 //	control.go      what the control socket's clients may ask of the loop
+//	generations.go  applying, trying, keeping and taking back a router.toml
+//	compare.go      how generations differ, and the list of them
 //	report.go       the status tree
 //	image.go        which image this is; sbom.go: what it is made of
 //	bundle*.go      tenchd report
@@ -76,6 +78,8 @@ type loop struct {
 
 	cfg     config.Config
 	current status.Config // the router.toml in force, as text
+	trial   *trial        // when that is on trial
+	ended   string        // how the last trial since the loop's start ended; "" for well or none
 	facts   unit.Facts
 	state   netstate.State
 	want    desired.Desired
@@ -258,6 +262,7 @@ func (l *loop) take(e unit.Event) {
 
 // cycle makes the box what it should be, as far as that can be had now.
 func (l *loop) cycle(ctx context.Context) {
+	l.tryOn(update.Tick, "")
 	l.applyAll()
 	l.units.match(ctx, l.want)
 	l.tell(wordCycle)

@@ -143,17 +143,17 @@ func TestApplyStoresAGenerationOnce(t *testing.T) {
 	var got []int
 	changed := strings.Replace(testConfig, "192.168.2.1", "192.168.3.1", 1)
 	for _, text := range []string{testConfig, changed, changed} {
-		n, err := c.Apply(t.Context(), text)
+		o, err := c.Apply(t.Context(), status.Change{Text: text})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, n)
+		got = append(got, o.Generation)
 	}
 	<-done
 	if diff := cmp.Diff([]int{1, 2, 2}, got); diff != "" {
 		t.Errorf("generations (-want +got)\n%s", diff)
 	}
-	if _, err := c.Apply(t.Context(), "hostnam = 1"); err == nil {
+	if _, err := c.Apply(t.Context(), status.Change{Text: "hostnam = 1"}); err == nil {
 		t.Error("a file with a mistake was applied")
 	}
 }

@@ -14,6 +14,7 @@
 //	check.go     tench check
 //	boards.go    tench boards
 //	key.go       tench key: new, show, sign, verify
+//	identity.go  tench identity: new, show, secret
 //	verify.go    tench verify, with and without --rebuild
 //	diff.go      tench diff
 //	flist.go     tench flist: the files of a root file system
@@ -98,7 +99,7 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 	})
 	root.AddCommand(imageCommand(), buildCommand(), releaseCommand(), runCommand(), checkCommand(), boardsCommand(),
 		explainCommand(), doctorCommand(), consoleCommand(), keyCommand(), verifyCommand(), diffCommand(), publishCommand(),
-		releasesCommand(), lockCommand(), fetchCommand(), flistCommand())
+		releasesCommand(), lockCommand(), fetchCommand(), flistCommand(), identityCommand())
 	return root
 }
 

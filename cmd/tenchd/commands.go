@@ -22,11 +22,12 @@ import (
 
 // client is what every command works with.
 type client struct {
-	runDir string
+	runDir   string
+	identity string // directory of this box's identity
 }
 
 func (c *client) box() status.Client {
-	return status.Client{Path: filepath.Join(c.runDir, status.SocketName)}
+	return status.Client{Path: filepath.Join(c.runDir, status.SocketName), Session: os.Getenv(status.SessionEnv)}
 }
 
 func (c *client) logPath() string { return filepath.Join(c.runDir, supervisor.LogName) }
@@ -61,7 +62,8 @@ line was wrong.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nhint: %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(c.status(), c.why(), c.log(), c.report(), c.sbom(), c.apply(), c.config(), c.menu(),
+	root.AddCommand(c.status(), c.why(), c.log(), c.report(), c.sbom(), c.check(), c.apply(), c.confirm(), c.rollback(), c.generations(),
+		c.config(), c.secret(), c.menu(),
 		down("reboot", "Reboot the box in order", console.Reboot),
 		down("poweroff", "Power the box off in order", console.PowerOff))
 	err := root.ExecuteContext(ctx)
@@ -76,7 +78,7 @@ line was wrong.`,
 func longFlags(args []string) []string {
 	args = slices.Clone(args)
 	for i, a := range args {
-		if name, _, _ := strings.Cut(a, "="); name == "-json" || name == "-run" {
+		if name, _, _ := strings.Cut(a, "="); slices.Contains([]string{"-json", "-run", "-confirm"}, name) {
 			args[i] = "-" + a
 		}
 	}
@@ -174,29 +176,6 @@ has the seconds since the kernel started.`,
 	cmd.Flags().IntVarP(&lines, "lines", "n", 100, "how many lines")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with new lines until ctrl-C")
 	return cmd
-}
-
-func (c *client) apply() *cobra.Command {
-	return &cobra.Command{
-		Use:   "apply FILE",
-		Short: "Check a router.toml, store it and put it in force",
-		Long: `apply hands a router.toml to the box. A file with a mistake changes nothing; every
-mistake is named with its line. A single - reads from standard input.`,
-		Example: "  tenchd apply router.toml\n  tenchd config | sed s/eth1/eth2/ | tenchd apply -",
-		Args:    exactly(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := readFile(cmd.InOrStdin(), args[0])
-			if err != nil {
-				return err
-			}
-			n, err := c.box().Apply(cmd.Context(), text)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "generation %d is in force\n", n)
-			return nil
-		},
-	}
 }
 
 func readFile(stdin io.Reader, name string) (string, error) {

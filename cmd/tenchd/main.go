@@ -4,7 +4,9 @@
 //
 //	main.go      run: PID 1, roles, clients, and how errors are shown
 //	roles.go     tenchd loop, tenchd console
-//	commands.go  what an operator types: status, why, log, apply …
+//	commands.go  what an operator types: status, why, log …
+//	generations.go  check, apply, confirm, rollback, generations
+//	secret.go    tenchd secret
 //	report.go    tenchd report
 //	sbom.go      tenchd sbom
 //

@@ -23,8 +23,11 @@ type Box interface {
 	Status(ctx context.Context) (status.Node, error)
 	Why(ctx context.Context, name string) ([]string, error)
 	Config(ctx context.Context) (status.Config, error)
-	Check(ctx context.Context, text string) error
-	Apply(ctx context.Context, text string) (int, error)
+	Compare(ctx context.Context, from, to int, text string) (status.Difference, error)
+	Apply(ctx context.Context, c status.Change) (status.Outcome, error)
+	Confirm(ctx context.Context, number int) (status.Outcome, error)
+	Rollback(ctx context.Context, number int, c status.Change) (status.Outcome, error)
+	Window() time.Duration // of a change that comes from here, see status.Client
 
 	Interfaces() (string, error)                              // as the kernel has them, loop or no loop
 	Log(lines int) (string, error)                            // the last lines

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"tench/supervisor/status"
 )
@@ -24,8 +25,11 @@ r N        replace line N
 i N        insert after line N, until a line that is a single "."; 0 is the top
 d N[-M]    delete line N, or lines N to M
 w          write the whole file anew, until a line that is a single "."
-c          check, and change nothing
+c          check, say what changes, and change nothing
 apply      check, store, and put in force
+try [TIME] the same on trial, for 5m or TIME; "confirm" keeps it
+confirm    keep what is on trial
+rollback   end the trial; without one, back to the generation before
 q          back to the menu
 `
 
@@ -48,6 +52,9 @@ func (m *Menu) edit(ctx context.Context) error {
 		e.set(c.Newest)
 		e.changed = true
 		m.printf("That one stays in force; the newest file is here to be mended, p prints it.\n")
+	}
+	if c.Trial != nil {
+		m.printf("%v\n\"confirm\" keeps it\n", *c.Trial)
 	}
 	return e.run(ctx)
 }
@@ -120,7 +127,13 @@ func (e *editor) do(ctx context.Context, line string) (leave bool, err error) {
 	case "c":
 		return false, e.check(ctx)
 	case "apply":
-		return false, e.apply(ctx)
+		return false, e.apply(ctx, e.m.Box.Window())
+	case "try":
+		return false, e.try(ctx, rest)
+	case "confirm":
+		return false, e.confirm(ctx)
+	case "rollback":
+		return false, e.rollback(ctx)
 	case "q":
 		return e.quit(ctx)
 	}
@@ -220,21 +233,71 @@ func (e *editor) read(ctx context.Context, after int) ([]string, error) {
 }
 
 func (e *editor) check(ctx context.Context) error {
-	err := e.m.In.Interruptible(ctx, func(ctx context.Context) error {
-		return e.m.Box.Check(ctx, e.text())
+	var d status.Difference
+	err := e.m.In.Interruptible(ctx, func(ctx context.Context) (err error) {
+		d, err = e.m.Box.Compare(ctx, 0, 0, e.text())
+		return err
 	})
+	if err != nil {
+		return e.show(ctx, err)
+	}
+	var b strings.Builder
+	_ = d.Print(&b) // into memory
+	if b.Len() == 0 {
+		e.m.printf("no mistakes; it is what is in force\n")
+		return nil
+	}
+	if err := e.m.page(ctx, b.String()); err != nil {
+		return err
+	}
+	e.m.printf("no mistakes; \"apply\" puts it in force, \"try\" does on trial\n")
+	return nil
+}
+
+// try applies on trial, for the time that is given.
+func (e *editor) try(ctx context.Context, text string) error {
+	window := status.DefaultTrial
+	if text != "" {
+		var err error
+		if window, err = time.ParseDuration(text); err != nil {
+			return usage("%q is not a time, e.g. 10m", text)
+		}
+		if err := (status.Change{Trial: window}).Check(); err != nil || window == 0 {
+			return usage("a trial takes %v to %v", status.MinTrial, status.MaxTrial)
+		}
+	}
+	return e.apply(ctx, window)
+}
+
+func (e *editor) apply(ctx context.Context, window time.Duration) error {
+	// Not interruptible: what is half told cannot be taken back.
+	o, err := e.m.Box.Apply(ctx, status.Change{Text: e.text(), Trial: window})
 	if err == nil {
-		e.m.printf("no mistakes; \"apply\" puts it in force\n")
+		e.changed = false
+		e.m.printf("%v\n", o)
 	}
 	return e.show(ctx, err)
 }
 
-func (e *editor) apply(ctx context.Context) error {
-	// Not interruptible: what is half told cannot be taken back.
-	n, err := e.m.Box.Apply(ctx, e.text())
+func (e *editor) confirm(ctx context.Context) error {
+	o, err := e.m.Box.Confirm(ctx, 0)
 	if err == nil {
-		e.changed = false
-		e.m.printf("generation %d is in force\n", n)
+		e.m.printf("%v\n", o)
+	}
+	return e.show(ctx, err)
+}
+
+// rollback also takes the text of what is in force then, unless there are
+// changes that would be lost.
+func (e *editor) rollback(ctx context.Context) error {
+	o, err := e.m.Box.Rollback(ctx, 0, status.Change{Trial: e.m.Box.Window()})
+	if err != nil {
+		return e.show(ctx, err)
+	}
+	e.m.printf("%v\n", o)
+	c, err := e.m.Box.Config(ctx)
+	if err == nil && !e.changed {
+		e.set(c.Text)
 	}
 	return e.show(ctx, err)
 }

@@ -142,6 +142,8 @@ func (m *Menu) draw(ctx context.Context) {
 	case c.Problem != "":
 		first, _, _ := strings.Cut(c.Problem, "\n")
 		m.printf("! router.toml needs to be mended, see 5:\n! %s\n", first)
+	case c.Trial != nil:
+		m.printf("! %v\n! 5, then \"confirm\" keeps it\n", *c.Trial)
 	}
 	choices := m.choices()
 	for row := range 3 {

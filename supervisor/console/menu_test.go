@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -26,6 +27,7 @@ type fakeBox struct {
 	applied []string
 	downs   []string
 	log     string
+	remote  bool // the menu runs over the network
 }
 
 func (f *fakeBox) Title() string    { return "tench gw0 (qemu-amd64, slot a)" }
@@ -54,7 +56,15 @@ func (f *fakeBox) Why(ctx context.Context, name string) ([]string, error) {
 
 func (f *fakeBox) Config(context.Context) (status.Config, error) { return f.config, f.loop() }
 
-func (f *fakeBox) Check(_ context.Context, text string) error {
+func (f *fakeBox) Compare(_ context.Context, _, _ int, text string) (status.Difference, error) {
+	if err := f.check(text); err != nil || text == f.config.Text {
+		return status.Difference{}, err
+	}
+	return status.Difference{Text: "--- generation 3\n+++ router.toml\n@@ -1 +1 @@\n-old\n+\x1b[2Jnew\n",
+		Words: []string{"interface lan: address 192.168.1.1/24 goes"}}, nil
+}
+
+func (f *fakeBox) check(text string) error {
 	for i, line := range strings.Split(text, "\n") {
 		if strings.Contains(line, "bad") {
 			return fmt.Errorf("router.toml:%d: unknown key \"bad\"\n  hint: did you mean \"bed\"?", i+1)
@@ -63,12 +73,36 @@ func (f *fakeBox) Check(_ context.Context, text string) error {
 	return f.loop()
 }
 
-func (f *fakeBox) Apply(ctx context.Context, text string) (int, error) {
-	if err := f.Check(ctx, text); err != nil {
-		return 0, err
+func (f *fakeBox) Window() time.Duration {
+	if f.remote {
+		return status.DefaultTrial
 	}
-	f.applied = append(f.applied, text)
-	return 4, nil
+	return 0
+}
+
+func (f *fakeBox) Apply(_ context.Context, c status.Change) (status.Outcome, error) {
+	if err := f.check(c.Text); err != nil {
+		return status.Outcome{}, err
+	}
+	f.applied = append(f.applied, c.Text)
+	f.config = status.Config{Generation: 4, Text: c.Text}
+	if c.Trial > 0 {
+		f.config.Trial = &status.Trial{Generation: 4, Back: 3, Left: int(c.Trial.Seconds())}
+	}
+	return status.Outcome{Generation: 4, Trial: f.config.Trial}, nil
+}
+
+func (f *fakeBox) Confirm(context.Context, int) (status.Outcome, error) {
+	if f.config.Trial == nil {
+		return status.Outcome{}, errors.New("confirm: nothing is on trial\nhint: `tenchd generations` lists them")
+	}
+	f.config.Trial = nil
+	return status.Outcome{Generation: 4}, nil
+}
+
+func (f *fakeBox) Rollback(context.Context, int, status.Change) (status.Outcome, error) {
+	f.config = status.Config{Generation: 3, Text: routerTOML}
+	return status.Outcome{Generation: 3}, nil
 }
 
 func (f *fakeBox) Interfaces() (string, error) { return "lo  up\neth0  up\n", nil }
@@ -132,6 +166,15 @@ func TestSessions(t *testing.T) {
 			applied: []string{"hostname = \"gw0\"\n\n[interface.lan]\ndevice = \"eth1\"\naddress = [\"192.168.7.1/24\"]\nmtu = 1400\n"}},
 		{name: "edit with mistakes", box: fakeBox{config: status.Config{Generation: 3, Text: routerTOML}}, typed: []string{
 			"5", "x", "r 6", "r", "i 9", "d 3-2", "d 0", "p 1-99", "", "d 1", "q", "no", "q", "yes"}},
+		{name: "try and confirm", box: fakeBox{config: status.Config{Generation: 3, Text: routerTOML}}, typed: []string{
+			"5", "confirm", "d 2", "try 10", "try 2s", "try 10m", "q", "", "5", "confirm", "q", ""},
+			applied: []string{strings.Replace(routerTOML, "\n\n", "\n", 1)}},
+		{name: "try and roll back", box: fakeBox{config: status.Config{Generation: 3, Text: routerTOML}}, typed: []string{
+			"5", "d 2", "try", "rollback", "p", "c", "d 2", "rollback", "p 1-2", "q", "yes"},
+			applied: []string{strings.Replace(routerTOML, "\n\n", "\n", 1)}},
+		{name: "apply over the network is a trial", box: fakeBox{remote: true, config: status.Config{Generation: 3, Text: routerTOML}}, typed: []string{
+			"5", "d 2", "apply", "confirm", "q"},
+			applied: []string{strings.Replace(routerTOML, "\n\n", "\n", 1)}},
 		{name: "paste a whole file", box: fakeBox{config: status.Config{Generation: 3, Text: routerTOML}}, typed: []string{
 			"5", "w", "hostname = \"gw1\"", "# \x1b[Atwo\b\b\bends", ".", "apply", "q"},
 			applied: []string{"hostname = \"gw1\"\n# ends\n"}},

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 )
 
 // SocketName is the control socket below the run directory, /run/tench/control
@@ -17,29 +19,56 @@ const SocketName = "control"
 // router.toml of a few hundred KiB fits with every byte of it escaped.
 const MaxRequest = 2 << 20
 
+// maxSession bounds the name of a session, in bytes: it is kept on flash.
+const maxSession = 512
+
 // What a Request can ask for.
 const (
 	DoStatus = "status" // Response.Status
 	DoWhy    = "why"    // Name; Response.Lines
 	DoConfig = "config" // Response.Config
 	DoCheck  = "check"  // Text; Response.Error tells what is wrong with it
-	DoApply  = "apply"  // Text; Response.Generation
+
+	// Generations. Number 0 means the one in force, or the one that is meant.
+	DoApply       = "apply"       // Change, Session; Response.Outcome
+	DoConfirm     = "confirm"     // Number; Response.Outcome
+	DoRollback    = "rollback"    // Number, Change.Trial, Session; Response.Outcome
+	DoGenerations = "generations" // Response.Generations
+	DoGeneration  = "generation"  // Number; Response.Config
+	DoCompare     = "compare"     // Number, and To or Change.Text; Response.Difference
+
+	// What the SSH door tells. The end is that of a connection that broke, whose
+	// operator may be cut off; not one that its client closed in order.
+	DoSessionBegan = "session-began" // Session
+	DoSessionEnded = "session-ended" // Session
 )
+
+// verbs are all that a Request can ask for.
+var verbs = []string{DoStatus, DoWhy, DoConfig, DoCheck, DoApply, DoConfirm, DoRollback, DoGenerations, DoGeneration,
+	DoCompare, DoSessionBegan, DoSessionEnded}
 
 // Request is one line of JSON from a client, e.g. {"do":"why","name":"lan"}.
 type Request struct {
 	Do   string `json:"do"`
 	Name string `json:"name,omitempty"` // why: the node
-	Text string `json:"text,omitempty"` // check, apply: a whole router.toml
+	Text string `json:"text,omitempty"` // check: a whole router.toml
+
+	Change  Change `json:"change,omitzero"`
+	Number  int    `json:"number,omitempty"`  // of a generation
+	To      int    `json:"to,omitempty"`      // compare: the generation to compare with; 0: Change.Text
+	Session string `json:"session,omitempty"` // see SessionEnv; "" for the box's console
 }
 
 // Response is one line of JSON in answer to a Request.
 type Response struct {
-	Error      string   `json:"error,omitempty"` // in the words for an operator, lines and hint included
-	Status     *Node    `json:"status,omitempty"`
-	Lines      []string `json:"lines,omitempty"`
-	Config     *Config  `json:"config,omitempty"`
-	Generation int      `json:"generation,omitempty"`
+	Error  string   `json:"error,omitempty"` // in the words for an operator, lines and hint included
+	Status *Node    `json:"status,omitempty"`
+	Lines  []string `json:"lines,omitempty"`
+	Config *Config  `json:"config,omitempty"`
+
+	Outcome     *Outcome     `json:"outcome,omitempty"`
+	Generations []Generation `json:"generations,omitempty"`
+	Difference  *Difference  `json:"difference,omitempty"`
 }
 
 // Config is the router.toml in force.
@@ -48,6 +77,7 @@ type Config struct {
 	Text       string `json:"text"`              // its content
 	Problem    string `json:"problem,omitempty"` // why the newest generation is not the one in force
 	Newest     string `json:"newest,omitempty"`  // content of that newest generation, to be mended
+	Trial      *Trial `json:"trial,omitempty"`   // when it is on trial
 }
 
 // Handler is what the loop does for its clients. Its methods are called from
@@ -61,9 +91,26 @@ type Handler interface {
 	// Check reports what is wrong with a router.toml, and changes nothing.
 	Check(ctx context.Context, text string) error
 	// Apply checks a router.toml, stores it as a new generation and puts it in
-	// force. It returns the generation's number. A file with a mistake changes
-	// nothing.
-	Apply(ctx context.Context, text string) (int, error)
+	// force, for good or on trial. A file with a mistake changes nothing.
+	Apply(ctx context.Context, c Change) (Outcome, error)
+	// Confirm makes the generation on trial permanent. With a number it is an
+	// error when that is another one; the one in force for good is confirmed
+	// already.
+	Confirm(ctx context.Context, number int) (Outcome, error)
+	// Rollback ends the trial under way, or brings an earlier generation back: the
+	// one that number names, or for 0 the one before the current one. c says
+	// whether that is on trial, too; its Text is not looked at.
+	Rollback(ctx context.Context, number int, c Change) (Outcome, error)
+	// Generations lists those that are kept, oldest first.
+	Generations(ctx context.Context) ([]Generation, error)
+	// Generation returns one of them; 0 is the one in force.
+	Generation(ctx context.Context, number int) (Config, error)
+	// Compare says how one generation (0: the one in force) differs from another,
+	// or for to = 0 from text, which is checked like in Check.
+	Compare(ctx context.Context, from, to int, text string) (Difference, error)
+	// SessionNews takes the news that a session of the SSH door is alive, or that
+	// its connection broke.
+	SessionNews(ctx context.Context, session string, alive bool) error
 }
 
 // decodeRequest reads one line from a client, who may send anything.
@@ -77,18 +124,25 @@ func decodeRequest(line []byte) (Request, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Request{}, errors.New("control: read request: more than one value on a line")
 	}
-	switch req.Do {
-	case DoStatus, DoWhy, DoConfig, DoCheck, DoApply:
-		return req, nil
+	if !slices.Contains(verbs, req.Do) {
+		return Request{}, fmt.Errorf("control: %q is not one of %s", req.Do, strings.Join(verbs, ", "))
 	}
-	return Request{}, fmt.Errorf("control: %q is not one of %s, %s, %s, %s, %s",
-		req.Do, DoStatus, DoWhy, DoConfig, DoCheck, DoApply)
+	if len(req.Session) > maxSession {
+		return Request{}, fmt.Errorf("control: the name of the session has %d bytes; at most %d are allowed", len(req.Session), maxSession)
+	}
+	return req, nil
 }
 
 // answer does what req asks.
 func answer(ctx context.Context, h Handler, req Request) Response {
 	var resp Response
 	var err error
+	if req.Session != "" && req.Do != DoSessionEnded {
+		// Whoever asks is there, whatever is asked.
+		if err := h.SessionNews(ctx, req.Session, true); err != nil {
+			return Response{Error: err.Error()}
+		}
+	}
 	switch req.Do {
 	case DoStatus, DoWhy:
 		var root Node
@@ -107,11 +161,44 @@ func answer(ctx context.Context, h Handler, req Request) Response {
 		}
 	case DoCheck:
 		err = h.Check(ctx, req.Text)
-	case DoApply:
-		resp.Generation, err = h.Apply(ctx, req.Text)
+	case DoSessionEnded:
+		err = h.SessionNews(ctx, req.Session, false)
+	default:
+		resp, err = answerGenerations(ctx, h, req)
 	}
 	if err != nil {
 		return Response{Error: err.Error()}
 	}
 	return resp
+}
+
+// answerGenerations does what req asks about generations.
+func answerGenerations(ctx context.Context, h Handler, req Request) (resp Response, err error) {
+	if err := req.Change.Check(); err != nil {
+		return Response{}, err
+	}
+	req.Change.Session = req.Session
+	var o Outcome
+	switch req.Do {
+	case DoApply:
+		o, err = h.Apply(ctx, req.Change)
+		resp.Outcome = &o
+	case DoConfirm:
+		o, err = h.Confirm(ctx, req.Number)
+		resp.Outcome = &o
+	case DoRollback:
+		o, err = h.Rollback(ctx, req.Number, req.Change)
+		resp.Outcome = &o
+	case DoGenerations:
+		resp.Generations, err = h.Generations(ctx)
+	case DoGeneration:
+		var c Config
+		c, err = h.Generation(ctx, req.Number)
+		resp.Config = &c
+	case DoCompare:
+		var d Difference
+		d, err = h.Compare(ctx, req.Number, req.To, req.Change.Text)
+		resp.Difference = &d
+	}
+	return resp, err
 }

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +19,10 @@ import (
 // fakeLoop answers from memory; Status waits for ctx when it hangs.
 type fakeLoop struct {
 	hangs   bool
-	applied chan string
+	applied chan Change
+	news    []string // of sessions
+
+	Handler // what no test asks for
 }
 
 func (f *fakeLoop) Status(ctx context.Context) (Node, error) {
@@ -39,12 +44,45 @@ func (f *fakeLoop) Check(_ context.Context, text string) error {
 	return nil
 }
 
-func (f *fakeLoop) Apply(ctx context.Context, text string) (int, error) {
-	if err := f.Check(ctx, text); err != nil {
-		return 0, err
+func (f *fakeLoop) Apply(ctx context.Context, c Change) (Outcome, error) {
+	if err := f.Check(ctx, c.Text); err != nil {
+		return Outcome{}, err
 	}
-	f.applied <- text
-	return 4, nil
+	f.applied <- c
+	return Outcome{Generation: 4, Trial: f.trial(c)}, nil
+}
+
+func (f *fakeLoop) trial(c Change) *Trial {
+	if c.Trial == 0 {
+		return nil
+	}
+	return &Trial{Generation: 4, Back: 3, Left: int(c.Trial.Seconds()), Session: c.Session}
+}
+
+func (f *fakeLoop) Confirm(_ context.Context, n int) (Outcome, error) {
+	if n != 0 && n != 4 {
+		return Outcome{}, errors.New("confirm: another one is on trial")
+	}
+	return Outcome{Generation: 4}, nil
+}
+
+func (f *fakeLoop) Rollback(_ context.Context, n int, c Change) (Outcome, error) {
+	return Outcome{Generation: n + 100, Trial: f.trial(c)}, nil
+}
+
+func (f *fakeLoop) Generations(context.Context) ([]Generation, error) { return generationsForTest, nil }
+
+func (f *fakeLoop) Generation(_ context.Context, n int) (Config, error) {
+	return Config{Generation: n, Text: "# a comment\n"}, nil
+}
+
+func (f *fakeLoop) Compare(_ context.Context, from, to int, text string) (Difference, error) {
+	return Difference{Text: fmt.Sprintf("%d %d %s\n", from, to, text), Words: []string{"interface lan goes"}}, nil
+}
+
+func (f *fakeLoop) SessionNews(_ context.Context, session string, alive bool) error {
+	f.news = append(f.news, fmt.Sprint(session, " ", alive))
+	return nil
 }
 
 // serve runs a server and returns its socket's path.
@@ -73,7 +111,7 @@ func serve(t *testing.T, h Handler) string {
 }
 
 func TestClientAndServer(t *testing.T) {
-	loop := &fakeLoop{applied: make(chan string, 1)}
+	loop := &fakeLoop{applied: make(chan Change, 1)}
 	path := serve(t, loop)
 	c, ctx := Client{Path: path}, t.Context()
 
@@ -109,9 +147,9 @@ func TestClientAndServer(t *testing.T) {
 		t.Errorf("Check of a bad file = %v; want the line", err)
 	}
 	text := "# " + strings.Repeat("\"<\x00\u2028", 20000) + "\n"
-	if n, err := c.Apply(ctx, text); n != 4 || err != nil {
-		t.Errorf("Apply = %d, %v; want 4, nil", n, err)
-	} else if got := <-loop.applied; got != text {
+	if o, err := c.Apply(ctx, Change{Text: text}); o.Generation != 4 || err != nil {
+		t.Errorf("Apply = %v, %v; want generation 4", o, err)
+	} else if got := <-loop.applied; got != (Change{Text: text}) {
 		t.Errorf("Apply changed the text on its way")
 	}
 	if err := c.Check(ctx, strings.Repeat("x", MaxRequest)); !errors.Is(err, errTooLong) {
@@ -157,6 +195,7 @@ func TestGarbageIsRefused(t *testing.T) {
 		{"unknown verb", `{"do":"format"}` + "\n", "is not one of status, why"},
 		{"unknown field", `{"do":"status","as":"root"}` + "\n", "unknown field"},
 		{"two values", `{"do":"status"} {"do":"status"}` + "\n", "more than one value"},
+		{"session too long", `{"do":"status","session":"` + strings.Repeat("a", maxSession+1) + "\"}\n", "at most 512"},
 		{"too long", strings.Repeat("x", MaxRequest+1) + "\n", "longer than"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -197,7 +236,9 @@ func TestSeveralRequestsAtOnce(t *testing.T) {
 func FuzzDecodeRequest(f *testing.F) {
 	f.Add([]byte(`{"do":"status"}`))
 	f.Add([]byte(`{"do":"why","name":"lan"}`))
-	f.Add([]byte(`{"do":"apply","text":"hostname = \"x\""}`))
+	f.Add([]byte(`{"do":"apply","change":{"text":"hostname = \"x\"","trial":300000000000},"session":"anna/1"}`))
+	f.Add([]byte(`{"do":"compare","number":3,"to":-1}`))
+	f.Add([]byte(`{"do":"session-ended","session":"anna/1"}`))
 	f.Add([]byte("\x00[[[{"))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		req, err := decodeRequest(line)
@@ -207,10 +248,79 @@ func FuzzDecodeRequest(f *testing.F) {
 			}
 			return
 		}
-		switch req.Do {
-		case DoStatus, DoWhy, DoConfig, DoCheck, DoApply:
-		default:
+		if !slices.Contains(verbs, req.Do) {
 			t.Errorf("decodeRequest(%q) let %q through", line, req.Do)
 		}
 	})
+}
+
+var generationsForTest = []Generation{
+	{Number: 7, State: "current"},
+	{Number: 8, State: "on trial", Added: time.Date(2026, 11, 25, 14, 2, 0, 0, time.UTC), By: "anna/1", Note: "4m12s left\x1b[2J", Changed: 3, First: 12},
+}
+
+// TestGenerationsOverTheSocket asks for each of the requests about generations.
+func TestGenerationsOverTheSocket(t *testing.T) {
+	loop := &fakeLoop{applied: make(chan Change, 1)}
+	path := serve(t, loop)
+	anna, console, ctx := Client{Path: path, Session: "anna/1"}, Client{Path: path}, t.Context()
+
+	on := &Trial{Generation: 4, Back: 3, Left: 300, Session: "anna/1"}
+	got, err := anna.Apply(ctx, Change{Text: "x", Trial: anna.Window()})
+	if diff := cmp.Diff(Outcome{Generation: 4, Trial: on}, got); diff != "" || err != nil {
+		t.Errorf("Apply over SSH: %v (-want +got):\n%s", err, diff)
+	}
+	if c := <-loop.applied; c != (Change{Text: "x", Trial: DefaultTrial, Session: "anna/1"}) {
+		t.Errorf("Apply told the loop %+v", c)
+	}
+	if console.Window() != 0 {
+		t.Errorf("on the console a change is on trial for %v; want none", console.Window())
+	}
+	got, err = anna.Rollback(ctx, 2, Change{Trial: DefaultTrial})
+	if diff := cmp.Diff(Outcome{Generation: 102, Trial: on}, got); diff != "" || err != nil {
+		t.Errorf("Rollback: %v (-want +got):\n%s", err, diff)
+	}
+	for n, want := range map[int]string{0: "", 4: "", 5: "another one"} {
+		if _, err := console.Confirm(ctx, n); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("Confirm(%d) = %v; want %q", n, err, want)
+		}
+	}
+	list, err := console.Generations(ctx)
+	if diff := cmp.Diff(generationsForTest, list); diff != "" || err != nil {
+		t.Errorf("Generations: %v (-want +got):\n%s", err, diff)
+	}
+	if c, err := console.Generation(ctx, 7); c.Generation != 7 || c.Text == "" || err != nil {
+		t.Errorf("Generation(7) = %+v, %v", c, err)
+	}
+	d, err := console.Compare(ctx, 7, 8, "text")
+	if diff := cmp.Diff(Difference{Text: "7 8 text\n", Words: []string{"interface lan goes"}}, d); diff != "" || err != nil {
+		t.Errorf("Compare: %v (-want +got):\n%s", err, diff)
+	}
+	if _, err := console.Apply(ctx, Change{Trial: time.Second}); err == nil || !strings.Contains(err.Error(), "trial of 1s: want 5s to 24h") {
+		t.Errorf("Apply with a trial of a second = %v", err)
+	}
+	if err := console.SessionNews(ctx, "anna/1", false); err != nil {
+		t.Error(err)
+	}
+	if err := console.SessionNews(ctx, "anna/2", true); err != nil {
+		t.Error(err)
+	}
+	// Each request of a session tells that it is there, and only those.
+	if diff := cmp.Diff([]string{"anna/1 true", "anna/1 true", "anna/1 false", "anna/2 true"}, loop.news); diff != "" {
+		t.Errorf("news of sessions (-want +got):\n%s", diff)
+	}
+}
+
+func TestPrintGenerations(t *testing.T) {
+	var b strings.Builder
+	if err := PrintGenerations(&b, generationsForTest); err != nil {
+		t.Fatal(err)
+	}
+	const want = "" +
+		"NUMBER  STATE     ADDED             BY      CHANGED         NOTE\n" +
+		"7       current   -                 -       -               -\n" +
+		"8       on trial  2026-11-25 14:02  anna/1  3 from line 12  4m12s left?[2J\n"
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Errorf("PrintGenerations (-want +got):\n%s", diff)
+	}
 }

@@ -3,6 +3,7 @@
 //	status.go   Node, the tree; Why, the chain of causes
 //	print.go    the tree as a table for people
 //	control.go  Request, Response and Handler: what is said on the control socket
+//	generations.go  what is said there about generations of router.toml
 //	server.go   Serve, the loop's end of the socket
 //	client.go   Client, the end of tenchd's commands and of the console menu
 //

@@ -2,17 +2,27 @@
 // partition: every version that was ever applied has a number, the last ten are
 // kept, and `current` names the one to start with.
 //
-//	update.go  Store: add, list, load with fallback
+//	update.go  Store: list, load with fallback
+//	write.go   Store: add, try, confirm, take back, and what a power cut leaves
+//	about.go   what is known of a generation beside its text; the file trial
+//	trial.go   Trial, the automaton of a generation on trial
 //
 // Layout below Store.Dir (data:/config on a box):
 //
 //	current          the number of the current generation, e.g. "7\n"
 //	7/router.toml    generation 7
+//	7/about.json     when it came, from whom, how its trial ended; see About
+//	trial            which generation is on trial; see Record. Absent otherwise
 //	.new-8/          generation 8 being written; left behind by a power cut only
 //
 // Power may fail at any moment. A generation is written whole into .new-N,
 // synced, renamed to N, and only then does `current` change, again by a rename:
 // until that last rename is on the medium the old generation is current.
+//
+// A generation on trial is written in the same way, but `current` goes on naming
+// the old one until somebody confirms. So whatever ends the loop inside the
+// window, a crash, the watchdog, a power cut, leads back to the old generation
+// without a line of code that could fail: it is what the next start reads.
 package update
 
 import (
@@ -24,15 +34,20 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/google/renameio/v2"
 )
 
 const (
 	fileName    = "router.toml"
+	aboutName   = "about.json"
 	currentName = "current"
+	trialName   = "trial"
 	newPrefix   = ".new-" // directory of a generation that is being written
-	keep        = 10      // generations kept, the newest one included
+
+	// keep is how many generations stay, the newest one included, and
+	// keepUnproven how many that were never confirmed: a row of failed trials
+	// must not push out those that worked.
+	keep         = 10
+	keepUnproven = 3
 )
 
 // MaxSize is the longest router.toml in bytes that Add takes and Load reads.
@@ -43,7 +58,7 @@ const MaxSize = 256 << 10
 var ErrNone = errors.New("there is no router.toml on the data partition")
 
 // Store is the directory that holds the generations. Only one process, the
-// loop, may Add; anybody may read meanwhile.
+// loop, may write; anybody may read meanwhile.
 type Store struct {
 	Dir string // e.g. /data/config; made by the first Add
 }
@@ -61,14 +76,37 @@ func (s Store) Current() (Generation, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		if numbers, lerr := s.List(); lerr != nil {
 			err = lerr
-		} else if len(numbers) == 0 {
+		} else if !slices.ContainsFunc(numbers, s.proven) {
 			err = ErrNone
 		}
 	}
 	if err != nil {
 		return Generation{}, fmt.Errorf("update: read current generation: %w", err)
 	}
-	return s.read(n)
+	return s.Read(n)
+}
+
+// proven reports whether a generation was in force for good. One whose trial
+// was not confirmed may lock its operator out, and is never fallen back to.
+func (s Store) proven(n int) bool { return !s.About(n).Unproven }
+
+// Previous is the newest generation before the current one that was in force
+// for good; 0 when there is none.
+func (s Store) Previous() (int, error) {
+	current, err := s.currentNumber()
+	if err != nil {
+		return 0, fmt.Errorf("update: read current generation: %w", err)
+	}
+	numbers, err := s.List()
+	if err != nil {
+		return 0, err
+	}
+	for _, n := range slices.Backward(numbers) {
+		if n < current && s.proven(n) {
+			return n, nil
+		}
+	}
+	return 0, nil
 }
 
 // currentNumber is the number in the file current, whether or not that
@@ -129,10 +167,10 @@ func (s Store) Load(accept func(name string, data []byte) error) (g Generation, 
 	for _, n := range slices.Backward(numbers) {
 		// Newer than current means that a power cut came between the two
 		// renames: the operator was never told that it was stored.
-		if n == refused || refused > 0 && n > refused {
+		if n == refused || refused > 0 && n > refused || !s.proven(n) {
 			continue
 		}
-		if g, err := s.read(n); err == nil && accept(s.Name(n), g.Data) == nil {
+		if g, err := s.Read(n); err == nil && accept(s.Name(n), g.Data) == nil {
 			return g, problem, nil
 		}
 	}
@@ -144,7 +182,8 @@ func (s Store) Name(n int) string {
 	return filepath.Join(filepath.Base(s.Dir), strconv.Itoa(n), fileName)
 }
 
-func (s Store) read(n int) (Generation, error) {
+// Read reads a generation that is kept.
+func (s Store) Read(n int) (Generation, error) {
 	path := filepath.Join(s.Dir, strconv.Itoa(n), fileName)
 	info, err := os.Stat(path)
 	if err != nil {
@@ -158,100 +197,4 @@ func (s Store) read(n int) (Generation, error) {
 		return Generation{}, fmt.Errorf("update: read generation %d: %w", n, err)
 	}
 	return Generation{Number: n, Data: data}, nil
-}
-
-// Add stores data as the next generation, makes it the current one and removes
-// those beyond the last ten. Once Add has returned without error, the
-// generation survives a power cut; a cut before leaves the old one current, or
-// at the very end the new one, but always a whole one. Numbers are never used
-// twice.
-func (s Store) Add(data []byte) (int, error) {
-	if len(data) > MaxSize {
-		return 0, fmt.Errorf("update: add generation: %d bytes are more than the %d allowed", len(data), MaxSize)
-	}
-	numbers, err := s.List()
-	if err != nil {
-		return 0, err
-	}
-	next := 1
-	if len(numbers) > 0 {
-		next = numbers[len(numbers)-1] + 1
-	}
-	// A generation that current names but that is gone has used its number too.
-	if n, err := s.currentNumber(); err == nil && n >= next {
-		next = n + 1
-	}
-	for _, step := range s.addSteps(next, data) {
-		if err := step(); err != nil {
-			return 0, fmt.Errorf("update: add generation %d: %w\nhint: is the data partition full, missing or read-only? see `tenchd status`", next, err)
-		}
-	}
-	s.prune()
-	return next, nil
-}
-
-// addSteps are the writes of Add in their order. Power may fail between any two
-// of them and within each.
-func (s Store) addSteps(n int, data []byte) []func() error {
-	fresh := filepath.Join(s.Dir, newPrefix+strconv.Itoa(n))
-	return []func() error{
-		func() error { return os.MkdirAll(s.Dir, 0o755) },
-		func() error { return syncDir(filepath.Dir(s.Dir)) },
-		func() error { return os.RemoveAll(fresh) },
-		func() error { return os.Mkdir(fresh, 0o755) },
-		func() error { return writeSynced(filepath.Join(fresh, fileName), data) },
-		func() error { return syncDir(fresh) },
-		func() error { return os.Rename(fresh, filepath.Join(s.Dir, strconv.Itoa(n))) },
-		func() error { return syncDir(s.Dir) },
-		func() error {
-			return renameio.WriteFile(filepath.Join(s.Dir, currentName), fmt.Appendf(nil, "%d\n", n), 0o644,
-				renameio.WithTempDir(s.Dir))
-		},
-		func() error { return syncDir(s.Dir) },
-	}
-}
-
-// prune removes the generations beyond the last ten and what interrupted Adds
-// left behind. What cannot be removed costs some space and is tried again by
-// the next Add, so errors are not reported.
-func (s Store) prune() {
-	if numbers, err := s.List(); err == nil && len(numbers) > keep {
-		for _, n := range numbers[:len(numbers)-keep] {
-			os.RemoveAll(filepath.Join(s.Dir, strconv.Itoa(n)))
-		}
-	}
-	entries, err := os.ReadDir(s.Dir)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
-			os.RemoveAll(filepath.Join(s.Dir, e.Name()))
-		}
-	}
-}
-
-func writeSynced(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-// syncDir makes the names in dir survive a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

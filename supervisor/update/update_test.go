@@ -24,7 +24,7 @@ func store(t *testing.T, texts ...string) Store {
 
 func add(t *testing.T, s Store, text string) int {
 	t.Helper()
-	n, err := s.Add([]byte(text))
+	n, err := s.Add([]byte(text), About{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,11 +90,11 @@ func TestNumbersAreNotReused(t *testing.T) {
 // A power cut after any number of Add's steps leaves a whole generation
 // current, and the next Add works.
 func TestPowerCut(t *testing.T) {
-	const steps = 10
+	const steps = 11
 	for cut := 0; cut <= steps; cut++ {
 		t.Run(fmt.Sprintf("after %d steps", cut), func(t *testing.T) {
 			s := store(t, "old")
-			add := s.addSteps(2, []byte("new"))
+			add := append(s.storeSteps(2, []byte("new"), About{}), s.currentSteps(2)...)
 			if len(add) != steps {
 				t.Fatalf("Add has %d steps; want %d", len(add), steps)
 			}
@@ -103,12 +103,12 @@ func TestPowerCut(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if cut < 9 {
+			if cut < 10 {
 				wantCurrent(t, s, 1, "old")
 			} else {
 				wantCurrent(t, s, 2, "new")
 			}
-			n, err := s.Add([]byte("next"))
+			n, err := s.Add([]byte("next"), About{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -193,14 +193,14 @@ func check(t *testing.T, what string, err error, want string) {
 
 func TestAddErrors(t *testing.T) {
 	s := store(t, "old")
-	if _, err := s.Add(make([]byte, MaxSize+1)); err == nil {
+	if _, err := s.Add(make([]byte, MaxSize+1), About{}); err == nil {
 		t.Error("Add took more than MaxSize")
 	}
 	wantCurrent(t, s, 1, "old")
 
 	blocked := Store{Dir: filepath.Join(t.TempDir(), "file", "config")}
 	write(t, filepath.Dir(blocked.Dir), "")
-	if _, err := blocked.Add([]byte("x")); err == nil {
+	if _, err := blocked.Add([]byte("x"), About{}); err == nil {
 		t.Error("Add worked below a file")
 	}
 }

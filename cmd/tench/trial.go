@@ -1,0 +1,254 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// box is a connection to a box, over which the commands of its tenchd run.
+type box interface {
+	Run(ctx context.Context, command string, stdin io.Reader, stdout io.Writer) error
+	Close() error
+}
+
+// refusal is what a command on the box said when it was not content, as opposed
+// to a line that broke.
+type refusal struct{ words string }
+
+func (r refusal) Error() string { return r.words }
+
+// How long things may take; the box's own deadline holds whatever we do.
+const (
+	// answerTime is for the answer to a change. A change that cuts the line takes
+	// the answer with it.
+	answerTime = 20 * time.Second
+	// redial is the pause between two tries to reach the box again.
+	redial = 2 * time.Second
+	// backTime is how long after the deadline we still look for the box that has
+	// taken its configuration back by then.
+	backTime = 30 * time.Second
+	// minWindow is the shortest trial: the box must be reached again inside.
+	minWindow = 20 * time.Second
+)
+
+// trialRun changes a box's configuration on trial, and keeps the change only
+// when the box can be reached by a new connection.
+type trialRun struct {
+	host   string
+	window time.Duration // of the trial
+	leave  bool          // do not confirm
+	dial   func(ctx context.Context) (box, error)
+	now    func() time.Time
+	wait   func(ctx context.Context, d time.Duration)
+	out    io.Writer // what changes, and the end
+	notes  io.Writer // what is waited for
+}
+
+// difference and outcome are lines of JSON of the box's tenchd.
+type difference struct {
+	Text  string   `json:"text"`
+	Words []string `json:"words"`
+}
+
+type outcome struct {
+	Generation int  `json:"generation"`
+	Same       bool `json:"same"`
+	Trial      *struct {
+		Back int `json:"back"`
+		Left int `json:"left"` // seconds
+	} `json:"trial"`
+}
+
+// apply hands a router.toml to the box.
+func (r trialRun) apply(ctx context.Context, text []byte) error {
+	return r.run(ctx, fmt.Sprintf("apply --json --confirm %v -", r.window), text)
+}
+
+// rollback ends a trial on the box, or brings generation n back; 0 is the one
+// before the current one.
+func (r trialRun) rollback(ctx context.Context, n int) error {
+	command := fmt.Sprintf("rollback --json --confirm %v", r.window)
+	if n > 0 {
+		command += fmt.Sprintf(" %d", n)
+	}
+	return r.run(ctx, command, nil)
+}
+
+// run gives the order over one connection, keeps that open, because the box
+// takes back what a lost session applied, and confirms over another one.
+func (r trialRun) run(ctx context.Context, command string, text []byte) error {
+	first, err := r.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer first.Close()
+	asked := r.now()
+	o, err := r.order(ctx, first, command, text)
+	var refused refusal
+	switch {
+	case errors.As(err, &refused):
+		return fmt.Errorf("%s: %w", r.host, refused)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return r.resume(ctx, asked.Add(r.window), text, err)
+	case o.Same:
+		fmt.Fprintf(r.out, "%s: generation %d is in force; nothing changed\n", r.host, o.Generation)
+		return nil
+	case o.Trial == nil:
+		fmt.Fprintf(r.out, "%s: generation %d is in force\n", r.host, o.Generation)
+		return nil
+	}
+	end := r.now().Add(time.Duration(o.Trial.Left) * time.Second)
+	if r.leave {
+		fmt.Fprintf(r.out, "%s: generation %d is on trial until %s, then %s is back\n  tench confirm %s   keeps it\n",
+			r.host, o.Generation, clockTime(end), generationName(o.Trial.Back), r.host)
+		return nil
+	}
+	again, err := r.reach(ctx, o.Generation, end)
+	if err != nil {
+		return err
+	}
+	defer again.Close()
+	return r.confirm(ctx, again, o.Generation)
+}
+
+// order runs a command that changes the configuration, and prints the
+// difference if the box tells one.
+func (r trialRun) order(ctx context.Context, b box, command string, text []byte) (outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	var answer bytes.Buffer
+	runErr := b.Run(ctx, command, bytes.NewReader(text), &answer)
+	var o outcome
+	found := false
+	for line := range bytes.Lines(answer.Bytes()) {
+		if !bytes.Contains(line, []byte(`"generation"`)) || json.Unmarshal(line, &o) != nil || o.Generation == 0 {
+			r.printDifference(line)
+			continue
+		}
+		found = true
+	}
+	if runErr != nil {
+		return outcome{}, runErr
+	}
+	if !found {
+		return outcome{}, refusal{fmt.Sprintf("its answer is not understood: %.200q\nhint: is its tenchd as new as this tench?", answer.String())}
+	}
+	return o, nil
+}
+
+// printDifference prints a line of JSON that is a difference; the box's text is
+// kept from steering the terminal.
+func (r trialRun) printDifference(line []byte) {
+	var d difference
+	if json.Unmarshal(line, &d) != nil {
+		return
+	}
+	for _, text := range append(strings.Split(strings.TrimSuffix(d.Text, "\n"), "\n"), d.Words...) {
+		if text != "" {
+			fmt.Fprintln(r.out, printable(text))
+		}
+	}
+}
+
+// reach connects to the box again, and tries for as long as that can help.
+func (r trialRun) reach(ctx context.Context, generation int, end time.Time) (box, error) {
+	told := false
+	for {
+		b, err := r.dial(ctx)
+		if err == nil {
+			return b, nil
+		}
+		if ctx.Err() != nil || r.now().After(end.Add(backTime)) {
+			return nil, fmt.Errorf("%s: reach it again: %w\nhint: the box takes %s back by itself, at %s at the latest; it needs no help for that",
+				r.host, err, generationName(generation), clockTime(end))
+		}
+		if !told {
+			told = true
+			cause, _, _ := strings.Cut(err.Error(), "\n")
+			fmt.Fprintf(r.notes, "%s cannot be reached any more (%s)\nunless it can again, it takes %s back by itself, at %s at the latest; waiting\n",
+				r.host, cause, generationName(generation), clockTime(end))
+		}
+		r.wait(ctx, redial)
+	}
+}
+
+// confirm keeps the generation, if it is still the one on trial.
+func (r trialRun) confirm(ctx context.Context, b box, generation int) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	command := "confirm --json"
+	if generation > 0 {
+		command += fmt.Sprintf(" %d", generation)
+	}
+	var answer bytes.Buffer
+	var o outcome
+	err := b.Run(ctx, command, nil, &answer)
+	if err == nil {
+		err = json.Unmarshal(answer.Bytes(), &o)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.host, err)
+	}
+	fmt.Fprintf(r.out, "%s: generation %d is in force\n", r.host, o.Generation)
+	return nil
+}
+
+// resume goes on when the line broke before the answer came: the box may have
+// applied the change or not.
+func (r trialRun) resume(ctx context.Context, end time.Time, text []byte, cause error) error {
+	fmt.Fprintf(r.notes, "%s: no answer (%v); connecting again\n", r.host, cause)
+	again, err := r.reach(ctx, 0, end)
+	if err != nil {
+		return err
+	}
+	defer again.Close()
+	var list []struct {
+		Number int    `json:"number"`
+		State  string `json:"state"`
+		Note   string `json:"note"`
+	}
+	var answer bytes.Buffer
+	err = again.Run(ctx, "generations --json", nil, &answer)
+	if err == nil {
+		err = json.Unmarshal(answer.Bytes(), &list)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.host, err)
+	}
+	for _, g := range list {
+		if g.State != "on trial" {
+			continue
+		}
+		var its bytes.Buffer
+		if err := again.Run(ctx, fmt.Sprintf("generations show %d", g.Number), nil, &its); err != nil {
+			return fmt.Errorf("%s: %w", r.host, err)
+		}
+		if r.leave || text == nil || !bytes.Equal(its.Bytes(), text) {
+			return fmt.Errorf("%s: generation %d is on trial; whether it is this one is not known\nhint: tench confirm %s keeps it, else it is taken back by itself", r.host, g.Number, r.host)
+		}
+		return r.confirm(ctx, again, g.Number)
+	}
+	why := ""
+	if len(list) > 0 && list[len(list)-1].State == "taken back" {
+		why = fmt.Sprintf(": generation %d was taken back: %s", list[len(list)-1].Number, printable(list[len(list)-1].Note))
+	}
+	return fmt.Errorf("%s: it is as it was before%s", r.host, why)
+}
+
+func generationName(n int) string {
+	if n == 0 {
+		return "the change"
+	}
+	return fmt.Sprintf("generation %d", n)
+}
+
+// clockTime is a time of today on the desk's clock.
+func clockTime(t time.Time) string { return t.Format(time.TimeOnly) }
