@@ -6,7 +6,7 @@
 //	listen_*.go  a socket on one device
 //	gate.go      what those who have not logged in may cost
 //	login.go     algorithms, who may log in
-//	keys.go      authorized_keys and its options; from.go: from="…"
+//	keys.go      what an authorized key may do
 //	hostkey.go   the box's own key
 //	visit.go     a connection that has logged in: its channels
 //	session.go   a channel's requests (RFC 4254, section 6)

@@ -337,7 +337,7 @@ func TestLogins(t *testing.T) {
 			t.Errorf("%s: the box says %q, want …%s…", name, lastRefused(d), tc.why)
 		}
 	}
-	if log := strings.Join(d.lines(), "\n"); !strings.Contains(log, "authorized_keys:1: option tunnel=\"0\" is not honoured here") || strings.Contains(log, "\x1b") {
+	if log := strings.Join(d.lines(), "\n"); !strings.Contains(log, "authorized_keys:1: option \"tunnel=\\\"0\\\"\" is not honoured") || strings.Contains(log, "\x1b") {
 		t.Errorf("the log lacks why a key was refused, or has an escape sequence:\n%s", log)
 	}
 }

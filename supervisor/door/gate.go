@@ -22,8 +22,8 @@ type limits struct {
 var theLimits = limits{all: 48, each: 24, burst: 30, perSecond: 0.25, remembered: 1024}
 
 // gate counts connections that have not logged in. When there are too many in
-// all, the oldest one of the source that has most makes room for one of a
-// source that has fewer: somebody who floods the box, even from many places, does
+// all, the oldest one of the source that has most makes room for one of another
+// source: somebody who floods the box, even from many places, does
 // not keep an operator out, whose login takes less time than it takes to get to
 // the end of that queue.
 type gate struct {
@@ -79,7 +79,7 @@ func (g *gate) enter(a netip.Addr, end func()) (*ticket, error) {
 		return nil, fmt.Errorf("%s makes too many connections", from)
 	case len(s.tickets) >= g.each:
 		return nil, fmt.Errorf("%s has %d connections that have not logged in", from, len(s.tickets))
-	case g.waiting >= g.all && !g.makeRoomLocked(len(s.tickets)):
+	case g.waiting >= g.all && !g.makeRoomLocked(s):
 		return nil, fmt.Errorf("there are %d connections that have not logged in", g.waiting)
 	}
 	t := &ticket{gate: g, from: from, number: g.entered, give: end}
@@ -124,12 +124,12 @@ func (g *gate) forgetLocked() {
 	delete(g.sources, least)
 }
 
-// makeRoomLocked ends the oldest connection of the source that has most, if
-// that is more than mine; among equals, the oldest of all.
-func (g *gate) makeRoomLocked(mine int) bool {
+// makeRoomLocked ends the oldest connection of the source that has most, unless
+// that is the one that wants in; among equals, the oldest of all.
+func (g *gate) makeRoomLocked(in *source) bool {
 	var most *source
 	for _, s := range g.sources {
-		if len(s.tickets) > mine && (most == nil || s.before(most)) {
+		if s != in && len(s.tickets) >= max(1, len(in.tickets)) && (most == nil || s.before(most)) {
 			most = s
 		}
 	}

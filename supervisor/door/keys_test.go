@@ -59,13 +59,13 @@ func TestKeyOptions(t *testing.T) {
 			continue
 		}
 		k := keys[0]
-		if diff := cmp.Diff(tc.command, k.command); diff != "" || k.noPTY != tc.noPTY || k.comment != "anna@desk" {
-			t.Errorf("%s: noPTY %v, comment %q, command (-want +got)\n%s", name, k.noPTY, k.comment, diff)
+		if diff := cmp.Diff(tc.command, k.command); diff != "" || k.NoPTY != tc.noPTY || k.Comment != "anna@desk" {
+			t.Errorf("%s: noPTY %v, comment %q, command (-want +got)\n%s", name, k.NoPTY, k.Comment, diff)
 		}
-		if got := k.from.allows(home); got != tc.home {
+		if got := k.From.Allows(home); got != tc.home {
 			t.Errorf("%s: from home: %v", name, got)
 		}
-		if got := k.from.allows(abroad); got != tc.abroad {
+		if got := k.From.Allows(abroad); got != tc.abroad {
 			t.Errorf("%s: from abroad: %v", name, got)
 		}
 	}
@@ -78,35 +78,32 @@ func TestRefusedKeys(t *testing.T) {
 	weakKey, err := ssh.NewPublicKey(&weak.PublicKey)
 	must(t, err)
 	for name, tc := range map[string]struct{ line, want string }{
-		"no key":                  {"hello", "it is not a public key"},
-		"a private key":           {"-----BEGIN OPENSSH PRIVATE KEY-----", "it is not a public key"},
-		"an unknown option":       {"environment=\"A=b\" " + public, `option environment="A=b" is not honoured here`},
-		"one that grants":         {"restrict,port-forwarding " + public, "option port-forwarding is not honoured here"},
-		"an end":                  {"expiry-time=\"20300101\" " + public, "is not honoured here"},
-		"an authority":            {"cert-authority " + public, "option cert-authority is not honoured here"},
+		"no key":                  {"hello", "is no line such as"},
+		"a private key":           {"-----BEGIN OPENSSH PRIVATE KEY-----", "is no line such as"},
+		"an unknown option":       {"environment=\"A=b\" " + public, `option "environment=\"A=b\"" is not honoured`},
+		"one that grants":         {"restrict,port-forwarding " + public, "option \"port-forwarding\" is not honoured"},
+		"an end":                  {"expiry-time=\"20300101\" " + public, "is not honoured"},
+		"an authority":            {"cert-authority " + public, "option \"cert-authority\" is not honoured"},
 		"a name":                  {"from=\"*.example.net\" " + public, "names of hosts are not looked up"},
-		"no value":                {"from " + public, "option from is not honoured here"},
+		"no value":                {"from " + public, "option \"from\" is not honoured"},
 		"an empty value":          {"from=\"\" " + public, "is neither an address"},
 		"a value without quotes":  {"from=10.0.0.1 " + public, "not in double quotes"},
 		"a sloppy network":        {"from=\"10.0.0.1/8\" " + public, "10.0.0.0/8 is one"},
 		"a command of no box":     {"command=\"/bin/sh\" " + public, "is not a command of this box"},
 		"a command with a pipe":   {"command=\"status | cat\" " + public, "means something to a shell only"},
-		"the option twice":        {"command=\"status\",command=\"why a\" " + public, "is not honoured here"},
+		"the option twice":        {"command=\"status\",command=\"why a\" " + public, "is not honoured"},
 		"a weak key":              {string(ssh.MarshalAuthorizedKey(weakKey)), "at least 2048 bits"},
-		"an option out of place":  {"ssh-ed25519 " + strings.Fields(public)[1][:20], "it is not a public key"},
-		"a restriction as a type": {"restrict " + strings.Fields(public)[1], "it is not a public key"},
+		"an option out of place":  {"ssh-ed25519 " + strings.Fields(public)[1][:20], "is no line such as"},
+		"a restriction as a type": {"restrict " + strings.Fields(public)[1], "is no line such as"},
 	} {
 		keys, problems := parseKeys([]byte(tc.line))
-		if len(keys) > 0 || len(problems) != 1 || !strings.Contains(problems[0].String(), tc.want) {
+		if len(keys) > 0 || len(problems) != 1 || !strings.Contains(problems[0], tc.want) {
 			t.Errorf("%s: %d keys, %v; want …%s…", name, len(keys), problems, tc.want)
 		}
 	}
 	keys, problems := parseKeys([]byte(public + "\nfrom=\"10.0.0.1\" " + public + "\n"))
-	if len(keys) != 1 || len(problems) != 1 || !strings.Contains(problems[0].String(), "authorized_keys:2: this key is listed before") {
+	if len(keys) != 1 || len(problems) != 1 || !strings.Contains(problems[0], "authorized_keys:2: this key is listed before") {
 		t.Errorf("a key twice: %d keys, %v", len(keys), problems)
-	}
-	if keys, problems := parseKeys(make([]byte, maxKeys+1)); len(keys) > 0 || len(problems) != 1 {
-		t.Errorf("a file that is too long: %d keys, %v", len(keys), problems)
 	}
 }
 
@@ -118,7 +115,7 @@ func FuzzParseKeys(f *testing.F) {
 	f.Fuzz(func(t *testing.T, options, public string) {
 		keys, problems := parseKeys([]byte(options + public))
 		for _, k := range keys {
-			k.from.allows(netip.MustParseAddr("10.0.0.1"))
+			k.From.Allows(netip.MustParseAddr("10.0.0.1"))
 			// What a key may do comes of options that are all understood.
 			if len(k.command) > 0 && k.command[0] != sftpWord {
 				if _, err := parseCommand(k.command[0]); err != nil {
@@ -127,7 +124,7 @@ func FuzzParseKeys(f *testing.F) {
 			}
 		}
 		for _, p := range problems {
-			if strings.ContainsFunc(p.String(), func(r rune) bool { return r < ' ' && r != '\n' }) {
+			if strings.ContainsFunc(p, func(r rune) bool { return r < ' ' }) {
 				t.Errorf("the problem has control characters: %q", p)
 			}
 		}

@@ -50,7 +50,7 @@ func (q *quiet) say(format string, args ...any) {
 
 // plain keeps what a stranger sent from steering a terminal, and short.
 func plain(s string) string {
-	const most = 100
+	const most = 300
 	if len(s) > most {
 		s = s[:most] + "..."
 	}

@@ -119,7 +119,7 @@ func (s *session) preparePTY(payload []byte) bool {
 		Columns, Rows, Width, Height uint32
 		Modes                        string
 	}
-	if s.ended != nil || s.v.key.noPTY || ssh.Unmarshal(payload, &flat) != nil {
+	if s.ended != nil || s.v.key.NoPTY || ssh.Unmarshal(payload, &flat) != nil {
 		return false
 	}
 	s.pty = &ptyRequest{Term: flat.Term, Size: winSize{flat.Columns, flat.Rows, flat.Width, flat.Height}}

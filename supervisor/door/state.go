@@ -106,14 +106,10 @@ func (n *notes) update(change func(*State)) {
 
 // keys notes how many keys may log in, and reports whether that or the problems
 // are news.
-func (n *notes) keys(count int, problems []problem) (news bool) {
-	var texts []string
-	for _, p := range problems {
-		texts = append(texts, p.String())
-	}
+func (n *notes) keys(count int, problems []string) (news bool) {
 	n.update(func(s *State) {
-		news = s.Keys != count || !slices.Equal(s.KeyProblems, texts)
-		s.Keys, s.KeyProblems = count, texts
+		news = s.Keys != count || !slices.Equal(s.KeyProblems, problems)
+		s.Keys, s.KeyProblems = count, problems
 	})
 	return news
 }

@@ -1,4 +1,4 @@
-package door
+package identity
 
 import (
 	"fmt"
@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// from is the list of a key's from="…" option, as sshd(8) has it: a source must
+// From is the list of a key's from="…" option, as sshd(8) has it: a source must
 // match one pattern, and none with a "!" before it. Patterns are addresses,
 // networks, and addresses with * and ?; names of hosts are refused, because a
 // box must not need a name server to let somebody in.
-type from []pattern
+type From []pattern
 
 type pattern struct {
 	not     bool
@@ -19,8 +19,8 @@ type pattern struct {
 	text    string       // of an address with * or ?
 }
 
-func parseFrom(list string) (from, error) {
-	var f from
+func parseFrom(list string) (From, error) {
+	var f From
 	for _, item := range strings.Split(list, ",") {
 		var p pattern
 		p.text, p.not = strings.CutPrefix(item, "!")
@@ -46,8 +46,9 @@ func parseFrom(list string) (from, error) {
 	return f, nil
 }
 
-// allows reports whether a connection may come from the address a.
-func (f from) allows(a netip.Addr) bool {
+// Allows reports whether a connection may come from the address a; an empty list
+// allows all.
+func (f From) Allows(a netip.Addr) bool {
 	if len(f) == 0 {
 		return true
 	}
