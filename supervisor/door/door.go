@@ -14,6 +14,7 @@
 //	child_*.go   the program of a session, on pipes or a pty
 //	files.go     what sftp shows and takes
 //	state.go     State, for the status
+//	privileges_*.go what the process does without
 //	quiet.go     log lines that strangers cause
 //
 // It is a process of its own, a child of PID 1. It takes no passwords, forwards

@@ -103,9 +103,8 @@ func (s *session) request(ctx context.Context, r *ssh.Request) bool {
 // ptyRequest is a client's wish for a terminal. Its modes are not read: the
 // kernel's are right for menu and shell.
 type ptyRequest struct {
-	Term  string
-	Size  winSize
-	Modes string
+	Term string
+	Size winSize
 }
 
 // winSize is the size of a terminal.
