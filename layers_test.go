@@ -53,13 +53,14 @@ var layers = map[string][]string{
 	"supervisor/update":   {"config", "release", "supervisor/system", "supervisor/unit"},
 	"supervisor/status":   {"internal/nearest", "supervisor/unit"},
 	"supervisor/console":  {"supervisor/unit", "supervisor/status"},
+	"supervisor/door":     {"internal/nearest", "internal/sshline", "identity", "supervisor/status"},
 	"supervisor": {"boards", "config", "release", "supervisor/system", "supervisor/unit", "supervisor/desired",
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
-		"supervisor/status", "supervisor/console"},
+		"supervisor/status", "supervisor/console", "supervisor/door"},
 
 	"cmd/tench": {"internal/remote", "boards", "config", "identity", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist",
 		"release/publish", "release/signify"},
-	"cmd/tenchd": {"boards", "config", "identity", "supervisor", "supervisor/status", "supervisor/console"},
+	"cmd/tenchd": {"boards", "config", "identity", "supervisor", "supervisor/status", "supervisor/console", "supervisor/door"},
 
 	"internal/lab": {},
 	"labs":         {"boards", "release", "internal/lab"},

@@ -5,7 +5,7 @@
 //	identity.go  Identity: the names, checks, Load
 //	write.go     Create, SetSecret, NewHostKey
 //	secrets.go   listing and removing secrets
-//	keys.go      the keys in it, for those who check logins and updates
+//	keys.go      the keys in it, for those who check logins and updates; from.go: from="…"
 //
 // The directory, of mode 0700; its files have mode 0600:
 //

@@ -129,7 +129,7 @@ func TestLoadRefuses(t *testing.T) {
 		"update key is none":      {write("update-keys/x.pub", "x\n", 0o600), "update-keys/x.pub: public key: line 1"},
 		"update key without .pub": {write("update-keys/x", "x\n", 0o600), "update keys are called NAME.pub"},
 		"authorized key cut":      {write("authorized_keys", "# ok\nssh-ed25519 AAAA\n", 0o600), "authorized_keys:2: is no line such as"},
-		"authorized key, options": {write("authorized_keys", `from="10.0.0.1" `+publicKey+"\n", 0o600), "authorized_keys:1: options (\"from=\\\"10.0.0.1\\\"\") are not supported"},
+		"authorized key, options": {write("authorized_keys", `tunnel="0" `+publicKey+"\n", 0o600), "authorized_keys:1: option \"tunnel=\\\"0\\\"\" is not honoured, so the key is refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, dir := created(t)

@@ -15,6 +15,7 @@ import (
 	"tench/boards"
 	"tench/config"
 	"tench/supervisor/console"
+	"tench/supervisor/door"
 	"tench/supervisor/proc"
 )
 
@@ -27,6 +28,7 @@ import (
 //	boot_watchdog.go  the hardware watchdog
 //	boot_pulse.go     when it is fed, and when a hanging loop is killed
 //	boot_children.go  the loop and the menus
+//	boot_door.go      the SSH door
 //	boot_message.go   what the loop tells PID 1
 //	boot_log.go       the log file, console and kernel ring
 //	boot_shutdown.go  the way down
@@ -59,20 +61,25 @@ const (
 // pid1 is the state of PID 1. Only the goroutine in run touches it, but for
 // log, reaper and the channels.
 type pid1 struct {
-	born    time.Duration // time since the kernel started, when PID 1 did
-	args    cmdline
-	board   boards.Board
-	dog     *watchdog
-	reaper  *proc.Reaper
-	log     *logFile
-	pulse   pulse
-	dogErr  error // why it cannot be fed, told once
-	told    bool  // that it waits for the data partition
-	ready   bool
-	loop    *running
-	loopAt  time.Time // when loop was made
-	menus   *running  // nil until the ready line, see menusDue
-	menusAt consoles  // where menus are, or will be
+	born     time.Duration // time since the kernel started, when PID 1 did
+	args     cmdline
+	board    boards.Board
+	dog      *watchdog
+	reaper   *proc.Reaper
+	log      *logFile
+	pulse    pulse
+	dogErr   error // why it cannot be fed, told once
+	told     bool  // that it waits for the data partition
+	ready    bool
+	loop     *running
+	loopAt   time.Time // when loop was made
+	menus    *running  // nil until the ready line, see menusDue
+	menusAt  consoles  // where menus are, or will be
+	door     *running  // nil until the menus run, and without [ssh]
+	doorAt   door.Wish // where it listens, or will
+	doorGone *running  // the one before it, which may still be ending
+	doorIn   int       // the end of a pipe to write wishes to
+	doorOut  *os.File  // the other end, which one door after the other reads; nil before the first
 
 	firstCycle time.Time // of the loop
 
@@ -80,6 +87,8 @@ type pid1 struct {
 	messages chan message // from the loop
 	starts   chan struct{}
 	signals  chan os.Signal
+
+	doorStarts chan struct{}
 }
 
 // Init is PID 1: it brings the box up, keeps its children running, and takes it
@@ -87,14 +96,15 @@ type pid1 struct {
 func Init() {
 	defer lastWords()
 	p := &pid1{
-		born:     uptime(),
-		reaper:   proc.NewReaper(),
-		log:      &logFile{path: filepath.Join(RunDir, LogName), max: maxLog, uptime: uptime},
-		pulse:    pulse{born: time.Now()},
-		data:     make(chan error, 1),
-		messages: make(chan message),
-		starts:   make(chan struct{}),
-		signals:  make(chan os.Signal, 8),
+		born:       uptime(),
+		reaper:     proc.NewReaper(),
+		log:        &logFile{path: filepath.Join(RunDir, LogName), max: maxLog, uptime: uptime},
+		pulse:      pulse{born: time.Now()},
+		data:       make(chan error, 1),
+		messages:   make(chan message),
+		starts:     make(chan struct{}),
+		doorStarts: make(chan struct{}),
+		signals:    make(chan os.Signal, 8),
 	}
 	p.catchSignals()
 	mountErr := mountEarly()
@@ -198,6 +208,8 @@ func (p *pid1) run() order {
 			p.take(m)
 		case <-p.starts:
 			p.pulse.started = time.Now()
+		case <-p.doorStarts:
+			p.tellDoor()
 		case now := <-tick.C:
 			p.tick(now)
 		}
@@ -226,6 +238,7 @@ func (p *pid1) tick(now time.Time) {
 	if p.menus == nil && p.menusDue(now) {
 		p.startMenus(p.menusAt)
 	}
+	p.matchDoor()
 }
 
 // menusDue reports whether the menus wait no longer for the ready line.
@@ -250,6 +263,10 @@ func (p *pid1) take(m message) {
 			return
 		}
 		p.startMenus(m.consoles)
+	case wordDoor:
+		p.doorAt = m.door
+		p.matchDoor()
+		p.tellDoor()
 	case wordReady:
 		if !p.ready {
 			p.ready = true

@@ -7,6 +7,7 @@ import (
 
 	"tench/boards"
 	"tench/config"
+	"tench/supervisor/door"
 )
 
 // Words that start a line on the pipe from the loop to PID 1.
@@ -14,6 +15,7 @@ const (
 	wordCycle   = "cycle"   // a cycle of the loop is complete
 	wordReady   = "ready"   // the configured network is applied; what follows is missing
 	wordConsole = "console" // where the menu is wanted: trusted or locked, speed, ports
+	wordDoor    = "door"    // where the SSH door listens: port, devices; nothing for no door
 )
 
 // message is a line from the loop as PID 1 reads it.
@@ -21,6 +23,7 @@ type message struct {
 	word     string
 	missing  string // with ready, e.g. "dhcp wan"; empty when nothing is
 	consoles consoles
+	door     door.Wish
 }
 
 // consoles says where the serial menu runs. The loop tells PID 1, because
@@ -75,7 +78,13 @@ func parseMessage(line string) (message, error) {
 			return message{}, fmt.Errorf("loop: read message %q: %q is not a speed", line, fields[1])
 		}
 		return message{word: word, consoles: consoles{fields[0] == "trusted", speed, fields[2:]}}, nil
+	case wordDoor:
+		wish, err := door.ParseWish(rest)
+		if err != nil {
+			return message{}, fmt.Errorf("loop: read message %q: %w", line, err)
+		}
+		return message{word: word, door: wish}, nil
 	}
-	return message{}, fmt.Errorf("loop: read message: %q does not start with %s, %s or %s",
-		line, wordCycle, wordReady, wordConsole)
+	return message{}, fmt.Errorf("loop: read message: %q does not start with %s, %s, %s or %s",
+		line, wordCycle, wordReady, wordConsole, wordDoor)
 }

@@ -26,27 +26,30 @@ var orders = map[os.Signal]order{
 // watchdog is fed; a shutdown that hangs all the same is bitten.
 const (
 	menuStop      = 6 * time.Second // SIGKILL comes after 5 s
+	doorStop      = 6 * time.Second
 	loopStop      = 6 * time.Second
 	restStop      = 2 * time.Second
 	diskStop      = 15 * time.Second
-	shutdownLimit = 35 * time.Second
+	shutdownLimit = 40 * time.Second
 )
 
 // shutdown takes the box down in this order and never returns:
 //
 //  1. the menus, so that the lines below stand alone on the console and nobody
 //     starts anything new;
-//  2. the network loop. It leaves addresses and routes as they are, so the box
+//  2. the SSH door with its sessions, for the same reason;
+//  3. the network loop. It leaves addresses and routes as they are, so the box
 //     forwards packets to the very end and no peer sees half a configuration;
-//  3. whatever else runs, e.g. a shell's children;
-//  4. the data partition: written back, unmounted, or read-only if it is busy;
-//  5. reboot(2).
+//  4. whatever else runs, e.g. a shell's children;
+//  5. the data partition: written back, unmounted, or read-only if it is busy;
+//  6. reboot(2).
 func (p *pid1) shutdown(o order) {
 	p.logf("%s: %s", o.verb, o.cause)
 	say("\r\ntench: %s: %s", o.verb, o.cause)
 	p.spawn(p.feedWhileStopping)
 
 	p.stopStage("menus", p.menus, menuStop)
+	p.stopStage("door", p.door, doorStop)
 	p.stopStage("network loop", p.loop, loopStop)
 	p.stopRest()
 
@@ -98,6 +101,7 @@ func (p *pid1) stopStage(what string, r *running, limit time.Duration) {
 			return
 		case <-p.messages:
 		case <-p.starts:
+		case <-p.doorStarts:
 		case <-late:
 			say("tench: the %s does not end, going on without it", what)
 			return

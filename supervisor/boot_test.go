@@ -12,6 +12,7 @@ import (
 
 	"tench/boards"
 	"tench/config"
+	"tench/supervisor/door"
 )
 
 func TestParseCmdline(t *testing.T) {
@@ -67,6 +68,11 @@ func TestParseMessage(t *testing.T) {
 		{line: "ready dhcp wan, lan", want: message{word: "ready", missing: "dhcp wan, lan"}},
 		{line: "console locked 9600 ttyS0 ttyUSB0",
 			want: message{word: "console", consoles: consoles{speed: 9600, ports: []string{"ttyS0", "ttyUSB0"}}}},
+		{line: "door", want: message{word: "door"}},
+		{line: "door 22", want: message{word: "door", door: door.Wish{Port: 22}}},
+		{line: "door 22 eth1/3", want: message{word: "door", door: door.Wish{Port: 22, Devices: []door.Device{{Name: "eth1", Index: 3}}}}},
+		{line: "door eth1", err: "\"eth1\" is not a port"},
+		{line: "door 22 eth1", err: "\"eth1\" is not a device with its index"},
 		{line: "console yes 9600 ttyS0", err: "want trusted or locked"},
 		{line: "console trusted", err: "want trusted or locked"},
 		{line: "console trusted fast ttyS0", err: `"fast" is not a speed`},

@@ -35,6 +35,9 @@ func (l *loop) tree() status.Node {
 		root.Children = append(root.Children, l.routeNode(r))
 	}
 	root.Children = append(root.Children, l.dnsNode(), l.clockNode())
+	if n, ok := l.doorNode(time.Now()); ok {
+		root.Children = append(root.Children, n)
+	}
 	root.Children = append(root.Children, quirkNodes(l.board, "/")...)
 	if len(l.refused) > 0 {
 		root.Children = append(root.Children, l.refusedNode())

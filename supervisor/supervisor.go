@@ -6,6 +6,7 @@
 //	control.go      what the control socket's clients may ask of the loop
 //	generations.go  applying, trying, keeping and taking back a router.toml
 //	compare.go      how generations differ, and the list of them
+//	door.go         where the SSH door listens, and how it does
 //	report.go       the status tree
 //	image.go        which image this is; sbom.go: what it is made of
 //	bundle*.go      tenchd report
@@ -90,6 +91,7 @@ type loop struct {
 	requests chan func() // work that clients hand to the loop's goroutine
 	started  time.Time
 	ready    bool
+	doorTold string // what PID 1 was last told of the door
 }
 
 // RunLoop runs the network loop until ctx ends. It leaves the network as it is
@@ -139,6 +141,7 @@ func newLoop(o LoopOptions, sys system.System) *loop {
 	l.setClockFloor()
 	l.loadConfig()
 	l.tell(l.consoles().String())
+	l.doorTold = "nothing yet"
 	return l
 }
 
@@ -266,6 +269,7 @@ func (l *loop) cycle(ctx context.Context) {
 	l.applyAll()
 	l.units.match(ctx, l.want)
 	l.tell(wordCycle)
+	l.tellDoor()
 	missing := l.missing()
 	if !l.ready && (len(missing) == 0 || l.current.Problem != "" || time.Since(l.started) > readyWait) {
 		l.ready = true

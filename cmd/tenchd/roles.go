@@ -11,6 +11,7 @@ import (
 
 	"tench/supervisor"
 	"tench/supervisor/console"
+	"tench/supervisor/door"
 	"tench/supervisor/status"
 )
 
@@ -63,4 +64,20 @@ func consolePort(ctx context.Context, args []string) error {
 	p.Box.Client = status.Client{Path: filepath.Join(*runDir, status.SocketName)}
 	p.Box.LogPath = filepath.Join(*runDir, supervisor.LogName)
 	return p.Run(ctx, log.New(os.Stderr, "", 0).Printf)
+}
+
+// sshDoor is the role of the SSH door. Where it listens comes on standard input.
+func sshDoor(ctx context.Context, args []string) error {
+	f := flag.NewFlagSet("door", flag.ContinueOnError)
+	o := door.Options{Wishes: os.Stdin, Program: "/proc/self/exe", Shell: "gosh", Log: log.New(os.Stderr, "", 0).Printf}
+	f.StringVar(&o.DataDir, "data", supervisor.DataDir, "directory with the identity")
+	f.StringVar(&o.RunDir, "run", supervisor.RunDir, "directory of control socket and log")
+	f.StringVar(&o.Incoming, "incoming", "/tmp/incoming", "directory that sftp writes to")
+	if err := parseRole(f, args); err != nil {
+		return err
+	}
+	if err := door.DropPrivileges(); err != nil {
+		return err
+	}
+	return door.Run(ctx, o)
 }

@@ -25,6 +25,7 @@ type Spec struct {
 	Argv   []string          // Argv[0] is what ps shows
 	Path   string            // the program
 	Env    []string          // e.g. "PATH=/bin"
+	Stdin  *os.File          // its standard input, the same at each start; nil: /dev/null
 	Log    func(line string) // each line that it writes to standard output or error
 	Report func(line string) // each line that it writes to file descriptor 3; nil: it has none
 	Start  func()            // called after each start; nil for nobody
@@ -129,11 +130,15 @@ func (p process) drain() {
 }
 
 func (c *Child) start() (process, error) {
-	null, err := os.OpenFile(os.DevNull, os.O_RDONLY, 0)
-	if err != nil {
-		return process{}, err
+	in := c.spec.Stdin
+	if in == nil {
+		null, err := os.OpenFile(os.DevNull, os.O_RDONLY, 0)
+		if err != nil {
+			return process{}, err
+		}
+		defer null.Close()
+		in = null
 	}
-	defer null.Close()
 	var p process
 	logEnd, done, err := linePipe(limited(c.spec.Log, time.Now))
 	if err != nil {
@@ -141,7 +146,7 @@ func (c *Child) start() (process, error) {
 	}
 	defer logEnd.Close()
 	p.read = append(p.read, done)
-	files := []uintptr{null.Fd(), logEnd.Fd(), logEnd.Fd()}
+	files := []uintptr{in.Fd(), logEnd.Fd(), logEnd.Fd()}
 	if c.spec.Report != nil {
 		end, done, err := linePipe(c.spec.Report)
 		if err != nil {

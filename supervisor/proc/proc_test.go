@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"os"
@@ -48,6 +49,9 @@ func child(role string) {
 		}
 		fmt.Println("grandchild", p.Pid)
 		time.Sleep(time.Hour) // not select {}, which the runtime calls a deadlock
+	case "repeat":
+		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+		fmt.Print("heard ", line)
 	case "linger":
 		time.Sleep(time.Hour) // not select {}, which the runtime calls a deadlock
 	case "stubborn":
@@ -180,5 +184,34 @@ func TestProgramThatCannotBeStarted(t *testing.T) {
 		t.Errorf("log %q; want %q", got, want)
 	}
 	cancel()
+	<-done
+}
+
+// One after the other reads the same standard input.
+func TestStdinOutlivesAChild(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	reaper := NewReaper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go reaper.Run(ctx)
+	lines, starts := make(chan string, 10), make(chan struct{}, 10)
+	c := New(Spec{Name: "child", Path: "/proc/self/exe", Argv: []string{"child"}, Env: []string{"PROC_TEST_ROLE=repeat"}, Stdin: r,
+		Log: func(line string) { lines <- line }, Start: func() { starts <- struct{}{} }, Logf: func(string, ...any) {}}, reaper)
+	childCtx, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { c.Run(childCtx); close(done) }()
+	for _, word := range []string{"one", "two"} {
+		<-starts
+		fmt.Fprintln(w, word)
+		if got := <-lines; got != "heard "+word {
+			t.Errorf("a child says %q, want heard %s", got, word)
+		}
+	}
+	stop()
 	<-done
 }
