@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -82,6 +83,15 @@ const untilGood = `until tenchd slots -json > /tmp/slots; grep -q '"pending": fa
 
 const quickHealth = "[health]\nfor = \"5s\"\n"
 
+// long skips a lab that make test leaves to make test-slots.
+func long(t *testing.T) {
+	t.Helper()
+	lab.Require(t)
+	if os.Getenv("TENCH_LONG") != "yes" {
+		t.Skip("a long lab: make test-slots runs it")
+	}
+}
+
 // shell opens the shell of the menu.
 func shell(t *testing.T, c *lab.Console) {
 	t.Helper()
@@ -91,9 +101,16 @@ func shell(t *testing.T, c *lab.Console) {
 
 // A slot that is picked in the menu is tried, becomes good by itself and stays,
 // and the way back works alike.
-func TestGoodSlotBecomesGood(t *testing.T) {
+func TestGoodSlotBecomesGood(t *testing.T) { goodSlot(t, "bios") }
+
+func TestGoodSlotUnderUEFI(t *testing.T) {
+	long(t)
+	goodSlot(t, "uefi")
+}
+
+func goodSlot(t *testing.T, firmware string) {
 	image := alteredImage(t, func(image []byte) { setHealth(t, image, quickHealth) })
-	c := boot(t, "--image", image)
+	c := boot(t, "--image", image, "--firmware", firmware)
 	c.Expect(t, readyLine, bootTimeout)
 	c.Send(t, "\ns\n")
 	c.Expect(t, `slot a +running +good(?s:.*)enter goes back:`, menuTimeout)
@@ -115,8 +132,9 @@ func TestGoodSlotBecomesGood(t *testing.T) {
 		t.Errorf("the ready line is %q, want slot a", m[0])
 	}
 	shell(t, c)
-	c.Send(t, untilGood+"tenchd slots -json; exit\n")
+	c.Send(t, untilGood+"tenchd slots -json\n")
 	c.Expect(t, `"last-trial": "slot a \([0-9.]+\) passed its trial"`, bootTimeout)
+	c.Send(t, "exit\n")
 	powerOff(t, c)
 }
 
@@ -154,10 +172,11 @@ func (f fallback) run(t *testing.T, args ...string) {
 		t.Errorf("the ready line is %q, want slot a", m[0])
 	}
 	shell(t, c)
-	c.Send(t, "tenchd log | grep 'slot b'; tenchd slots -json; tenchd slots; exit\n")
+	c.Send(t, "tenchd log | grep 'slot b'; tenchd slots -json; tenchd slots\n")
 	c.Expect(t, `init: slot b[^\r\n]* was given up: `+f.why, menuTimeout)
 	c.Expect(t, `"last-trial": "slot b[^\r\n]* was given up: `+f.why, menuTimeout)
 	c.Expect(t, `slot a +running +good`, menuTimeout)
+	c.Send(t, "exit\n")
 	powerOff(t, c)
 }
 
@@ -166,6 +185,7 @@ const outOfTries = `tench: slot b was not confirmed, back to slot a`
 // Slot B ends, each time in another way; the box comes back to slot A and says
 // why.
 func TestFallbackPanic(t *testing.T) {
+	long(t)
 	fallback{
 		words:  "panic=1 rdinit=/none root=/dev/none",
 		expect: `Kernel panic - not syncing: VFS: Unable to mount root fs`,
@@ -181,6 +201,28 @@ func TestFallbackExit(t *testing.T) {
 		grub:   outOfTries,
 		why:    `Kernel panic - not syncing: Attempted to kill init!`,
 	}.run(t)
+}
+
+// A tenchd that comes up, on a network that is not what it was: PID 1 gives up.
+func TestFallbackNotHealthy(t *testing.T) {
+	long(t)
+	fallback{
+		health: "[health]\nfor = \"5s\"\nwithin = \"1m\"\nreach = [\"192.168.1.77\"]\n",
+		expect: `tench: rebooting: slot b is on trial, and it was not healthy within 1m0s: [^\r\n]*reach 192\.168\.1\.77: `,
+		grub:   outOfTries,
+		why:    `it was not healthy within 1m0s: [^\r\n]*reach 192\.168\.1\.77: `,
+	}.run(t)
+}
+
+// The same for a panic under UEFI, whose firmware may clear the memory.
+func TestFallbackExitUnderUEFI(t *testing.T) {
+	long(t)
+	fallback{
+		words:  "panic=1 rdinit=/bin/false",
+		expect: `Attempted to kill init!`,
+		grub:   outOfTries,
+		why:    `(Kernel panic - not syncing: Attempted to kill init!|it never came up)`,
+	}.run(t, "--firmware", "uefi")
 }
 
 func TestFallbackNotLoaded(t *testing.T) {
