@@ -28,7 +28,7 @@ func (p *pid1) remember(dataErr error) {
 	if dataErr != nil {
 		return // startLoop tells
 	}
-	found := learn(p.args, stateDir())
+	found := learn(p.args, crash.Pstore, stateDir())
 	p.tasks <- func() {
 		p.past = found
 		for _, n := range found.news {
@@ -40,8 +40,9 @@ func (p *pid1) remember(dataErr error) {
 	}
 }
 
-// learn carries crashes to the folder dir and continues the history of trials.
-func learn(boot slots.Boot, dir string) past {
+// learn carries crashes from the folder pstore to dir, and continues the history
+// of trials there.
+func learn(boot slots.Boot, pstore, dir string) past {
 	var found past
 	note := func(err error) {
 		if err != nil {
@@ -49,7 +50,7 @@ func learn(boot slots.Boot, dir string) past {
 		}
 	}
 	note(os.MkdirAll(dir, 0o700))
-	fresh, err := crash.Collect(crash.Pstore, filepath.Join(dir, crashDir))
+	fresh, err := crash.Collect(pstore, filepath.Join(dir, crashDir))
 	note(err)
 	if fresh.Reason != "" {
 		found.news = append(found.news, "the boot before this one ended with: "+fresh.Reason)

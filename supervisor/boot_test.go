@@ -12,6 +12,8 @@ import (
 	"tench/boards"
 	"tench/config"
 	"tench/supervisor/health"
+	"tench/supervisor/slots"
+	"tench/supervisor/status"
 )
 
 func TestReadyLine(t *testing.T) {
@@ -135,6 +137,40 @@ func TestFacts(t *testing.T) {
 				t.Errorf("facts (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A box without slots keeps its crashes too; the next boot has no news of them.
+func TestLearn(t *testing.T) {
+	pstore, dir := t.TempDir(), filepath.Join(t.TempDir(), "state")
+	const reason = "Kernel panic - not syncing: x"
+	if err := os.WriteFile(filepath.Join(pstore, "dmesg-ramoops-0"), []byte("<0>[ 1.0] "+reason+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, news := range [][]string{{"the boot before this one ended with: " + reason}, nil} {
+		got := learn(slots.Boot{}, pstore, dir)
+		if diff := cmp.Diff(past{crash: reason, news: news}, got, cmp.AllowUnexported(past{})); diff != "" {
+			t.Errorf("learn (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestSlotNodes(t *testing.T) {
+	dir := t.TempDir()
+	if got := slotNodes(dir); got != nil {
+		t.Errorf("without PID 1: %+v", got)
+	}
+	n := health.Note{Slot: "b", Trial: true, Outcome: health.Waiting, Reasons: []string{"dhcp wan: asking"}, LastTrial: "slot b is on trial", LastCrash: "x"}
+	if err := n.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	want := []status.Node{
+		{Name: "slot", State: "b", Cause: "on trial: dhcp wan: asking", Facts: map[string]string{"slot": "b", "health": "waiting", "trial": "yes"}},
+		{Name: "last trial", State: "kept", OK: true, Detail: []string{"slot b is on trial"}},
+		{Name: "last crash", State: "kept", OK: true, Detail: []string{"x"}},
+	}
+	if diff := cmp.Diff(want, slotNodes(dir)); diff != "" {
+		t.Errorf("slotNodes (-want +got):\n%s", diff)
 	}
 }
 
