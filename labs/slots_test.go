@@ -285,16 +285,20 @@ func hang(t *testing.T, socket string) {
 		answer, _, _ = strings.Cut(answer, "#")
 		return answer
 	}
-	// "?" stops nothing that a connection has not stopped already. Registers 16
-	// and 17 are rip and eflags, little endian; bit 9 of eflags is IF.
-	ask("?")
-	rip, err := hexLittle(ask("p10"))
+	// Connecting has stopped the machine. Its registers are rax to r15, rip,
+	// eflags and others, little endian; bit 9 of eflags is IF.
+	const rip, eflags = 16 * 16, 17 * 16 // hex digits
+	registers := ask("g")
+	if len(registers) < eflags+8 {
+		t.Fatalf("debugger: registers %q", registers)
+	}
+	at, err := hexLittle(registers[rip : rip+16])
 	if err != nil {
 		t.Fatal(err)
 	}
-	for packet, want := range map[string]string{"P11=02000000": "OK", fmt.Sprintf("M%x,2:ebfe", rip): "OK"} {
-		if got := ask(packet); got != want {
-			t.Fatalf("debugger: %s: %q, want %q", packet, got, want)
+	for _, packet := range []string{"G" + registers[:eflags] + "02000000" + registers[eflags+8:], fmt.Sprintf("M%x,2:ebfe", at)} {
+		if got := ask(packet); got != "OK" {
+			t.Fatalf("debugger: %.20s: %q, want OK", packet, got)
 		}
 	}
 	// QEMU answers "c" only when something stops the machine again; detaching

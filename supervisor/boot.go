@@ -118,7 +118,9 @@ func Init() {
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != nil {
 		p.problem("ctrl-alt-del: %v", err)
 	}
-	p.trial.on = p.args.Trial
+	if p.trial.on = p.args.Trial; p.trial.on {
+		p.logf("slot %s is on trial; tries after this one: %d", p.args.Slot, p.args.Left)
+	}
 	p.spawn(func() {
 		err := mountData(p.args.Disk, DataDir)
 		p.data <- err
