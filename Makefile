@@ -4,6 +4,7 @@
 #   make run    [BOARD=qemu-amd64] [FIRMWARE=bios|uefi] [RELEASE=NAME]      boot it in QEMU
 #   make test                                                everything CI runs
 #   make test-boards [BOARDS=all]                            build boards, boot each in QEMU, build each again
+#   make test-slots                                          slots that end in every way, in QEMU
 #   make release KEY=tench.sec [SINCE=DIR] [BOARDS=all]      a signed release, see tench release --help
 #   make bench [BOARDS=all]                                  the numbers, with the commands behind them
 
@@ -22,7 +23,7 @@ GOTESTSUM   = go run gotest.tools/gotestsum@v1.13.0
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 export CGO_ENABLED = 0
 
-.PHONY: help image run test test-boards unit lint labs bench clean bin/tench boards build release pxe config supervisor overlays
+.PHONY: help image run test test-boards test-slots unit lint labs bench clean bin/tench boards build release pxe config supervisor overlays
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -55,6 +56,11 @@ test-boards: BOARDS := $(or $(BOARDS),all)
 test-boards: bin/tench
 	@bin/tench doctor --quiet --install $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS))
 	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" TENCH_TWICE="$(BOARDS)" $(GOTESTSUM) --format testname -- -timeout 240m -run 'TestBoards|TestSameBytes' ./labs
+
+test-slots: bin/tench
+	@bin/tench doctor --quiet --install --for build,run,test $(BOARD)
+	@bin/tench image $(BOARD)
+	@TENCH_LAB=yes TENCH_LONG=yes $(GOTESTSUM) --format testname -- -timeout 60m -run 'TestGoodSlot|TestFallback' ./labs
 
 unit: bin/tench
 	@$(GOTESTSUM) --format pkgname -- ./...

@@ -8,6 +8,7 @@
 //	route.go        [[route]]
 //	sysctl.go       [sysctl]
 //	service.go      [dns], [ntp], [console], [ssh]
+//	health.go       [health]
 //	check.go        what must hold between interfaces
 //	checkroute.go   what must hold between routes and interfaces
 //	changes.go      what another configuration changes, in words
@@ -34,6 +35,7 @@ type Config struct {
 	NTP        NTP
 	Console    Console
 	SSH        SSH
+	Health     Health
 }
 
 // Kind says what an Interface is made of.

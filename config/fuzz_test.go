@@ -68,6 +68,11 @@ func invariants(c Config) (broken []string) {
 	must(slices.IsSortedFunc(c.Interfaces, func(a, b Interface) int { return strings.Compare(a.Name, b.Name) }), "interfaces are not sorted")
 	must(slices.IsSortedFunc(c.Sysctls, compareSysctls), "sysctls are not sorted")
 	must(c.NTP.Interval >= time.Minute && c.NTP.Interval <= 24*time.Hour, "NTP interval %s", c.NTP.Interval)
+	must(c.Health.For >= 5*time.Second && c.Health.For <= c.Health.Within && c.Health.Within <= 2*time.Hour, "health %+v", c.Health)
+	must(len(c.Health.Reach) <= 8, "%d hosts to reach", len(c.Health.Reach))
+	for _, t := range c.Health.Reach {
+		must(t.Host != "" && t.Port >= 0 && t.Port < 1<<16, "host to reach %+v", t)
+	}
 
 	devices, tags, masters := map[Selector]string{}, map[string]string{}, map[string]string{}
 	once := func(seen map[string]string, key, name, what string) {

@@ -34,6 +34,13 @@ type raw struct {
 		Interface any `toml:"interface"`
 		Port      any `toml:"port"`
 	} `toml:"ssh"`
+	Health struct {
+		For         any `toml:"for"`
+		Within      any `toml:"within"`
+		Reach       any `toml:"reach"`
+		Unit        any `toml:"unit"`
+		Maintenance any `toml:"maintenance"`
+	} `toml:"health"`
 }
 
 type rawInterface struct {
@@ -115,4 +122,5 @@ func (p *parser) parse(in raw) {
 	p.parseNTP(in)
 	p.parseConsole(in)
 	p.parseSSH(in)
+	p.parseHealth(in)
 }

@@ -16,19 +16,23 @@ import (
 	"tench/config"
 	"tench/supervisor/console"
 	"tench/supervisor/door"
+	"tench/supervisor/health"
 	"tench/supervisor/proc"
+	"tench/supervisor/slots"
 )
 
 // PID 1 is in the files boot*.go:
 //
 //	boot.go           Init: the order of things, and the one goroutine that decides
 //	boot_mount.go     early mounts
-//	boot_cmdline.go   kernel command line, build.json, the ready line
+//	boot_cmdline.go   build.json, the ready line
 //	boot_data.go      finding and mounting the data partition
 //	boot_watchdog.go  the hardware watchdog
 //	boot_pulse.go     when it is fed, and when a hanging loop is killed
 //	boot_children.go  the loop and the menus
 //	boot_door.go      the SSH door
+//	boot_trial.go     is the box well; what follows for a slot on trial
+//	boot_past.go      what the boot before left: crashes, a slot given up
 //	boot_message.go   what the loop tells PID 1
 //	boot_log.go       the log file, console and kernel ring
 //	boot_shutdown.go  the way down
@@ -62,7 +66,7 @@ const (
 // log, reaper and the channels.
 type pid1 struct {
 	born     time.Duration // time since the kernel started, when PID 1 did
-	args     cmdline
+	args     slots.Boot
 	board    boards.Board
 	dog      *watchdog
 	reaper   *proc.Reaper
@@ -82,13 +86,13 @@ type pid1 struct {
 	doorOut  *os.File  // the other end, which one door after the other reads; nil before the first
 
 	firstCycle time.Time // of the loop
+	trial      slotTrial
+	past       past
 
 	data     chan error   // how the mount of the data partition ended
 	messages chan message // from the loop
-	starts   chan struct{}
+	tasks    chan func()  // what other goroutines want done in run
 	signals  chan os.Signal
-
-	doorStarts chan struct{}
 }
 
 // Init is PID 1: it brings the box up, keeps its children running, and takes it
@@ -96,15 +100,15 @@ type pid1 struct {
 func Init() {
 	defer lastWords()
 	p := &pid1{
-		born:       uptime(),
-		reaper:     proc.NewReaper(),
-		log:        &logFile{path: filepath.Join(RunDir, LogName), max: maxLog, uptime: uptime},
-		pulse:      pulse{born: time.Now()},
-		data:       make(chan error, 1),
-		messages:   make(chan message),
-		starts:     make(chan struct{}),
-		doorStarts: make(chan struct{}),
-		signals:    make(chan os.Signal, 8),
+		born:     uptime(),
+		reaper:   proc.NewReaper(),
+		log:      &logFile{path: filepath.Join(RunDir, LogName), max: maxLog, uptime: uptime},
+		pulse:    pulse{born: time.Now()},
+		data:     make(chan error, 1),
+		messages: make(chan message),
+		tasks:    make(chan func()),
+		trial:    slotTrial{policy: health.Default, menus: map[string]bool{}},
+		signals:  make(chan os.Signal, 8),
 	}
 	p.catchSignals()
 	mountErr := mountEarly()
@@ -121,7 +125,14 @@ func Init() {
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != nil {
 		p.problem("ctrl-alt-del: %v", err)
 	}
-	p.spawn(func() { p.data <- mountData(p.args.disk, DataDir) })
+	if p.trial.on = p.args.Trial; p.trial.on {
+		p.logf("slot %s is on trial; tries after this one: %d", p.args.Slot, p.args.Left)
+	}
+	p.spawn(func() {
+		err := mountData(p.args.Disk, DataDir)
+		p.data <- err
+		p.remember(err)
+	})
 	p.startWatchdog()
 	p.spawn(func() { p.reaper.Run(context.Background()) })
 	p.shutdown(p.run())
@@ -141,7 +152,7 @@ func (p *pid1) catchSignals() {
 func (p *pid1) readFiles() {
 	text, err := os.ReadFile("/proc/cmdline")
 	if err == nil {
-		p.args, err = parseCmdline(string(text))
+		p.args, err = slots.ParseCmdline(string(text))
 	}
 	if err != nil {
 		p.problem("%v", err)
@@ -206,12 +217,13 @@ func (p *pid1) run() order {
 			p.startLoop(err)
 		case m := <-p.messages:
 			p.take(m)
-		case <-p.starts:
-			p.pulse.started = time.Now()
-		case <-p.doorStarts:
-			p.tellDoor()
+		case task := <-p.tasks:
+			task()
 		case now := <-tick.C:
 			p.tick(now)
+			if o, failed := p.judge(now); failed {
+				return o
+			}
 		}
 	}
 }
@@ -226,7 +238,7 @@ func (p *pid1) tick(now time.Time) {
 	}
 	if p.loop == nil && !p.told && now.Sub(p.pulse.born) > tellWait {
 		p.told = true
-		say("tench: waiting up to %d s for disk %08x", int(diskWait.Seconds()), p.args.disk)
+		say("tench: waiting up to %d s for disk %08x", int(diskWait.Seconds()), p.args.Disk)
 	}
 	if p.loop == nil && now.Sub(p.pulse.born) > dataLate {
 		p.startLoop(fmt.Errorf("data: the mount has not returned for %d s", int(dataLate.Seconds())))
@@ -267,11 +279,15 @@ func (p *pid1) take(m message) {
 		p.doorAt = m.door
 		p.matchDoor()
 		p.tellDoor()
+	case wordPolicy:
+		p.trial.policy = m.policy
+	case wordHealth:
+		p.trial.reported, p.trial.network = true, m.wrong
 	case wordReady:
 		if !p.ready {
 			p.ready = true
 			now := uptime()
-			line := readyLine(now, p.born, p.args.slot, m.missing)
+			line := readyLine(now, p.born, p.args.Slot, m.missing)
 			say("%s", line)
 			p.logf("%s; %.3f s after PID 1 started", line, (now - p.born).Seconds())
 		}

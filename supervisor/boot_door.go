@@ -40,7 +40,7 @@ func (p *pid1) startDoor() {
 		Env:   childEnv,
 		Stdin: p.doorOut,
 		Log:   func(line string) { p.log.add("door", line) },
-		Start: func() { p.doorStarts <- struct{}{} },
+		Start: func() { p.tasks <- p.tellDoor },
 		Logf:  p.logf,
 	}, p.reaper))
 }

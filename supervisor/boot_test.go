@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,37 +12,10 @@ import (
 	"tench/boards"
 	"tench/config"
 	"tench/supervisor/door"
+	"tench/supervisor/health"
+	"tench/supervisor/slots"
+	"tench/supervisor/status"
 )
-
-func TestParseCmdline(t *testing.T) {
-	for _, tc := range []struct {
-		name, text string
-		want       cmdline
-		err        string
-	}{
-		{name: "empty"},
-		{name: "ours among the kernel's", text: "console=ttyS0,115200 panic=10 tench.disk=1a2b3c4d tench.slot=b tench.id=\"x y\" quiet\n",
-			want: cmdline{disk: 0x1a2b3c4d, slot: "b"}},
-		{name: "the last one wins", text: "tench.slot=a tench.slot=b", want: cmdline{slot: "b"}},
-		{name: "disk id is no number", text: "tench.disk=sda", err: "tench.disk=sda is not"},
-		{name: "disk id is too long", text: "tench.disk=112345678", err: "is not"},
-		{name: "disk id is zero", text: "tench.disk=0", err: "other than 0"},
-		{name: "unknown slot", text: "tench.slot=c", err: "tench.slot=c is not a or b"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			got, err := parseCmdline(tc.text)
-			if tc.err != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.err) {
-					t.Errorf("parseCmdline(%q) = %v; want %q", tc.text, err, tc.err)
-				}
-				return
-			}
-			if err != nil || got != tc.want {
-				t.Errorf("parseCmdline(%q) = %+v, %v; want %+v", tc.text, got, err, tc.want)
-			}
-		})
-	}
-}
 
 func TestReadyLine(t *testing.T) {
 	for _, tc := range []struct{ slot, missing, want string }{
@@ -73,6 +45,11 @@ func TestParseMessage(t *testing.T) {
 		{line: "door 22 eth1/3", want: message{word: "door", door: door.Wish{Port: 22, Devices: []door.Device{{Name: "eth1", Index: 3}}}}},
 		{line: "door eth1", err: "\"eth1\" is not a port"},
 		{line: "door 22 eth1", err: "\"eth1\" is not a device with its index"},
+		{line: "policy 1m0s 5m0s", want: message{word: "policy", policy: health.Policy{For: time.Minute, Within: 5 * time.Minute}}},
+		{line: "policy 1m0s", err: "want two durations"},
+		{line: "policy 1m0s -5m", err: "want two durations"},
+		{line: "health", want: message{word: "health"}},
+		{line: "health dhcp wan: asking; lan: no device", want: message{word: "health", wrong: []string{"dhcp wan: asking", "lan: no device"}}},
 		{line: "console yes 9600 ttyS0", err: "want trusted or locked"},
 		{line: "console trusted", err: "want trusted or locked"},
 		{line: "console trusted fast ttyS0", err: `"fast" is not a speed`},
@@ -121,6 +98,85 @@ func TestConsolesFor(t *testing.T) {
 		if diff := cmp.Diff(c, back.consoles, cmp.AllowUnexported(consoles{})); diff != "" {
 			t.Errorf("%s: read back (-want +got):\n%s", tc.name, diff)
 		}
+	}
+}
+
+func TestHealthLine(t *testing.T) {
+	for want, wrong := range map[string][]string{
+		"health":                     nil,
+		"health lan: no carrier":     {"lan: no carrier"},
+		"health a, b c; router.toml": {"a; b\nc", "router.toml"},
+	} {
+		got := healthLine(wrong)
+		if got != want {
+			t.Errorf("healthLine(%q) = %q; want %q", wrong, got, want)
+		}
+		if m, err := parseMessage(got); err != nil || len(m.wrong) != len(wrong) {
+			t.Errorf("parseMessage(%q) = %+v, %v", got, m, err)
+		}
+	}
+}
+
+// A trial's judge must not take an old word for a new one.
+func TestFacts(t *testing.T) {
+	at := func(seconds int) time.Time { return time.Unix(int64(seconds), 0) }
+	for _, tc := range []struct {
+		name string
+		p    pid1
+		want health.Facts
+	}{
+		{"waiting for the disk", pid1{}, health.Facts{Loop: []string{"the network loop waits for the data partition"}}},
+		{"loop started anew", pid1{loop: &running{}, pulse: pulse{started: at(20), cycled: at(19)}, trial: slotTrial{reported: true}},
+			health.Facts{Loop: []string{"the network loop has completed no cycle since it was started"}}},
+		{"loop hangs", pid1{loop: &running{}, pulse: pulse{started: at(1), cycled: at(10)}, trial: slotTrial{reported: true}},
+			health.Facts{Loop: []string{"the network loop hangs"}}},
+		{"loop says nothing", pid1{loop: &running{}, pulse: pulse{started: at(1), cycled: at(19)}},
+			health.Facts{Loop: []string{"the network loop has not said how the network is"}}},
+		{"network", pid1{loop: &running{}, pulse: pulse{started: at(1), cycled: at(19)}, trial: slotTrial{reported: true, network: []string{"lan: no device"}}},
+			health.Facts{Network: []string{"lan: no device"}}},
+		{"one of two menus", pid1{loop: &running{}, pulse: pulse{started: at(1), cycled: at(19)}, menusAt: consoles{ports: []string{"ttyS0", "ttyUSB0"}},
+			trial: slotTrial{reported: true, menus: map[string]bool{"ttyS0": true, "ttyUSB0": false}}},
+			health.Facts{Console: []string{"no menu runs on ttyUSB0"}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, tc.p.facts(at(20))); diff != "" {
+				t.Errorf("facts (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A box without slots keeps its crashes too; the next boot has no news of them.
+func TestLearn(t *testing.T) {
+	pstore, dir := t.TempDir(), filepath.Join(t.TempDir(), "state")
+	const reason = "Kernel panic - not syncing: x"
+	if err := os.WriteFile(filepath.Join(pstore, "dmesg-ramoops-0"), []byte("<0>[ 1.0] "+reason+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, news := range [][]string{{"the boot before this one ended with: " + reason}, nil} {
+		got := learn(slots.Boot{}, pstore, dir)
+		if diff := cmp.Diff(past{crash: reason, news: news}, got, cmp.AllowUnexported(past{})); diff != "" {
+			t.Errorf("learn (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestSlotNodes(t *testing.T) {
+	dir := t.TempDir()
+	if got := slotNodes(dir); got != nil {
+		t.Errorf("without PID 1: %+v", got)
+	}
+	n := health.Note{Slot: "b", Trial: true, Outcome: health.Waiting, Reasons: []string{"dhcp wan: asking"}, LastTrial: "slot b is on trial", LastCrash: "x"}
+	if err := n.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	want := []status.Node{
+		{Name: "slot", State: "b", Cause: "on trial: dhcp wan: asking", Facts: map[string]string{"slot": "b", "health": "waiting", "trial": "yes"}},
+		{Name: "last trial", State: "kept", OK: true, Detail: []string{"slot b is on trial"}},
+		{Name: "last crash", State: "kept", OK: true, Detail: []string{"x"}},
+	}
+	if diff := cmp.Diff(want, slotNodes(dir)); diff != "" {
+		t.Errorf("slotNodes (-want +got):\n%s", diff)
 	}
 }
 
@@ -200,61 +256,6 @@ func TestLogFileRotates(t *testing.T) {
 	l = &logFile{path: path, max: 100, uptime: l.uptime}
 	l.add("init", "fifth")
 	check(path, "[  100.000] init: fourth\n[  100.000] init: fifth\n")
-}
-
-// disk makes a file in dev that looks like a disk with an MBR, and its folder
-// in sys.
-func disk(t *testing.T, sys, dev, name string, id uint32, partitions ...string) {
-	t.Helper()
-	sector := make([]byte, 1024)
-	binary.LittleEndian.PutUint32(sector[440:], id)
-	sector[510], sector[511] = 0x55, 0xaa
-	if err := os.WriteFile(filepath.Join(dev, name), sector, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range append(partitions, "queue") {
-		if err := os.MkdirAll(filepath.Join(sys, name, p), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func TestFindData(t *testing.T) {
-	sys, dev := t.TempDir(), t.TempDir()
-	if _, err := findData(sys, dev, 1); err == nil || !strings.Contains(err.Error(), "the box has no disk") {
-		t.Errorf("without a disk: %v", err)
-	}
-	disk(t, sys, dev, "loop0", 0x1a2b3c4d, "loop0p4")
-	disk(t, sys, dev, "sda", 0x11111111, "sda1")
-	disk(t, sys, dev, "sdb", 0x1a2b3c4d, "sdb1", "sdb4")
-	disk(t, sys, dev, "mmcblk0", 0x22222222, "mmcblk0p4")
-	if err := os.WriteFile(filepath.Join(dev, "sr0"), nil, 0o600); err != nil { // a drive without a medium
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(filepath.Join(sys, "sr0"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, tc := range []struct {
-		id   uint32
-		want string
-		err  string
-	}{
-		{id: 0x1a2b3c4d, want: "sdb4"},
-		{id: 0x22222222, want: "mmcblk0p4"},
-		{id: 0x11111111, err: "disk sda has no partition 4"},
-		{id: 0x99, err: "no disk with id 00000099; the box has mmcblk0, sda, sdb, sr0"},
-	} {
-		got, err := findData(sys, dev, tc.id)
-		if tc.err != "" {
-			if err == nil || !strings.Contains(err.Error(), tc.err) {
-				t.Errorf("findData(%08x) = %v; want %q", tc.id, err, tc.err)
-			}
-			continue
-		}
-		if err != nil || got != filepath.Join(dev, tc.want) {
-			t.Errorf("findData(%08x) = %q, %v; want %s", tc.id, got, err, tc.want)
-		}
-	}
 }
 
 func TestChooseWatchdog(t *testing.T) {

@@ -68,7 +68,7 @@ func (l *loop) try(cfg config.Config, c status.Change, about update.About) error
 func (l *loop) putInForce(cfg config.Config, current status.Config) {
 	l.o.Log("config: generation %d is in force", current.Generation)
 	l.cfg, l.current = cfg, current
-	l.tell(l.consoles().String())
+	l.tellConfig()
 }
 
 // tryOn tells the trial, if there is one, what happened, and ends it where that

@@ -8,6 +8,7 @@
 //	compare.go      how generations differ, and the list of them
 //	door.go         where the SSH door listens, and how it does
 //	report.go       the status tree
+//	health.go       what is wrong with the network, for PID 1's judge
 //	image.go        which image this is; sbom.go: what it is made of
 //	bundle*.go      tenchd report
 //	boot*.go …      PID 1, see boot.go
@@ -92,6 +93,8 @@ type loop struct {
 	started  time.Time
 	ready    bool
 	doorTold string // what PID 1 was last told of the door
+
+	slotOnTrial bool // as PID 1 says
 }
 
 // RunLoop runs the network loop until ctx ends. It leaves the network as it is
@@ -140,9 +143,15 @@ func newLoop(o LoopOptions, sys system.System) *loop {
 	}
 	l.setClockFloor()
 	l.loadConfig()
-	l.tell(l.consoles().String())
+	l.tellConfig()
 	l.doorTold = "nothing yet"
 	return l
+}
+
+// tellConfig tells PID 1 what of router.toml is its business.
+func (l *loop) tellConfig() {
+	l.tell(l.consoles().String())
+	l.tell(policyLine(l.cfg.Health))
 }
 
 func (l *loop) readBoard() error {
@@ -266,8 +275,10 @@ func (l *loop) take(e unit.Event) {
 // cycle makes the box what it should be, as far as that can be had now.
 func (l *loop) cycle(ctx context.Context) {
 	l.tryOn(update.Tick, "")
+	l.readTrial()
 	l.applyAll()
 	l.units.match(ctx, l.want)
+	l.tell(healthLine(l.unhealthy()))
 	l.tell(wordCycle)
 	l.tellDoor()
 	missing := l.missing()

@@ -9,8 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tench/supervisor/health"
 	"tench/supervisor/status"
 	"tench/supervisor/system"
+	"tench/supervisor/unit"
 )
 
 const testConfig = `hostname = "gw0"
@@ -61,7 +63,7 @@ func TestCycleAppliesOnceAndTellsReady(t *testing.T) {
 	if calls := l.fake.TakeCalls(); len(calls) > 0 {
 		t.Errorf("the second cycle changed %v, want nothing", calls)
 	}
-	if want := "console locked 0 \ncycle\ndoor\nready\ncycle\n"; l.told.String() != want {
+	if want := "console locked 0 \npolicy 1m0s 5m0s\nhealth\ncycle\ndoor\nready\nhealth\ncycle\n"; l.told.String() != want {
 		t.Errorf("PID 1 was told %q, want %q", l.told.String(), want)
 	}
 }
@@ -155,5 +157,28 @@ func TestApplyStoresAGenerationOnce(t *testing.T) {
 	}
 	if _, err := c.Apply(t.Context(), status.Change{Text: "hostnam = 1"}); err == nil {
 		t.Error("a file with a mistake was applied")
+	}
+}
+
+// What [health] asks for besides the network holds a trial up.
+func TestUnhealthy(t *testing.T) {
+	l := newTestLoop(t, testConfig+"[health]\nunit = [\"clock\"]\nreach = [\"192.0.2.9\"]\nmaintenance = [\"lan\"]\n")
+	if err := (health.Note{Slot: "b", Trial: true}).Write(l.o.RunDir); err != nil {
+		t.Fatal(err)
+	}
+	l.readTrial()
+	l.applyAll() // no units: they would ask the network of the machine that runs the test
+	l.fake.Change(func() { l.fake.Net.Links[0].Carrier = false })
+	l.applyAll()
+	l.facts.Units = map[string]unit.State{"clock": {Text: "no time server", OK: true}, "reach 192.0.2.9": {Text: "no answer"}}
+	want := []string{"lan down: no carrier on eth0", "reach 192.0.2.9: no answer"}
+	if diff := cmp.Diff(want, l.unhealthy()); diff != "" {
+		t.Errorf("unhealthy (-want +got):\n%s", diff)
+	}
+	l.fake.Change(func() { l.fake.Net.Links[0].Carrier = true })
+	l.facts.Units["reach 192.0.2.9"] = unit.State{Text: "answers", OK: true}
+	l.applyAll()
+	if got := l.unhealthy(); got != nil {
+		t.Errorf("unhealthy = %q, want nothing", got)
 	}
 }

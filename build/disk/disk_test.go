@@ -25,6 +25,7 @@ import (
 func testBoard() boards.Board {
 	return boards.Board{
 		Name: "qemu-amd64", Title: "a test",
+		RAMMiB:   256,
 		Arch:     boards.Arch{Name: "amd64", EFIBoot: "BOOTX64.EFI", GRUBEFI: "x86_64-efi"},
 		Console:  boards.Console{Device: "ttyS0", Speed: 115200},
 		Firmware: []string{"bios", "uefi"},
@@ -253,7 +254,7 @@ func TestSlotsAsGRUBReadsThem(t *testing.T) {
 		}
 		env := write(t, filepath.Join(t.TempDir(), "env"), copyOut(t, p, "slot.env"))
 		want := "board=qemu-amd64\nrelease=2026.11\n" +
-			"args=console=ttyS0,115200 loglevel=4 panic=10 usb-storage.delay_use=0 net.ifnames=0\n"
+			"args=console=ttyS0,115200 loglevel=4 panic=10 usb-storage.delay_use=0 memmap=256K$128M ramoops.mem_address=0x8000000 ramoops.mem_size=0x40000 ramoops.record_size=0x10000 ramoops.console_size=0x10000 net.ifnames=0\n"
 		got, places, _ := strings.Cut(tool(t, "grub-editenv", env, "list"), "kernel=")
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("slot.env of partition %d (-want +got):\n%s", n, diff)

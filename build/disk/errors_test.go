@@ -64,7 +64,7 @@ func TestBadInput(t *testing.T) {
 				b.Kernel.Args = []string{`dyndbg="file x"`}
 				return Slot(b, vmlinuz, vmlinuz, id, out)
 			},
-			"only letters, digits, spaces and ._,:;=/@%+~^- are allowed",
+			"only letters, digits, spaces and ._,:;=/@%+~^$- are allowed",
 		},
 		"kernel arguments longer than an environment block": {
 			func(out string) error {

@@ -52,7 +52,23 @@ func KernelArgs(b boards.Board) []string {
 		fmt.Sprintf("console=%s,%d", b.Console.Device, b.Console.Speed),
 		"loglevel=4", "panic=10", "usb-storage.delay_use=0",
 	}
+	if pc := b.Arch.Name == "amd64" || b.Arch.Name == "386"; pc && b.RAMMiB >= lastWordsRAM {
+		args = append(args, lastWords...)
+	}
 	return append(args, b.KernelArgs()...)
+}
+
+// lastWordsRAM is the memory in MiB from which a board keeps last words: 128 MiB
+// is then far from the kernel at its beginning and the initramfs at its end.
+const lastWordsRAM = 256
+
+// lastWords have the kernel keep what it said last in memory that a warm reset
+// does not clear (Documentation/admin-guide/ramoops.rst). The place is fixed:
+// reserve_mem= would choose another one where address randomization puts the
+// kernel in the way, which keeps clear of what memmap= reserves.
+var lastWords = []string{
+	"memmap=256K$128M", "ramoops.mem_address=0x8000000", "ramoops.mem_size=0x40000",
+	"ramoops.record_size=0x10000", "ramoops.console_size=0x10000",
 }
 
 // environmentSize is the size of a GRUB environment block. grubenv keeps it for
@@ -60,7 +76,7 @@ func KernelArgs(b boards.Board) []string {
 const environmentSize = 1024
 
 // valueRE admits what GRUB, splitting and unescaping a value, leaves alone.
-var valueRE = regexp.MustCompile(`^[A-Za-z0-9 ._,:;=/@%+~^-]*$`)
+var valueRE = regexp.MustCompile(`^[A-Za-z0-9 ._,:;=/@%+~^$-]*$`)
 
 // environment makes a GRUB environment block of NAME=VALUE lines (GRUB manual,
 // "The GRUB environment block").
@@ -68,7 +84,7 @@ func environment(lines ...string) ([]byte, error) {
 	text := "# GRUB Environment Block\n"
 	for _, line := range lines {
 		if !valueRE.MatchString(line) {
-			return nil, fmt.Errorf("environment block: %q: only letters, digits, spaces and ._,:;=/@%%+~^- are allowed", line)
+			return nil, fmt.Errorf("environment block: %q: only letters, digits, spaces and ._,:;=/@%%+~^$- are allowed", line)
 		}
 		text += line + "\n"
 	}

@@ -63,7 +63,7 @@ line was wrong.`,
 		return usageError{fmt.Errorf("%w\nhint: %s --help", err, cmd.CommandPath())}
 	})
 	root.AddCommand(c.status(), c.why(), c.log(), c.report(), c.sbom(), c.check(), c.apply(), c.confirm(), c.rollback(), c.generations(),
-		c.config(), c.secret(), c.menu(),
+		c.config(), c.secret(), c.menu(), c.slots(),
 		down("reboot", "Reboot the box in order", console.Reboot),
 		down("poweroff", "Power the box off in order", console.PowerOff))
 	err := root.ExecuteContext(ctx)
@@ -219,7 +219,7 @@ func (c *client) menu() *cobra.Command {
 			defer stop()
 			tty, _ := cmd.InOrStdin().(*os.File)
 			m := console.Menu{
-				Box: console.Live{Client: c.box(), LogPath: c.logPath(), TTY: tty},
+				Box: console.Live{Client: c.box(), LogPath: c.logPath(), RunDir: c.runDir, TTY: tty},
 				In:  console.NewInput(cmd.InOrStdin(), interrupts),
 				Out: cmd.OutOrStdout(),
 			}
