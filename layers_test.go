@@ -47,6 +47,10 @@ var layers = map[string][]string{
 
 	"supervisor/system":   {},
 	"supervisor/unit":     {"config"},
+	"supervisor/slots":    {},
+	"supervisor/crash":    {},
+	"supervisor/health":   {},
+	"supervisor/reach":    {"config", "supervisor/unit"},
 	"supervisor/desired":  {"config", "supervisor/unit"},
 	"supervisor/netstate": {"supervisor/system", "supervisor/unit", "supervisor/desired"},
 	"supervisor/proc":     {"supervisor/system", "supervisor/unit"},
@@ -57,7 +61,7 @@ var layers = map[string][]string{
 	"supervisor/console":  {"supervisor/unit", "supervisor/status"},
 	"supervisor": {"boards", "config", "release", "supervisor/system", "supervisor/unit", "supervisor/desired",
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
-		"supervisor/status", "supervisor/console"},
+		"supervisor/status", "supervisor/console", "supervisor/slots", "supervisor/health", "supervisor/crash", "supervisor/reach"},
 
 	"cmd/tench":  {"boards", "config", "identity", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/signify"},
 	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},

@@ -16,13 +16,14 @@ import (
 	"tench/config"
 	"tench/supervisor/console"
 	"tench/supervisor/proc"
+	"tench/supervisor/slots"
 )
 
 // PID 1 is in the files boot*.go:
 //
 //	boot.go           Init: the order of things, and the one goroutine that decides
 //	boot_mount.go     early mounts
-//	boot_cmdline.go   kernel command line, build.json, the ready line
+//	boot_cmdline.go   build.json, the ready line
 //	boot_data.go      finding and mounting the data partition
 //	boot_watchdog.go  the hardware watchdog
 //	boot_pulse.go     when it is fed, and when a hanging loop is killed
@@ -60,7 +61,7 @@ const (
 // log, reaper and the channels.
 type pid1 struct {
 	born    time.Duration // time since the kernel started, when PID 1 did
-	args    cmdline
+	args    slots.Boot
 	board   boards.Board
 	dog     *watchdog
 	reaper  *proc.Reaper
@@ -111,7 +112,7 @@ func Init() {
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != nil {
 		p.problem("ctrl-alt-del: %v", err)
 	}
-	p.spawn(func() { p.data <- mountData(p.args.disk, DataDir) })
+	p.spawn(func() { p.data <- mountData(p.args.Disk, DataDir) })
 	p.startWatchdog()
 	p.spawn(func() { p.reaper.Run(context.Background()) })
 	p.shutdown(p.run())
@@ -131,7 +132,7 @@ func (p *pid1) catchSignals() {
 func (p *pid1) readFiles() {
 	text, err := os.ReadFile("/proc/cmdline")
 	if err == nil {
-		p.args, err = parseCmdline(string(text))
+		p.args, err = slots.ParseCmdline(string(text))
 	}
 	if err != nil {
 		p.problem("%v", err)
@@ -214,7 +215,7 @@ func (p *pid1) tick(now time.Time) {
 	}
 	if p.loop == nil && !p.told && now.Sub(p.pulse.born) > tellWait {
 		p.told = true
-		say("tench: waiting up to %d s for disk %08x", int(diskWait.Seconds()), p.args.disk)
+		say("tench: waiting up to %d s for disk %08x", int(diskWait.Seconds()), p.args.Disk)
 	}
 	if p.loop == nil && now.Sub(p.pulse.born) > dataLate {
 		p.startLoop(fmt.Errorf("data: the mount has not returned for %d s", int(dataLate.Seconds())))
@@ -254,7 +255,7 @@ func (p *pid1) take(m message) {
 		if !p.ready {
 			p.ready = true
 			now := uptime()
-			line := readyLine(now, p.born, p.args.slot, m.missing)
+			line := readyLine(now, p.born, p.args.Slot, m.missing)
 			say("%s", line)
 			p.logf("%s; %.3f s after PID 1 started", line, (now - p.born).Seconds())
 		}

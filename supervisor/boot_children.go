@@ -107,7 +107,7 @@ func (p *pid1) startMenus(want consoles) {
 	var children []*proc.Child
 	for _, port := range want.ports {
 		argv := []string{"tenchd", "console", "-port", port, "-speed", strconv.Itoa(want.speed), "-run", RunDir,
-			"-board", p.board.Name, "-slot", p.args.slot}
+			"-board", p.board.Name, "-slot", p.args.Slot}
 		if !want.trusted {
 			argv = append(argv, "-locked")
 		}

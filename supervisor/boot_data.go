@@ -1,16 +1,15 @@
 package supervisor
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tench/supervisor/slots"
 )
 
 const (
@@ -88,9 +87,12 @@ func waitForDisk(disk uint32) (string, error) {
 	}
 	deadline := time.Now().Add(diskWait)
 	for {
-		device, err := findData("/sys/block", "/dev", disk)
-		if err == nil || time.Now().After(deadline) {
-			return device, err
+		device, err := slots.FindPartition(slots.SysBlock, slots.Dev, disk, dataPartition)
+		if err == nil {
+			return device, nil
+		}
+		if time.Now().After(deadline) {
+			return "", fmt.Errorf("data: %w", err)
 		}
 		waitForNews(news)
 	}
@@ -107,58 +109,4 @@ func waitForNews(socket int) {
 			return
 		}
 	}
-}
-
-// findData looks for the disk whose MBR has the given id among those in
-// sysBlock, and returns its data partition's device in dev.
-func findData(sysBlock, dev string, disk uint32) (string, error) {
-	entries, err := os.ReadDir(sysBlock)
-	if err != nil {
-		return "", fmt.Errorf("data: list disks: %w", err)
-	}
-	var seen []string
-	for _, e := range entries {
-		name := e.Name()
-		if strings.HasPrefix(name, "loop") || strings.HasPrefix(name, "ram") || strings.HasPrefix(name, "zram") {
-			continue
-		}
-		seen = append(seen, name)
-		if id, err := diskID(filepath.Join(dev, name)); err != nil || id != disk {
-			continue
-		}
-		part := partitionName(name, dataPartition)
-		if _, err := os.Stat(filepath.Join(sysBlock, name, part)); err != nil {
-			return "", fmt.Errorf("data: disk %s has no partition %d", name, dataPartition)
-		}
-		return filepath.Join(dev, part), nil
-	}
-	if len(seen) == 0 {
-		return "", fmt.Errorf("data: no disk with id %08x: the box has no disk", disk)
-	}
-	return "", fmt.Errorf("data: no disk with id %08x; the box has %s", disk, strings.Join(seen, ", "))
-}
-
-// diskID reads the disk id of an MBR: bytes 440 to 443, little endian.
-func diskID(path string) (uint32, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	var sector [512]byte
-	if _, err := io.ReadFull(f, sector[:]); err != nil {
-		return 0, err
-	}
-	if sector[510] != 0x55 || sector[511] != 0xaa {
-		return 0, fmt.Errorf("%s: no MBR", path)
-	}
-	return binary.LittleEndian.Uint32(sector[440:]), nil
-}
-
-// partitionName follows the kernel: sda4, vda4, but mmcblk0p4, nvme0n1p4.
-func partitionName(disk string, n int) string {
-	if last := disk[len(disk)-1]; last >= '0' && last <= '9' {
-		return fmt.Sprintf("%sp%d", disk, n)
-	}
-	return fmt.Sprintf("%s%d", disk, n)
 }

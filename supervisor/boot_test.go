@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,36 +12,6 @@ import (
 	"tench/boards"
 	"tench/config"
 )
-
-func TestParseCmdline(t *testing.T) {
-	for _, tc := range []struct {
-		name, text string
-		want       cmdline
-		err        string
-	}{
-		{name: "empty"},
-		{name: "ours among the kernel's", text: "console=ttyS0,115200 panic=10 tench.disk=1a2b3c4d tench.slot=b tench.id=\"x y\" quiet\n",
-			want: cmdline{disk: 0x1a2b3c4d, slot: "b"}},
-		{name: "the last one wins", text: "tench.slot=a tench.slot=b", want: cmdline{slot: "b"}},
-		{name: "disk id is no number", text: "tench.disk=sda", err: "tench.disk=sda is not"},
-		{name: "disk id is too long", text: "tench.disk=112345678", err: "is not"},
-		{name: "disk id is zero", text: "tench.disk=0", err: "other than 0"},
-		{name: "unknown slot", text: "tench.slot=c", err: "tench.slot=c is not a or b"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			got, err := parseCmdline(tc.text)
-			if tc.err != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.err) {
-					t.Errorf("parseCmdline(%q) = %v; want %q", tc.text, err, tc.err)
-				}
-				return
-			}
-			if err != nil || got != tc.want {
-				t.Errorf("parseCmdline(%q) = %+v, %v; want %+v", tc.text, got, err, tc.want)
-			}
-		})
-	}
-}
 
 func TestReadyLine(t *testing.T) {
 	for _, tc := range []struct{ slot, missing, want string }{
@@ -194,61 +163,6 @@ func TestLogFileRotates(t *testing.T) {
 	l = &logFile{path: path, max: 100, uptime: l.uptime}
 	l.add("init", "fifth")
 	check(path, "[  100.000] init: fourth\n[  100.000] init: fifth\n")
-}
-
-// disk makes a file in dev that looks like a disk with an MBR, and its folder
-// in sys.
-func disk(t *testing.T, sys, dev, name string, id uint32, partitions ...string) {
-	t.Helper()
-	sector := make([]byte, 1024)
-	binary.LittleEndian.PutUint32(sector[440:], id)
-	sector[510], sector[511] = 0x55, 0xaa
-	if err := os.WriteFile(filepath.Join(dev, name), sector, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range append(partitions, "queue") {
-		if err := os.MkdirAll(filepath.Join(sys, name, p), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func TestFindData(t *testing.T) {
-	sys, dev := t.TempDir(), t.TempDir()
-	if _, err := findData(sys, dev, 1); err == nil || !strings.Contains(err.Error(), "the box has no disk") {
-		t.Errorf("without a disk: %v", err)
-	}
-	disk(t, sys, dev, "loop0", 0x1a2b3c4d, "loop0p4")
-	disk(t, sys, dev, "sda", 0x11111111, "sda1")
-	disk(t, sys, dev, "sdb", 0x1a2b3c4d, "sdb1", "sdb4")
-	disk(t, sys, dev, "mmcblk0", 0x22222222, "mmcblk0p4")
-	if err := os.WriteFile(filepath.Join(dev, "sr0"), nil, 0o600); err != nil { // a drive without a medium
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(filepath.Join(sys, "sr0"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, tc := range []struct {
-		id   uint32
-		want string
-		err  string
-	}{
-		{id: 0x1a2b3c4d, want: "sdb4"},
-		{id: 0x22222222, want: "mmcblk0p4"},
-		{id: 0x11111111, err: "disk sda has no partition 4"},
-		{id: 0x99, err: "no disk with id 00000099; the box has mmcblk0, sda, sdb, sr0"},
-	} {
-		got, err := findData(sys, dev, tc.id)
-		if tc.err != "" {
-			if err == nil || !strings.Contains(err.Error(), tc.err) {
-				t.Errorf("findData(%08x) = %v; want %q", tc.id, err, tc.err)
-			}
-			continue
-		}
-		if err != nil || got != filepath.Join(dev, tc.want) {
-			t.Errorf("findData(%08x) = %q, %v; want %s", tc.id, got, err, tc.want)
-		}
-	}
 }
 
 func TestChooseWatchdog(t *testing.T) {

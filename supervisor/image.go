@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"tench/supervisor/slots"
 	"tench/supervisor/status"
 )
 
@@ -22,7 +23,7 @@ func imageNodes(root string) []status.Node {
 	}
 	build, err2 := parseBuildInfo(text)
 	words, err3 := os.ReadFile(filepath.Join(root, "/proc/cmdline"))
-	args, err4 := parseCmdline(string(words))
+	args, err4 := slots.ParseCmdline(string(words))
 	n := status.Node{Name: "image", State: cmp.Or(build.Release, "unknown"), OK: true, Facts: map[string]string{"release": build.Release}}
 	if err := cmp.Or(err, err2, err3, err4); err != nil {
 		n.OK, n.Cause = false, err.Error()
@@ -34,7 +35,7 @@ func imageNodes(root string) []status.Node {
 		}
 	}
 	add("board", build.Board, "board "+build.Board)
-	add("slot", args.slot, "slot "+args.slot)
+	add("slot", args.Slot, "slot "+args.Slot)
 	epoch := time.Unix(build.Epoch, 0).UTC().Format(time.RFC3339)
 	add("epoch", epoch, "epoch "+epoch)
 	sbom, err := ReadSBOM(filepath.Join(root, SBOMFile))

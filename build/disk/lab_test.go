@@ -211,12 +211,12 @@ func TestLabTrialRunsOutOfTries(t *testing.T) {
 	setEnv(t, img, "slot=b", "good=a", "pending=1", "tries=3")
 	m := boot(t, img.Path, "", starts["BIOS with virtio"]...)
 	m.expect(t,
-		`^tench: slot b is on trial, 2 tries left$`, `tench.slot=b `,
-		`^tench: slot b is on trial, 1 tries left$`, `tench.slot=b `,
-		`^tench: slot b is on trial, 0 tries left$`, `tench.slot=b `,
-		`^tench: slot b was not confirmed, back to slot a$`, `tench.slot=a `,
+		`^tench: slot b is on trial, 2 tries left$`, `tench.slot=b tench.trial=2 `,
+		`^tench: slot b is on trial, 1 tries left$`, `tench.slot=b tench.trial=1 `,
+		`^tench: slot b is on trial, 0 tries left$`, `tench.slot=b tench.trial=0 `,
+		`^tench: slot b was not confirmed, back to slot a$`, `tench.slot=a tench.id`,
 		`^tench: slot a, release`, `tench.slot=a `)
-	if diff := cmp.Diff("slot=a good=a pending=0 tries=0", getEnv(t, img)); diff != "" {
+	if diff := cmp.Diff("slot=a good=a pending=0 tries=0 failed=b-tries", getEnv(t, img)); diff != "" {
 		t.Errorf("grubenv (-want +got):\n%s", diff)
 	}
 }
@@ -238,8 +238,23 @@ func TestLabFallback(t *testing.T) {
 				setEnv(t, img, "slot=b", "good=a", "pending=1", "tries=3")
 				breakKernel(t, img, 3)
 			},
-			expect: []string{`^tench: slot b cannot be loaded$`, `^tench: slot b was not confirmed, back to slot a$`, `tench.slot=a `},
-			env:    "slot=a good=a pending=0 tries=0",
+			expect: []string{`^tench: slot b cannot be loaded$`, `^tench: slot b cannot be started, back to slot a$`, `tench.slot=a tench.id`},
+			env:    "slot=a good=a pending=0 tries=0 failed=b-load",
+		},
+		"power was cut when slot b was written and pending was not": {
+			prepare: func(t *testing.T, img Image) { setEnv(t, img, "slot=b", "good=a", "pending=0", "tries=0") },
+			expect:  []string{`^tench: slot a, release`, `tench.slot=a tench.id`},
+			env:     "slot=b good=a pending=0 tries=0",
+		},
+		"power was cut when pending was written and tries were not": {
+			prepare: func(t *testing.T, img Image) { setEnv(t, img, "slot=b", "good=a", "pending=1", "tries=0") },
+			expect:  []string{`^tench: slot b was not confirmed, back to slot a$`, `tench.slot=a tench.id`},
+			env:     "slot=a good=a pending=0 tries=0 failed=b-tries",
+		},
+		"power was cut when good was confirmed and pending was not": {
+			prepare: func(t *testing.T, img Image) { setEnv(t, img, "slot=b", "good=b", "pending=1", "tries=2") },
+			expect:  []string{`^tench: slot b, release`, `tench.slot=b tench.id`},
+			env:     "slot=b good=b pending=1 tries=2",
 		},
 		"slot b is of another board": {
 			prepare: func(t *testing.T, img Image) {
