@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// attempts is how often in a row a line may break before anything of the image
-	// went over it.
+	// attempts is how often in a row a line may break without that more of the image
+	// has arrived.
 	attempts = 5
 	// respite is the pause after a line that broke, and between two looks at a box
 	// that reboots.
@@ -41,7 +41,7 @@ func (o Options) one(ctx context.Context, host string) Result {
 
 // deliver brings the image into the box's slot, through lines that break.
 func (o Options) deliver(ctx context.Context, r *Result) error {
-	reached := false
+	reached, arrived := false, int64(0)
 	for try := 1; ; try++ {
 		o.Report.Start(r.Host, "connect")
 		line, err := o.Dial(ctx, r.Host)
@@ -51,8 +51,8 @@ func (o Options) deliver(ctx context.Context, r *Result) error {
 			s, err = converse(ctx, o, r.Host, line)
 			line.Close()
 			r.note(s)
-			if s.sent > 0 {
-				try = 1
+			if there := s.hello.Partial; there.SHA256 == s.image.SHA256 && there.Bytes > arrived {
+				try, arrived = 1, there.Bytes
 			}
 		}
 		var no refusal

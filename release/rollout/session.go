@@ -18,11 +18,32 @@ type session struct {
 	o       Options
 	host    string
 	conn    *transfer.Conn
+	heard   chan hearing
 	hello   transfer.HelloBody
 	image   Image
 	done    transfer.DoneBody
 	sent    int64       // bytes of the image
 	sending atomic.Bool // the desk's own progress is on the screen
+}
+
+// hearing is a message of the box, or why there is none; that is the last.
+type hearing struct {
+	transfer.Message
+	err error
+}
+
+// listen hears all that the box says, so that neither side waits for the other
+// to listen first.
+func (s *session) listen(from io.Closer) {
+	defer close(s.heard)
+	defer from.Close() // what comes after garbage is not waited for
+	for {
+		m, err := s.conn.Receive()
+		s.heard <- hearing{m, err}
+		if err != nil {
+			return
+		}
+	}
 }
 
 // refusal is an error that no new try mends: of the desk itself, or of the box,
@@ -34,8 +55,6 @@ func (r refusal) Unwrap() error { return r.error }
 // converse updates the box at the other end of a line. The session tells how far
 // it came.
 func converse(ctx context.Context, o Options, host string, line Line) (*session, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	fromBox, boxOut := io.Pipe()
 	boxIn, toBox := io.Pipe()
 	words := &limited{left: 16 << 10}
@@ -46,15 +65,17 @@ func converse(ctx context.Context, o Options, host string, line Line) (*session,
 		boxIn.Close()
 		ended <- err
 	}()
-	s := &session{o: o, host: host, conn: transfer.NewConn(fromBox, toBox)}
+	s := &session{o: o, host: host, conn: transfer.NewConn(fromBox, toBox), heard: make(chan hearing, 16)}
+	go s.listen(fromBox)
 	err := s.run(ctx)
 	toBox.Close()
-	if err != nil {
-		cancel()
+	var no refusal // what the box said last is the better reason
+	for h := range s.heard {
+		if errors.Is(h.err, transfer.ErrFailed) && err != nil && !errors.As(err, &no) {
+			err = refusal{h.err}
+		}
 	}
-	go func() { _, _ = io.Copy(io.Discard, fromBox) }() // until the box ends
 	runErr := <-ended
-	var no refusal
 	switch text := strings.TrimSpace(words.String()); {
 	case err == nil, errors.As(err, &no), s.hello.Version != 0:
 		return s, err
@@ -129,12 +150,15 @@ func (s *session) check() error {
 // expect waits for a message and shows what the box does meanwhile.
 func (s *session) expect(kind transfer.Kind) (transfer.Message, error) {
 	for {
-		m, err := s.conn.Receive()
+		h, open := <-s.heard
+		m := h.Message
 		switch {
-		case errors.Is(err, transfer.ErrFailed):
-			return m, refusal{err}
-		case err != nil || m.Kind == kind:
-			return m, err
+		case !open:
+			return m, transfer.ErrLine
+		case errors.Is(h.err, transfer.ErrFailed):
+			return m, refusal{h.err}
+		case h.err != nil || m.Kind == kind:
+			return m, h.err
 		case m.Kind != transfer.Step:
 			return m, fmt.Errorf("transfer: message of kind %q where %q was due", byte(m.Kind), byte(kind))
 		}

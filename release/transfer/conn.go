@@ -24,6 +24,9 @@ func NewConn(r io.Reader, w io.Writer) *Conn {
 // why.
 var ErrFailed = errors.New("refused")
 
+// ErrLine is in the error of a line that ended or broke: a new one goes on.
+var ErrLine = errors.New("the line broke")
+
 // failure is what the other side said.
 type failure struct{ text string }
 
@@ -51,9 +54,9 @@ func lineError(err error) error {
 		return nil
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = errors.New("the line ended")
+		return fmt.Errorf("transfer: %w: it ended", ErrLine)
 	}
-	return fmt.Errorf("transfer: %w", err)
+	return fmt.Errorf("transfer: %w: %w", ErrLine, err)
 }
 
 // Receive waits for the next message. The body is the caller's. A message Fail

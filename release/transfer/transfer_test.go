@@ -175,7 +175,7 @@ func TestMessagesThereAndBack(t *testing.T) {
 	if _, err := in.Receive(); !errors.Is(err, ErrFailed) || err.Error() != "no: ?[2J\nhint: yes" {
 		t.Errorf("the error of Fail is %q", err)
 	}
-	if _, err := in.Receive(); err == nil || err.Error() != "transfer: the line ended" {
+	if _, err := in.Receive(); err == nil || err.Error() != "transfer: the line broke: it ended" {
 		t.Errorf("at the end: %v", err)
 	}
 }
@@ -221,7 +221,7 @@ func TestImageRefuses(t *testing.T) {
 		want     string
 	}{
 		"it ends early":          {[]Message{data(4096), {Kind: End}}, "transfer: the image ends after 4096 of 8192 bytes"},
-		"the line ends":          {[]Message{data(4096)}, "transfer: the line ended"},
+		"the line ends":          {[]Message{data(4096)}, "transfer: the line broke: it ended"},
 		"too many bytes":         {[]Message{data(8192), data(1)}, "transfer: the image is longer than the 8192 bytes that were offered"},
 		"too many zeros":         {[]Message{Range{0, 3}.message(Zero)}, "transfer: the image is longer than the 8192 bytes that were offered"},
 		"blocks that are not":    {[]Message{Range{9, 1}.message(Copy)}, "transfer: blocks beyond the end of the slot"},
