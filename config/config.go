@@ -8,6 +8,7 @@
 //	route.go        [[route]]
 //	sysctl.go       [sysctl]
 //	service.go      [dns], [ntp], [console]
+//	health.go       [health]
 //	check.go        what must hold between interfaces
 //	checkroute.go   what must hold between routes and interfaces
 //	reference.toml  every key with its meaning, default and range
@@ -32,6 +33,7 @@ type Config struct {
 	DNS        DNS
 	NTP        NTP
 	Console    Console
+	Health     Health
 }
 
 // Kind says what an Interface is made of.

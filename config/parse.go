@@ -30,6 +30,13 @@ type raw struct {
 		Speed   any `toml:"speed"`
 		Trusted any `toml:"trusted"`
 	} `toml:"console"`
+	Health struct {
+		For         any `toml:"for"`
+		Within      any `toml:"within"`
+		Reach       any `toml:"reach"`
+		Unit        any `toml:"unit"`
+		Maintenance any `toml:"maintenance"`
+	} `toml:"health"`
 }
 
 type rawInterface struct {
@@ -110,4 +117,5 @@ func (p *parser) parse(in raw) {
 	p.parseDNS(in)
 	p.parseNTP(in)
 	p.parseConsole(in)
+	p.parseHealth(in)
 }

@@ -64,6 +64,8 @@ func TestReference(t *testing.T) {
 		},
 		NTP:     NTP{Servers: []string{"ntp.home.arpa", "192.0.2.123"}, Interval: 30 * time.Minute},
 		Console: Console{Ports: []string{"ttyS0"}, Speed: 115200, Trusted: &trusted},
+		Health: Health{For: time.Minute, Within: 5 * time.Minute, Units: []string{"clock"}, Maintenance: []string{"lan"},
+			Reach: []Target{{Host: "192.168.1.254"}, {Host: "ntp.home.arpa", Port: 443}}},
 	}
 	got := mustParse(t, "reference.toml")
 	for n, i := range got.Interfaces {
@@ -149,7 +151,7 @@ func TestEmptyFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{Hostname: "tench", NTP: NTP{Interval: 30 * time.Minute}}
+	want := Config{Hostname: "tench", NTP: NTP{Interval: 30 * time.Minute}, Health: Health{For: time.Minute, Within: 5 * time.Minute}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Parse(nil) (-want +got):\n%s", diff)
 	}

@@ -53,21 +53,40 @@ func (p *parser) parseNTP(in raw) {
 			p.cfg.NTP.Servers = append(p.cfg.NTP.Servers, h)
 		}
 	}
-	p.cfg.NTP.Interval = 30 * time.Minute
-	at = at.key("interval")
-	s := p.text(at, in.NTP.Interval)
+	p.cfg.NTP.Interval = p.duration(at.key("interval"), in.NTP.Interval, period{time.Minute, 24 * time.Hour, 30 * time.Minute})
+}
+
+// period is the range of a duration, both ends in it, and its default.
+type period struct{ low, high, otherwise time.Duration }
+
+// duration reads a duration such as "30m". What is wrong with one is noted, and
+// the default stands in for it.
+func (p *parser) duration(at place, v any, allowed period) time.Duration {
+	s := p.text(at, v)
 	if s == "" {
-		return
+		return allowed.otherwise
 	}
 	d, err := time.ParseDuration(s)
 	switch {
 	case err != nil:
 		p.bad(at, "write a number with its unit, e.g. \"30m\" or \"2h\"", "%s is not a duration", show(s))
-	case d < time.Minute || d > 24*time.Hour:
-		p.bad(at, "", "%s is not between 1m and 24h", show(s))
+	case d < allowed.low || d > allowed.high:
+		p.bad(at, "", "%s is not between %s and %s", show(s), brief(allowed.low), brief(allowed.high))
 	default:
-		p.cfg.NTP.Interval = d
+		return d
 	}
+	return allowed.otherwise
+}
+
+// brief is a duration without zeros at its end: "1m", not "1m0s".
+func brief(d time.Duration) string {
+	s := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
 }
 
 // speeds are those that every boot loader, kernel and terminal program shares.

@@ -15,6 +15,7 @@ import (
 	"tench/boards"
 	"tench/config"
 	"tench/supervisor/console"
+	"tench/supervisor/health"
 	"tench/supervisor/proc"
 	"tench/supervisor/slots"
 )
@@ -28,6 +29,8 @@ import (
 //	boot_watchdog.go  the hardware watchdog
 //	boot_pulse.go     when it is fed, and when a hanging loop is killed
 //	boot_children.go  the loop and the menus
+//	boot_trial.go     is the box well; what follows for a slot on trial
+//	boot_past.go      what the boot before left: crashes, a slot given up
 //	boot_message.go   what the loop tells PID 1
 //	boot_log.go       the log file, console and kernel ring
 //	boot_shutdown.go  the way down
@@ -76,10 +79,12 @@ type pid1 struct {
 	menusAt consoles  // where menus are, or will be
 
 	firstCycle time.Time // of the loop
+	trial      trial
+	past       past
 
 	data     chan error   // how the mount of the data partition ended
 	messages chan message // from the loop
-	starts   chan struct{}
+	tasks    chan func()  // what other goroutines want done in run
 	signals  chan os.Signal
 }
 
@@ -94,7 +99,8 @@ func Init() {
 		pulse:    pulse{born: time.Now()},
 		data:     make(chan error, 1),
 		messages: make(chan message),
-		starts:   make(chan struct{}),
+		tasks:    make(chan func()),
+		trial:    trial{policy: health.Default, menus: map[string]bool{}},
 		signals:  make(chan os.Signal, 8),
 	}
 	p.catchSignals()
@@ -112,7 +118,12 @@ func Init() {
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != nil {
 		p.problem("ctrl-alt-del: %v", err)
 	}
-	p.spawn(func() { p.data <- mountData(p.args.Disk, DataDir) })
+	p.trial.on = p.args.Trial
+	p.spawn(func() {
+		err := mountData(p.args.Disk, DataDir)
+		p.data <- err
+		p.remember(err)
+	})
 	p.startWatchdog()
 	p.spawn(func() { p.reaper.Run(context.Background()) })
 	p.shutdown(p.run())
@@ -197,10 +208,13 @@ func (p *pid1) run() order {
 			p.startLoop(err)
 		case m := <-p.messages:
 			p.take(m)
-		case <-p.starts:
-			p.pulse.started = time.Now()
+		case task := <-p.tasks:
+			task()
 		case now := <-tick.C:
 			p.tick(now)
+			if o, failed := p.judge(now); failed {
+				return o
+			}
 		}
 	}
 }
@@ -251,6 +265,10 @@ func (p *pid1) take(m message) {
 			return
 		}
 		p.startMenus(m.consoles)
+	case wordPolicy:
+		p.trial.policy = m.policy
+	case wordHealth:
+		p.trial.reported, p.trial.network = true, m.wrong
 	case wordReady:
 		if !p.ready {
 			p.ready = true

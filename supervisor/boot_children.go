@@ -93,7 +93,7 @@ func (p *pid1) startLoop(dataErr error) {
 			}
 			p.messages <- m
 		},
-		Start: func() { p.starts <- struct{}{} },
+		Start: func() { p.tasks <- p.loopStarted },
 		Logf:  p.logf,
 	}, p.reaper))
 }
@@ -113,8 +113,10 @@ func (p *pid1) startMenus(want consoles) {
 		}
 		children = append(children, proc.New(proc.Spec{
 			Name: "console " + port, Path: self, Argv: argv, Env: childEnv,
-			Log:  func(line string) { p.log.add("console "+port, line) },
-			Logf: p.logf,
+			Log:   func(line string) { p.log.add("console "+port, line) },
+			Start: func() { p.tasks <- func() { p.menuUp(port, true) } },
+			End:   func() { p.tasks <- func() { p.menuUp(port, false) } },
+			Logf:  p.logf,
 		}, p.reaper))
 	}
 	p.menus.stop()

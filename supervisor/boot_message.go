@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"tench/boards"
 	"tench/config"
+	"tench/supervisor/health"
 )
 
 // Words that start a line on the pipe from the loop to PID 1.
@@ -14,6 +16,8 @@ const (
 	wordCycle   = "cycle"   // a cycle of the loop is complete
 	wordReady   = "ready"   // the configured network is applied; what follows is missing
 	wordConsole = "console" // where the menu is wanted: trusted or locked, speed, ports
+	wordPolicy  = "policy"  // how long the box must be well, and by when
+	wordHealth  = "health"  // what is wrong with the network, separated by "; "; nothing when nothing is
 )
 
 // message is a line from the loop as PID 1 reads it.
@@ -21,6 +25,28 @@ type message struct {
 	word     string
 	missing  string // with ready, e.g. "dhcp wan"; empty when nothing is
 	consoles consoles
+	policy   health.Policy
+	wrong    []string // with health, e.g. "dhcp wan: no server answers"
+}
+
+// policyLine is the line that tells PID 1 of [health]. The loop sends it when
+// it sends consoles.
+func policyLine(h config.Health) string {
+	return fmt.Sprintf("%s %v %v", wordPolicy, h.For, h.Within)
+}
+
+// wrongSeparator stands between the reasons of a health message.
+const wrongSeparator = "; "
+
+// healthLine is the line that tells PID 1 what is wrong, before each cycle
+// line: PID 1 forgets what a loop said when it starts another.
+func healthLine(wrong []string) string {
+	oneLine := strings.NewReplacer("\n", " ", wrongSeparator, ", ")
+	var list []string
+	for _, w := range wrong {
+		list = append(list, oneLine.Replace(w))
+	}
+	return strings.TrimSpace(wordHealth + " " + strings.Join(list, wrongSeparator))
 }
 
 // consoles says where the serial menu runs. The loop tells PID 1, because
@@ -75,7 +101,21 @@ func parseMessage(line string) (message, error) {
 			return message{}, fmt.Errorf("loop: read message %q: %q is not a speed", line, fields[1])
 		}
 		return message{word: word, consoles: consoles{fields[0] == "trusted", speed, fields[2:]}}, nil
+	case wordPolicy:
+		f, w, _ := strings.Cut(rest, " ")
+		long, err := time.ParseDuration(f)
+		within, err2 := time.ParseDuration(w)
+		if err != nil || err2 != nil || long <= 0 || within <= 0 {
+			return message{}, fmt.Errorf("loop: read message %q: want two durations", line)
+		}
+		return message{word: word, policy: health.Policy{For: long, Within: within}}, nil
+	case wordHealth:
+		m := message{word: word}
+		if rest != "" {
+			m.wrong = strings.Split(rest, wrongSeparator)
+		}
+		return m, nil
 	}
-	return message{}, fmt.Errorf("loop: read message: %q does not start with %s, %s or %s",
-		line, wordCycle, wordReady, wordConsole)
+	return message{}, fmt.Errorf("loop: read message: %q does not start with %s, %s, %s, %s or %s",
+		line, wordCycle, wordReady, wordConsole, wordPolicy, wordHealth)
 }

@@ -13,13 +13,14 @@ type order struct {
 	cause string // who asked
 	verb  string // on the console
 	cmd   int    // reboot(2)
+	note  func() // writes to the data partition why, when all else has ended; nil for nothing
 }
 
 // orders are the signals that PID 1 obeys.
 var orders = map[os.Signal]order{
-	unix.SIGTERM: {"told to reboot", "rebooting", unix.LINUX_REBOOT_CMD_RESTART},
-	unix.SIGINT:  {"ctrl-alt-del", "rebooting", unix.LINUX_REBOOT_CMD_RESTART},
-	unix.SIGUSR2: {"told to power off", "powering off", unix.LINUX_REBOOT_CMD_POWER_OFF},
+	unix.SIGTERM: {cause: "told to reboot", verb: "rebooting", cmd: unix.LINUX_REBOOT_CMD_RESTART},
+	unix.SIGINT:  {cause: "ctrl-alt-del", verb: "rebooting", cmd: unix.LINUX_REBOOT_CMD_RESTART},
+	unix.SIGUSR2: {cause: "told to power off", verb: "powering off", cmd: unix.LINUX_REBOOT_CMD_POWER_OFF},
 }
 
 // Bounds on the way down. Their sum is below shutdownLimit, in which the
@@ -54,6 +55,9 @@ func (p *pid1) shutdown(o order) {
 	written := make(chan struct{})
 	p.spawn(func() {
 		defer close(written)
+		if o.note != nil {
+			o.note()
+		}
 		p.unmountData()
 	})
 	select {
@@ -97,7 +101,7 @@ func (p *pid1) stopStage(what string, r *running, limit time.Duration) {
 		case <-r.done:
 			return
 		case <-p.messages:
-		case <-p.starts:
+		case <-p.tasks:
 		case <-late:
 			say("tench: the %s does not end, going on without it", what)
 			return

@@ -11,6 +11,7 @@ import (
 
 	"tench/boards"
 	"tench/config"
+	"tench/supervisor/health"
 )
 
 func TestReadyLine(t *testing.T) {
@@ -36,6 +37,11 @@ func TestParseMessage(t *testing.T) {
 		{line: "ready dhcp wan, lan", want: message{word: "ready", missing: "dhcp wan, lan"}},
 		{line: "console locked 9600 ttyS0 ttyUSB0",
 			want: message{word: "console", consoles: consoles{speed: 9600, ports: []string{"ttyS0", "ttyUSB0"}}}},
+		{line: "policy 1m0s 5m0s", want: message{word: "policy", policy: health.Policy{For: time.Minute, Within: 5 * time.Minute}}},
+		{line: "policy 1m0s", err: "want two durations"},
+		{line: "policy 1m0s -5m", err: "want two durations"},
+		{line: "health", want: message{word: "health"}},
+		{line: "health dhcp wan: asking; lan: no device", want: message{word: "health", wrong: []string{"dhcp wan: asking", "lan: no device"}}},
 		{line: "console yes 9600 ttyS0", err: "want trusted or locked"},
 		{line: "console trusted", err: "want trusted or locked"},
 		{line: "console trusted fast ttyS0", err: `"fast" is not a speed`},
@@ -84,6 +90,51 @@ func TestConsolesFor(t *testing.T) {
 		if diff := cmp.Diff(c, back.consoles, cmp.AllowUnexported(consoles{})); diff != "" {
 			t.Errorf("%s: read back (-want +got):\n%s", tc.name, diff)
 		}
+	}
+}
+
+func TestHealthLine(t *testing.T) {
+	for want, wrong := range map[string][]string{
+		"health":                     nil,
+		"health lan: no carrier":     {"lan: no carrier"},
+		"health a, b c; router.toml": {"a; b\nc", "router.toml"},
+	} {
+		got := healthLine(wrong)
+		if got != want {
+			t.Errorf("healthLine(%q) = %q; want %q", wrong, got, want)
+		}
+		if m, err := parseMessage(got); err != nil || len(m.wrong) != len(wrong) {
+			t.Errorf("parseMessage(%q) = %+v, %v", got, m, err)
+		}
+	}
+}
+
+// A trial's judge must not take an old word for a new one.
+func TestFacts(t *testing.T) {
+	at := func(seconds int) time.Time { return time.Unix(int64(seconds), 0) }
+	for _, tc := range []struct {
+		name string
+		p    pid1
+		want health.Facts
+	}{
+		{"waiting for the disk", pid1{}, health.Facts{Loop: []string{"the network loop waits for the data partition"}}},
+		{"loop started anew", pid1{loop: &running{}, pulse: pulse{started: at(20), cycled: at(19)}, trial: trial{reported: true}},
+			health.Facts{Loop: []string{"the network loop has completed no cycle since it was started"}}},
+		{"loop hangs", pid1{loop: &running{}, pulse: pulse{started: at(1), cycled: at(10)}, trial: trial{reported: true}},
+			health.Facts{Loop: []string{"the network loop hangs"}}},
+		{"loop says nothing", pid1{loop: &running{}, pulse: pulse{started: at(1), cycled: at(19)}},
+			health.Facts{Loop: []string{"the network loop has not said how the network is"}}},
+		{"network", pid1{loop: &running{}, pulse: pulse{started: at(1), cycled: at(19)}, trial: trial{reported: true, network: []string{"lan: no device"}}},
+			health.Facts{Network: []string{"lan: no device"}}},
+		{"one of two menus", pid1{loop: &running{}, pulse: pulse{started: at(1), cycled: at(19)}, menusAt: consoles{ports: []string{"ttyS0", "ttyUSB0"}},
+			trial: trial{reported: true, menus: map[string]bool{"ttyS0": true, "ttyUSB0": false}}},
+			health.Facts{Console: []string{"no menu runs on ttyUSB0"}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, tc.p.facts(at(20))); diff != "" {
+				t.Errorf("facts (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -15,7 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tench/boards"
+	"tench/supervisor/crash"
+	"tench/supervisor/health"
 	"tench/supervisor/netstate"
+	"tench/supervisor/slots"
 	"tench/supervisor/status"
 	"tench/supervisor/system"
 )
@@ -81,6 +84,8 @@ func (b bundle) write(ctx context.Context, w io.Writer, now time.Time) error {
 	}
 	out.section("image", b.image())
 	out.section("status", b.status(ctx))
+	out.section("slots", b.read(filepath.Join(b.runDir, health.NoteName))+"\n"+b.read(filepath.Join(stateDir(), slots.HistoryName)))
+	out.section("last crash", b.crash())
 	out.section("ports of the board", b.ports(board))
 	out.section("LEDs, buttons and watchdog of the board", b.signals(board))
 	out.section("quirks of the board", quirkText(quirkNodes(board, b.root)))
@@ -106,6 +111,15 @@ func (b bundle) image() string {
 		fmt.Fprintln(&text, n.Cause)
 	}
 	return text.String()
+}
+
+// crash is what the kernel said when it crashed last.
+func (b bundle) crash() string {
+	_, text, err := crash.Last(filepath.Join(b.root, stateDir(), crashDir))
+	if err != nil {
+		return err.Error()
+	}
+	return text
 }
 
 func (b bundle) boardAndBuild() (boards.Board, buildInfo, error) {

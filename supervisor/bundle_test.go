@@ -87,6 +87,8 @@ func TestBundle(t *testing.T) {
 			"/sys/class/leds/apu:green:1/brightness": "0\n",
 			"/sys/class/watchdog/watchdog0/identity": "SP5100 TCO timer\n",
 			"/sys/class/watchdog/watchdog0/timeout":  "60\n",
+			"/run/tench/health.json":                 "{\"slot\": \"a\"}\n",
+			"/data/state/crash/3.txt":                "Kernel panic - not syncing: x\n== dmesg-ramoops-0\nlast words\n",
 		}),
 		runDir: "/run/tench",
 		found: []foundPort{
@@ -115,6 +117,8 @@ func TestBundle(t *testing.T) {
 		"== clock source\ntsc of",
 		"== PCI devices\n0000:01:00.0 8086 1539\n",
 		"== USB devices\n(nothing)\n",
+		"== slots\n{\"slot\": \"a\"}\n",
+		"== last crash\nKernel panic - not syncing: x\n== dmesg-ramoops-0\nlast words\n",
 		"== kernel log\n<6>[    0.0] Linux\n",
 		"== log\n[1.2] hello\n",
 	} {

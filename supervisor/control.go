@@ -78,7 +78,7 @@ func (l *loop) apply(cfg config.Config, text string) (int, error) {
 	l.o.Log("config: generation %d is in force", n)
 	l.cfg = cfg
 	l.current = status.Config{Generation: n, Text: text}
-	l.tell(l.consoles().String())
+	l.tellConfig()
 	return n, nil
 }
 

@@ -27,7 +27,7 @@ func (l *loop) tree() status.Node {
 		root.Detail = append(root.Detail, l.board.Title)
 	}
 	root.Detail = append(root.Detail, "release "+cmp.Or(l.release, "unknown"), "up "+l.sys.Boottime().Round(time.Second).String())
-	root.Children = append(slices.Clone(l.image()), l.configNode())
+	root.Children = slices.Concat(l.image(), slotNodes(l.o.RunDir), []status.Node{l.configNode()})
 	for _, i := range l.cfg.Interfaces {
 		root.Children = append(root.Children, l.interfaceNode(i))
 	}

@@ -5,6 +5,7 @@
 //	units.go        starting and stopping units to match what is desired
 //	control.go      what the control socket's clients may ask of the loop
 //	report.go       the status tree
+//	health.go       what is wrong with the network, for PID 1's judge
 //	image.go        which image this is; sbom.go: what it is made of
 //	bundle*.go      tenchd report
 //	boot*.go …      PID 1, see boot.go
@@ -86,6 +87,8 @@ type loop struct {
 	requests chan func() // work that clients hand to the loop's goroutine
 	started  time.Time
 	ready    bool
+
+	trial bool // PID 1 says that this slot is on trial
 }
 
 // RunLoop runs the network loop until ctx ends. It leaves the network as it is
@@ -134,8 +137,14 @@ func newLoop(o LoopOptions, sys system.System) *loop {
 	}
 	l.setClockFloor()
 	l.loadConfig()
-	l.tell(l.consoles().String())
+	l.tellConfig()
 	return l
+}
+
+// tellConfig tells PID 1 what of router.toml is its business.
+func (l *loop) tellConfig() {
+	l.tell(l.consoles().String())
+	l.tell(policyLine(l.cfg.Health))
 }
 
 func (l *loop) readBoard() error {
@@ -258,8 +267,10 @@ func (l *loop) take(e unit.Event) {
 
 // cycle makes the box what it should be, as far as that can be had now.
 func (l *loop) cycle(ctx context.Context) {
+	l.readTrial()
 	l.applyAll()
 	l.units.match(ctx, l.want)
+	l.tell(healthLine(l.unhealthy()))
 	l.tell(wordCycle)
 	missing := l.missing()
 	if !l.ready && (len(missing) == 0 || l.current.Problem != "" || time.Since(l.started) > readyWait) {

@@ -61,7 +61,7 @@ func TestCycleAppliesOnceAndTellsReady(t *testing.T) {
 	if calls := l.fake.TakeCalls(); len(calls) > 0 {
 		t.Errorf("the second cycle changed %v, want nothing", calls)
 	}
-	if want := "console locked 0 \ncycle\nready\ncycle\n"; l.told.String() != want {
+	if want := "console locked 0 \npolicy 1m0s 5m0s\nhealth\ncycle\nready\nhealth\ncycle\n"; l.told.String() != want {
 		t.Errorf("PID 1 was told %q, want %q", l.told.String(), want)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"tench/supervisor/clock"
 	"tench/supervisor/desired"
 	"tench/supervisor/dhcp"
+	"tench/supervisor/reach"
 	"tench/supervisor/unit"
 )
 
@@ -46,6 +47,11 @@ func (u *units) wantedUnits(d desired.Desired) map[string]wanted {
 		list["dhcp "+c.Interface] = wanted{c, func() unit.Unit {
 			return dhcp.New(dhcp.Config{Interface: c.Interface, Link: c.Link, DHCP4: c.Config, StateDir: u.l.stateDir()}, u.l.sys)
 		}}
+	}
+	if u.l.trial {
+		for _, t := range u.l.cfg.Health.Reach {
+			list[reach.Name(t)] = wanted{t, func() unit.Unit { return reach.New(t) }}
+		}
 	}
 	interval := u.l.cfg.NTP.Interval
 	list["clock"] = wanted{fmt.Sprint(d.NTP, interval), func() unit.Unit {

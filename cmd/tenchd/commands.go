@@ -61,7 +61,7 @@ line was wrong.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nhint: %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(c.status(), c.why(), c.log(), c.report(), c.sbom(), c.apply(), c.config(), c.menu(),
+	root.AddCommand(c.status(), c.why(), c.log(), c.report(), c.sbom(), c.apply(), c.config(), c.menu(), c.slots(),
 		down("reboot", "Reboot the box in order", console.Reboot),
 		down("poweroff", "Power the box off in order", console.PowerOff))
 	err := root.ExecuteContext(ctx)
@@ -240,7 +240,7 @@ func (c *client) menu() *cobra.Command {
 			defer stop()
 			tty, _ := cmd.InOrStdin().(*os.File)
 			m := console.Menu{
-				Box: console.Live{Client: c.box(), LogPath: c.logPath(), TTY: tty},
+				Box: console.Live{Client: c.box(), LogPath: c.logPath(), RunDir: c.runDir, TTY: tty},
 				In:  console.NewInput(cmd.InOrStdin(), interrupts),
 				Out: cmd.OutOrStdout(),
 			}

@@ -7,6 +7,7 @@
 //	commands.go  what an operator types: status, why, log, apply …
 //	report.go    tenchd report
 //	sbom.go      tenchd sbom
+//	slots.go     tenchd slots
 //
 // Exit codes: 0 done; 1 it could not be done, or the box refused it; 2 the
 // command line was wrong.

@@ -61,6 +61,7 @@ func consolePort(ctx context.Context, args []string) error {
 		return err
 	}
 	p.Box.Client = status.Client{Path: filepath.Join(*runDir, status.SocketName)}
+	p.Box.RunDir = *runDir
 	p.Box.LogPath = filepath.Join(*runDir, supervisor.LogName)
 	return p.Run(ctx, log.New(os.Stderr, "", 0).Printf)
 }

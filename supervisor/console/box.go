@@ -31,6 +31,9 @@ type Box interface {
 	FollowLog(ctx context.Context, w io.Writer) error         // until ctx ends
 	Ping(ctx context.Context, host string, w io.Writer) error // until ctx ends
 	Shell(ctx context.Context) error                          // on the menu's terminal
+	Slots() (SlotReport, error)
+	Trial() string                       // "" unless the running slot is on trial: what that means
+	UseSlot(slot string) (string, error) // arms it, and says what that means
 	Reboot() error
 	PowerOff() error
 }
@@ -39,6 +42,7 @@ type Box interface {
 type Live struct {
 	status.Client        // asks the loop
 	LogPath       string // e.g. /run/tench/log
+	RunDir        string // e.g. /run/tench
 	Board, Slot   string // for the title; may be empty
 	TTY           *os.File
 }

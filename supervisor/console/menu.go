@@ -9,6 +9,7 @@
 //	log.go     reading and following the log
 //	port.go    Run: a menu on a serial port, through unplug and replug
 //	tty.go     termios
+//	slots.go   the two slots: what they are, and choosing one
 //
 // It works on a dumb terminal at 9600 baud: lines of printable ASCII of at most
 // 79 columns, no escape sequences, line editing by the kernel, and nothing is
@@ -53,6 +54,7 @@ func (m *Menu) choices() []choice {
 		{"7", "shell", m.shell},
 		{"8", "reboot", m.reboot},
 		{"9", "power off", m.powerOff},
+		{"s", "slots", m.slots},
 	}
 }
 
@@ -143,12 +145,16 @@ func (m *Menu) draw(ctx context.Context) {
 		first, _, _ := strings.Cut(c.Problem, "\n")
 		m.printf("! router.toml needs to be mended, see 5:\n! %s\n", first)
 	}
+	if trial := m.Box.Trial(); trial != "" {
+		m.printf("! %s\n", trial)
+	}
 	choices := m.choices()
-	for row := range 3 {
+	const columns = 3
+	rows := (len(choices) + columns - 1) / columns
+	for row := range rows {
 		line := ""
-		for column := range 3 {
-			c := choices[column*3+row]
-			line += fmt.Sprintf(" %s %-16s", c.key, c.word)
+		for i := row; i < len(choices); i += rows {
+			line += fmt.Sprintf(" %s %-16s", choices[i].key, choices[i].word)
 		}
 		m.printf("%s\n", strings.TrimRight(line, " "))
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tench/supervisor/health"
 	"tench/supervisor/status"
 )
 
@@ -26,6 +27,9 @@ type fakeBox struct {
 	applied []string
 	downs   []string
 	log     string
+	trial   string
+	slots   SlotReport
+	used    []string
 }
 
 func (f *fakeBox) Title() string    { return "tench gw0 (qemu-amd64, slot a)" }
@@ -84,6 +88,17 @@ func (f *fakeBox) Ping(_ context.Context, host string, w io.Writer) error {
 func (f *fakeBox) Shell(context.Context) error {
 	return errors.New("shell: \"gosh\" is not there\nhint: this image was built without it")
 }
+func (f *fakeBox) Trial() string { return f.trial }
+func (f *fakeBox) Slots() (SlotReport, error) {
+	if f.slots.Problem != "" {
+		return f.slots, errors.New(f.slots.Problem)
+	}
+	return f.slots, nil
+}
+func (f *fakeBox) UseSlot(slot string) (string, error) {
+	f.used = append(f.used, slot)
+	return "slot " + slot + " is tried at the next boot; slot a comes back unless it is healthy", nil
+}
 func (f *fakeBox) Reboot() error   { f.downs = append(f.downs, "reboot"); return nil }
 func (f *fakeBox) PowerOff() error { f.downs = append(f.downs, "power off"); return nil }
 
@@ -117,7 +132,17 @@ func TestSessions(t *testing.T) {
 		typed   []string
 		applied []string
 		downs   []string
+		used    []string
 	}{
+		{name: "pick the other slot", box: fakeBox{slots: SlotReport{Running: "a", Next: "a", Good: "a",
+			Health: health.Note{Slot: "a", Outcome: health.Good, Well: true, LastTrial: "slot b (2026.12) was given up: it was not healthy within 5m0s: dhcp wan: no server answers"}}},
+			typed: []string{"s", "", "s", "c", "s", "b", "no", "slots", "b", "yes"}, used: []string{"b"}},
+		{name: "slot on trial", box: fakeBox{trial: "slot b is on trial: it reboots unless healthy 5m0s after its start\n! dhcp wan: no server answers",
+			slots: SlotReport{Running: "b", Next: "b", Good: "a", Pending: true, Tries: 2,
+				Health: health.Note{Slot: "b", Trial: true, Outcome: health.Waiting, Reasons: []string{"dhcp wan: no server answers"}, For: "1m0s", Within: "5m0s"}}},
+			typed: []string{"s", ""}},
+		{name: "no slots", box: fakeBox{slots: SlotReport{Problem: "slots: this box was not booted from a slot\nhint: the kernel's command line has no tench.disk= and tench.slot="}},
+			typed: []string{"s"}},
 		{name: "looking", box: fakeBox{log: "[    1.234] init: tench: ready\n"}, typed: []string{
 			"1", "2", "3", "lan", "3", "", "3", "lam", "4", "", "4", "f", "status", "m", "42", ""}},
 		{name: "long log is paged", box: fakeBox{log: long}, typed: []string{"4", "", "", "q", "4", "", "", ""}},
@@ -154,6 +179,9 @@ func TestSessions(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.downs, tc.box.downs); diff != "" {
 				t.Errorf("orders (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.used, tc.box.used); diff != "" {
+				t.Errorf("slots picked (-want +got):\n%s", diff)
 			}
 			golden(t, strings.ReplaceAll(tc.name, " ", "-"), out.String())
 		})

@@ -3,8 +3,9 @@
 // says.
 //
 //	health.go  Facts, Policy, Judge, Verdict
+//	note.go    Note: what PID 1 tells everybody else about it
 //
-// It is pure: what is so comes in as Facts, and the time since the kernel
+// The judge is pure: what is so comes in as Facts, and the time since the kernel
 // started as a number. It decides nothing about slots.
 package health
 

@@ -28,6 +28,7 @@ type Spec struct {
 	Log    func(line string) // each line that it writes to standard output or error
 	Report func(line string) // each line that it writes to file descriptor 3; nil: it has none
 	Start  func()            // called after each start; nil for nobody
+	End    func()            // called after each end; nil for nobody
 	Logf   func(format string, args ...any)
 }
 
@@ -92,6 +93,9 @@ func (c *Child) Run(ctx context.Context) {
 			running.drain()
 			c.spec.Logf("%s: %s", c.spec.Name, describe(status))
 			running, ev = process{}, evExited
+			if c.spec.End != nil {
+				c.spec.End()
+			}
 			select {
 			case <-c.kill: // meant for the process that is gone
 			default:

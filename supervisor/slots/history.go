@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
+	"tench/supervisor/system"
 )
 
 // HistoryName is the file below data:/state that holds the History. PID 1
@@ -136,20 +136,10 @@ func ReadHistory(dir string) (History, error) {
 func (h History) Write(dir string) error {
 	data, err := json.MarshalIndent(h, "", "  ")
 	if err == nil {
-		err = renameio.WriteFile(filepath.Join(dir, HistoryName), append(data, '\n'), 0o644, renameio.WithTempDir(dir))
+		err = system.WriteSynced(filepath.Join(dir, HistoryName), append(data, '\n'), 0o644)
 	}
 	if err != nil {
-		return fmt.Errorf("slots: write %s: %w", HistoryName, err)
+		return fmt.Errorf("slots: %w", err)
 	}
-	return syncDir(dir)
-}
-
-// syncDir makes the names in dir survive a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return nil
 }
