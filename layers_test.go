@@ -16,6 +16,8 @@ var layers = map[string][]string{
 	"internal/procgroup": {},
 	"internal/tomlfile":  {"internal/nearest"},
 	"internal/flist":     {"internal/tomlfile"},
+	"internal/sshline":   {},
+	"internal/remote":    {"internal/sshline"},
 	"boards":             {"internal/nearest", "internal/tomlfile"},
 	"config":             {"internal/nearest", "internal/tomlfile"},
 	"release":            {"internal/nearest", "internal/tomlfile"},
@@ -27,7 +29,7 @@ var layers = map[string][]string{
 	"release/rollout":    {"release", "release/signify", "release/slotimage", "release/transfer"},
 	"release/audit":      {"release", "release/sbom", "release/signify"},
 	"release/dist":       {"release", "release/sbom"},
-	"release/publish":    {"release"},
+	"release/publish":    {"internal/remote", "release"},
 	"overlays":           {"internal/flist", "boards"},
 	"identity":           {"release/signify"},
 
@@ -63,7 +65,7 @@ var layers = map[string][]string{
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console", "supervisor/slots", "supervisor/health", "supervisor/crash", "supervisor/reach"},
 
-	"cmd/tench":  {"boards", "config", "identity", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/signify"},
+	"cmd/tench":  {"internal/remote", "boards", "config", "identity", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/rollout", "release/signify"},
 	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
 
 	"internal/lab": {},

@@ -7,7 +7,7 @@
 //	interface.go    [interface.NAME], with device.go and address.go for its values
 //	route.go        [[route]]
 //	sysctl.go       [sysctl]
-//	service.go      [dns], [ntp], [console]
+//	service.go      [dns], [ntp], [console], [ssh]
 //	health.go       [health]
 //	check.go        what must hold between interfaces
 //	checkroute.go   what must hold between routes and interfaces
@@ -34,6 +34,7 @@ type Config struct {
 	NTP        NTP
 	Console    Console
 	Health     Health
+	SSH        SSH
 }
 
 // Kind says what an Interface is made of.
@@ -117,4 +118,10 @@ type Console struct {
 	Ports   []string // e.g. "ttyS0"; empty takes the board's console
 	Speed   int      // bit/s; 0 takes the board's
 	Trusted *bool    // true shows the menu to whoever holds the cable; nil takes the board's
+}
+
+// SSH is the way in over the network.
+type SSH struct {
+	Interfaces []string // in file order; empty: it is off
+	Port       int      // default 22
 }

@@ -37,6 +37,10 @@ type raw struct {
 		Unit        any `toml:"unit"`
 		Maintenance any `toml:"maintenance"`
 	} `toml:"health"`
+	SSH struct {
+		Interface any `toml:"interface"`
+		Port      any `toml:"port"`
+	} `toml:"ssh"`
 }
 
 type rawInterface struct {
@@ -118,4 +122,5 @@ func (p *parser) parse(in raw) {
 	p.parseNTP(in)
 	p.parseConsole(in)
 	p.parseHealth(in)
+	p.parseSSH(in)
 }

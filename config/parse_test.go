@@ -66,6 +66,7 @@ func TestReference(t *testing.T) {
 		Console: Console{Ports: []string{"ttyS0"}, Speed: 115200, Trusted: &trusted},
 		Health: Health{For: time.Minute, Within: 5 * time.Minute, Units: []string{"clock"}, Maintenance: []string{"lan"},
 			Reach: []Target{{Host: "192.168.1.254"}, {Host: "ntp.home.arpa", Port: 443}}},
+		SSH: SSH{Interfaces: []string{"lan", "br0"}, Port: 22},
 	}
 	got := mustParse(t, "reference.toml")
 	for n, i := range got.Interfaces {

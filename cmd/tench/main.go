@@ -23,6 +23,7 @@
 //	qemu.go      its command line
 //	console.go   tench console: the serial line of a box
 //	publish.go   tench publish
+//	ssh.go       how this user gets into hosts
 package main
 
 import (

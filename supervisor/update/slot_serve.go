@@ -2,6 +2,7 @@ package update
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -25,9 +26,11 @@ func (u *Updater) Serve(ctx context.Context, in io.Reader, out io.Writer, reboot
 	}
 	defer func() { u.Step = told }()
 	done, err := u.serve(ctx, conn)
+	if errors.Is(err, transfer.ErrLine) {
+		return err // the desk does not hear it, or is to try again
+	}
 	if err != nil {
-		// Whether the desk still hears it does not matter: the log has it.
-		_ = conn.Send(transfer.FailMessage(err))
+		_ = conn.Send(transfer.FailMessage(err)) // the log has it, too
 		return err
 	}
 	done.Reboot = reboot

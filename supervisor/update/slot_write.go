@@ -90,28 +90,33 @@ func (w *writer) broken(verb string, err error) error {
 	return fmt.Errorf("update: %s slot %s: %w\nhint: the medium fails; the box goes on with the slot that runs", verb, w.job.target, err)
 }
 
-// copy writes all but the first block.
+// copy writes all but the first block. When src fails, what came before is kept
+// for the next try.
 func (w *writer) copy(src io.Reader) error {
 	buf, old := make([]byte, chunkSize), make([]byte, chunkSize)
 	synced := w.end
 	for {
-		if err := w.ctx.Err(); err != nil {
-			return fmt.Errorf("update: %w", err)
-		}
 		n, err := io.ReadFull(src, buf)
 		last := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-		if err != nil && !last {
-			return fmt.Errorf("update: read the image: %w", err)
+		if err == nil {
+			err = w.ctx.Err()
+		}
+		failed := err != nil && !last
+		if failed {
+			n -= n % block
 		}
 		if err := w.write(buf[:n], old[:n]); err != nil {
 			return err
 		}
-		if last || w.end-synced >= syncEvery {
+		if last || failed || w.end-synced >= syncEvery {
 			if err := w.job.device.Sync(); err != nil {
 				return w.broken("write", err)
 			}
 			synced = w.end
 			w.notePartial()
+		}
+		if failed {
+			return fmt.Errorf("update: read the image: %w", err)
 		}
 		w.job.u.Step("write slot "+w.job.target, w.end, max(w.total, w.end))
 		if last {
