@@ -66,7 +66,7 @@ var layers = map[string][]string{
 		"supervisor/status", "supervisor/console", "supervisor/slots", "supervisor/health", "supervisor/crash", "supervisor/reach"},
 
 	"cmd/tench":  {"internal/remote", "boards", "config", "identity", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/rollout", "release/signify"},
-	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
+	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console", "supervisor/update"},
 
 	"internal/lab": {},
 	"labs":         {"boards", "release", "internal/lab"},

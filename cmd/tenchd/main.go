@@ -5,6 +5,7 @@
 //	main.go      run: PID 1, roles, clients, and how errors are shown
 //	roles.go     tenchd loop, tenchd console
 //	commands.go  what an operator types: status, why, log, apply …
+//	update.go    tenchd update
 //	report.go    tenchd report
 //	sbom.go      tenchd sbom
 //	slots.go     tenchd slots

@@ -7,6 +7,7 @@ package update
 //	slot_device.go  the block device of a slot
 //	slot_epoch.go   what is a downgrade
 //	slot_serve.go   the desk's side of an update over a stream (release/transfer)
+//	slot_steps.go   Steps: the progress for a person
 //	slot_source.go  an update from a file, a directory or a web server
 //	stick.go        a stick that is plugged in and holds an update
 //

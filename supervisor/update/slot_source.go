@@ -24,16 +24,17 @@ type Source struct {
 }
 
 // OpenSource opens an update: a release's directory, a slot image beside its
-// SHA256.sig, or the http or https URL of a release's directory. The image of a
-// directory is the one of board.
-func OpenSource(ctx context.Context, from, board string) (Source, error) {
+// SHA256.sig, a block device with one of these at its top, or the http or https
+// URL of a release's directory. The image of a directory is the one of board;
+// run is where a device is mounted.
+func OpenSource(ctx context.Context, from, board, run string) (Source, error) {
 	var s Source
 	var err error
 	switch scheme, _, _ := strings.Cut(from, "://"); scheme {
 	case "http", "https":
 		s, err = fromWeb(ctx, strings.TrimSuffix(from, "/")+"/", board)
 	default:
-		s, err = fromFile(from, board)
+		s, err = fromFile(from, board, run)
 	}
 	if err != nil {
 		return Source{}, fmt.Errorf("update: %w", err)
@@ -41,10 +42,13 @@ func OpenSource(ctx context.Context, from, board string) (Source, error) {
 	return s, nil
 }
 
-func fromFile(path, board string) (Source, error) {
+func fromFile(path, board, run string) (Source, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return Source{}, err
+	}
+	if info.Mode()&os.ModeDevice != 0 {
+		return fromStick(path, board, run)
 	}
 	dir := path
 	if info.IsDir() {
@@ -61,6 +65,19 @@ func fromFile(path, board string) (Source, error) {
 		return Source{}, fmt.Errorf("%w\nhint: is this a release for board %s?", err, board)
 	}
 	return Source{ticket, mediumReader{f}}, err
+}
+
+func fromStick(device, board, run string) (Source, error) {
+	dir, undo, err := mountStick(device, run)
+	if err != nil {
+		return Source{}, err
+	}
+	s, err := fromFile(dir, board, run)
+	if err != nil {
+		return Source{}, errors.Join(err, undo())
+	}
+	s.Image = mountedReader{s.Image, undo}
+	return s, nil
 }
 
 // readTicket reads SHA256.sig.
