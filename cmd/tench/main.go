@@ -23,6 +23,7 @@
 //	qemu.go      its command line
 //	console.go   tench console: the serial line of a box
 //	publish.go   tench publish
+//	update.go    tench update
 //	ssh.go       how this user gets into hosts
 package main
 
@@ -99,7 +100,7 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 	})
 	root.AddCommand(imageCommand(), buildCommand(), releaseCommand(), runCommand(), checkCommand(), boardsCommand(),
 		explainCommand(), doctorCommand(), consoleCommand(), keyCommand(), verifyCommand(), diffCommand(), publishCommand(),
-		releasesCommand(), lockCommand(), fetchCommand(), flistCommand(), identityCommand())
+		releasesCommand(), lockCommand(), fetchCommand(), flistCommand(), updateCommand(), identityCommand())
 	return root
 }
 

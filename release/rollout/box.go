@@ -64,7 +64,7 @@ func (o Options) deliver(ctx context.Context, r *Result) error {
 		case try >= attempts:
 			return fmt.Errorf("%w\nhint: the same command goes on where this one stopped", err)
 		}
-		o.Report.Note(r.Host, fmt.Sprintf("the line broke (%v); going on in %.0f s", err, respite.Seconds()))
+		o.Report.Note(r.Host, fmt.Sprintf("%v; going on in %.0f s", err, respite.Seconds()))
 		if err := o.Pause(ctx, respite); err != nil {
 			return err
 		}
