@@ -253,7 +253,7 @@ func TestSlotsAsGRUBReadsThem(t *testing.T) {
 		}
 		env := write(t, filepath.Join(t.TempDir(), "env"), copyOut(t, p, "slot.env"))
 		want := "board=qemu-amd64\nrelease=2026.11\n" + fmt.Sprintf("epoch=%d\n", testIdentity().Epoch.Unix()) +
-			"args=console=ttyS0,115200 loglevel=4 panic=10 usb-storage.delay_use=0 net.ifnames=0\n"
+			"args=console=ttyS0,115200 loglevel=4 panic=10 usb-storage.delay_use=0 reserve_mem=256K:64M:oops ramoops.mem_name=oops ramoops.record_size=65536 ramoops.console_size=65536 net.ifnames=0\n"
 		got, places, _ := strings.Cut(tool(t, "grub-editenv", env, "list"), "kernel=")
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("slot.env of partition %d (-want +got):\n%s", n, diff)

@@ -52,8 +52,17 @@ func KernelArgs(b boards.Board) []string {
 		fmt.Sprintf("console=%s,%d", b.Console.Device, b.Console.Speed),
 		"loglevel=4", "panic=10", "usb-storage.delay_use=0",
 	}
+	if b.Arch.Name == "amd64" || b.Arch.Name == "386" {
+		args = append(args, lastWords...)
+	}
 	return append(args, b.KernelArgs()...)
 }
+
+// lastWords have the kernel keep what it said last in memory that a warm reset
+// does not clear (Documentation/admin-guide/ramoops.rst). reserve_mem= takes the
+// highest multiple of 64 MiB with 256 KiB free behind it: the same place at each
+// boot, below the initramfs at the end of the memory, whatever its size.
+var lastWords = []string{"reserve_mem=256K:64M:oops", "ramoops.mem_name=oops", "ramoops.record_size=65536", "ramoops.console_size=65536"}
 
 // environmentSize is the size of a GRUB environment block. grubenv keeps it for
 // ever, since GRUB and the box rewrite the block in place.

@@ -179,7 +179,7 @@ func TestLabDefaultBoot(t *testing.T) {
 			img := makeImage(t, t.TempDir(), testBoard(), testIdentity())
 			m := boot(t, img.Path, "", args...)
 			m.expect(t, `^tench: slot a, release 2026.11$`,
-				`^BOOT_IMAGE=\S+,msdos\d\)\d+\+\d+ console=ttyS0,115200 loglevel=4 panic=10 usb-storage.delay_use=0 net.ifnames=0 `+
+				`^BOOT_IMAGE=\S+,msdos\d\)\d+\+\d+ console=ttyS0,115200 loglevel=4 panic=10 usb-storage.delay_use=0 reserve_mem=\S+ ramoops.mem_name=oops \S+ \S+ net.ifnames=0 `+
 					fmt.Sprintf(`tench.disk=%08x tench.slot=a tench.id=qemu-amd64/2026.11/a$`, img.DiskID))
 		})
 	}

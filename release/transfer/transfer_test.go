@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -339,7 +338,7 @@ func BenchmarkPlan(b *testing.B) {
 	b.SetBytes(int64(len(other)))
 	for b.Loop() {
 		if ops := Plan(other, have); len(ops) == 0 {
-			b.Fatal(fmt.Sprint("nothing is planned"))
+			b.Fatal("nothing is planned")
 		}
 	}
 }

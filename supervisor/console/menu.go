@@ -158,8 +158,8 @@ func (m *Menu) draw(ctx context.Context) {
 		m.printf("! %s\n", trial)
 	}
 	choices := m.choices()
-	const columns = 3
-	rows := (len(choices) + columns - 1) / columns
+	const across = 3
+	rows := (len(choices) + across - 1) / across
 	for row := range rows {
 		line := ""
 		for i := row; i < len(choices); i += rows {

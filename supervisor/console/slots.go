@@ -121,8 +121,9 @@ func (l Live) Trial() string {
 	if err != nil || !n.Trial {
 		return ""
 	}
-	why := cmp.Or(strings.Join(n.Reasons, "; "), "well so far")
-	return fmt.Sprintf("slot %s is on trial: it reboots unless healthy %s after its start\n! %s", n.Slot, n.Within, status.Plain(why))
+	why := status.Plain(cmp.Or(strings.Join(n.Reasons, "; "), "well so far"))
+	return fmt.Sprintf("slot %s is on trial: it reboots unless healthy %s after its start\n! %s",
+		n.Slot, n.Within, why[:min(len(why), columns-2)])
 }
 
 // slots shows the slots and lets the other one be picked.
