@@ -15,8 +15,8 @@ import (
 	"tench/supervisor/update"
 )
 
-// UpdateLogName is what the lines of updates begin with in the log.
-const UpdateLogName = "update"
+// updateLogName is what the lines of updates begin with in the log.
+const updateLogName = "update"
 
 // NewUpdater returns what writes images into the slots of this box. Its steps go
 // into the box's log, whoever started it.
@@ -38,7 +38,7 @@ func NewUpdater(runDir string) (*update.Updater, error) {
 		Board: build.Board, Release: build.Release, Epoch: build.Epoch,
 		Slots: diskSlots{s}, Open: update.OpenDevice,
 		Identity: filepath.Join(DataDir, "identity"), State: filepath.Join(DataDir, "state"), Run: runDir,
-		Log:  func(format string, args ...any) { log.add(UpdateLogName, fmt.Sprintf(format, args...)) },
+		Log:  func(format string, args ...any) { log.add(updateLogName, fmt.Sprintf(format, args...)) },
 		Step: func(string, int64, int64) {},
 	}, nil
 }
