@@ -2,6 +2,7 @@
 #
 #   make image  [BOARD=qemu-amd64] [CONFIG=my/router.toml] [RELEASE=NAME]   build a stick image
 #   make run    [BOARD=qemu-amd64] [FIRMWARE=bios|uefi] [RELEASE=NAME]      boot it in QEMU
+#   make update HOST=gw0 [BOARD=qemu-amd64] [KEY=dev.sec]   build, and send the slot to a box
 #   make test                                                everything CI runs
 #   make test-boards [BOARDS=all]                            build boards, boot each in QEMU, build each again
 #   make test-slots                                          slots that end in every way, in QEMU
@@ -15,6 +16,7 @@ BOARDS   ?=
 RELEASE  ?=
 KEY      ?=
 SINCE    ?=
+HOST     ?=
 # What make test builds and boots beside the default board: another CPU, no
 # cross compiler.
 CROSS_BOARD ?= alix2d3
@@ -23,7 +25,7 @@ GOTESTSUM   = go run gotest.tools/gotestsum@v1.13.0
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 export CGO_ENABLED = 0
 
-.PHONY: help image run test test-boards test-slots unit lint labs bench clean bin/tench boards build release pxe config supervisor overlays
+.PHONY: help image run update test test-boards test-slots unit lint labs bench clean bin/tench boards build release pxe config supervisor overlays
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -39,6 +41,10 @@ image: bin/tench
 run: bin/tench
 	@bin/tench doctor --quiet --install --for run $(BOARD)
 	@bin/tench run $(BOARD) $(if $(FIRMWARE),--firmware $(FIRMWARE)) $(if $(RELEASE),--release $(RELEASE))
+
+update: image
+	@test -n "$(HOST)" || { echo "HOST is missing: make update HOST=gw0 BOARD=$(BOARD) KEY=dev.sec"; exit 1; }
+	@bin/tench update $(if $(KEY),--key "$(KEY)") $(HOST) out/$(if $(RELEASE),$(RELEASE)/)$(BOARD)
 
 test: bin/tench
 	@bin/tench doctor --quiet --install --for build,run,test $(BOARD) $(CROSS_BOARD)

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"tench/build/disk"
 	"tench/release"
 	"tench/release/sbom"
+	"tench/release/slotimage"
 )
 
 // parts are the products that the image and the files beside it are made of.
@@ -191,6 +193,7 @@ func (p *plan) beside(made parts, dir string) ([]release.Product, error) {
 		return write(name, data)
 	}
 	err = errors.Join(
+		p.slotImage(made.slot.Path(slotName), write),
 		copied(release.KernelName(p.b.Name), made.kernel.Path("vmlinuz")),
 		copied(release.InitrdName(p.b.Name), made.initrd.Path("initrd")),
 		copied(release.ConfigName(p.b.Name), made.kernel.Path("config")),
@@ -201,6 +204,18 @@ func (p *plan) beside(made parts, dir string) ([]release.Product, error) {
 		return nil, fmt.Errorf("disk: write the files beside the image: %w", err)
 	}
 	return list, nil
+}
+
+// slotImage writes the slot without the zeros behind its last file: what an
+// update sends. It ends with a whole block, as an update counts in blocks.
+func (p *plan) slotImage(from string, write func(name string, data []byte) error) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	const block = slotimage.BlockSize
+	used := (len(bytes.TrimRight(data, "\x00")) + block - 1) / block * block
+	return write(release.SlotName(p.b.Name), data[:min(used, len(data))])
 }
 
 // replace moves new products from tmp to their place. What tells of the old ones

@@ -99,6 +99,7 @@ func TestFilesBesideTheImage(t *testing.T) {
 	list, err := p.beside(parts{
 		kernel: product(t, "kernel", map[string][]byte{"vmlinuz": []byte("k"), "config": []byte("CONFIG_X=y\n")}),
 		initrd: product(t, "initrd", map[string][]byte{"initrd": []byte("i"), "root.mtree": []byte("#mtree\n"), sbomFile: []byte(`{"a":1}`)}),
+		slot:   product(t, "slot", map[string][]byte{slotName: append([]byte("FAT"), make([]byte, 9000)...)}),
 	}, dir)
 	if err != nil {
 		t.Fatal(err)
@@ -115,6 +116,7 @@ func TestFilesBesideTheImage(t *testing.T) {
 		got[product.File] = string(data)
 	}
 	want := map[string]string{
+		release.SlotName(p.b.Name):   "FAT" + strings.Repeat("\x00", 4096-3),
 		release.KernelName(p.b.Name): "k", release.InitrdName(p.b.Name): "i", release.ConfigName(p.b.Name): "CONFIG_X=y\n",
 		release.FilesName(p.b.Name): "#mtree\n", release.SBOMName(p.b.Name): "{\n  \"a\": 1\n}",
 	}

@@ -22,6 +22,10 @@ func KernelName(board string) string { return "tench-" + board + ".vmlinuz" }
 // InitrdName is the file name of the initramfs that a board's slots hold.
 func InitrdName(board string) string { return "tench-" + board + ".initrd" }
 
+// SlotName is the file name of what an update writes into a slot: the slot's
+// file system up to the last block of 4 KiB that is not all zeros.
+func SlotName(board string) string { return "tench-" + board + ".slot" }
+
 // SBOMName is the file name of what a board's image consists of (CycloneDX).
 func SBOMName(board string) string { return "tench-" + board + ".cdx.json" }
 

@@ -17,6 +17,7 @@
 // A build leaves in out/BOARD:
 //
 //	tench-BOARD.img       the stick image
+//	tench-BOARD.slot      what an update writes into a slot of it
 //	tench-BOARD.vmlinuz   the kernel and …
 //	tench-BOARD.initrd    the initramfs of its slots, to boot from the network
 //	tench-BOARD.cdx.json  what the image consists of: CycloneDX 1.6

@@ -253,7 +253,7 @@ func TestSlotsAsGRUBReadsThem(t *testing.T) {
 			tool(t, "grub-fstest", img.Path, "cmp", fmt.Sprintf("(loop0,msdos%d)/%s", n, name), want)
 		}
 		env := write(t, filepath.Join(t.TempDir(), "env"), copyOut(t, p, "slot.env"))
-		want := "board=qemu-amd64\nrelease=2026.11\n" +
+		want := "board=qemu-amd64\nrelease=2026.11\n" + fmt.Sprintf("epoch=%d\n", testIdentity().Epoch.Unix()) +
 			"args=console=ttyS0,115200 loglevel=4 panic=10 usb-storage.delay_use=0 memmap=256K$128M ramoops.mem_address=0x8000000 ramoops.mem_size=0x40000 ramoops.record_size=0x10000 ramoops.console_size=0x10000 net.ifnames=0\n"
 		got, places, _ := strings.Cut(tool(t, "grub-editenv", env, "list"), "kernel=")
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -9,8 +9,8 @@ import (
 )
 
 // Slot writes the file system of a slot to out: the kernel, the initramfs, and
-// slot.env, a GRUB environment block with the board, the release, the kernel's
-// command line and where in the slot kernel and initramfs lie. grub.cfg starts
+// slot.env, a GRUB environment block with the board, the release and its epoch,
+// the kernel's command line and where in the slot kernel and initramfs lie. grub.cfg starts
 // only a slot of its own board. A slot is written whole: a file that somebody
 // puts into it later is not where slot.env says.
 func Slot(b boards.Board, vmlinuz, initrd string, id Identity, out string) error {
@@ -24,7 +24,7 @@ func writeSlot(b boards.Board, vmlinuz, initrd string, id Identity, out string) 
 	if err := id.check(); err != nil {
 		return err
 	}
-	about := []string{"board=" + b.Name, "release=" + id.Release, "args=" + strings.Join(KernelArgs(b), " ")}
+	about := []string{"board=" + b.Name, "release=" + id.Release, fmt.Sprint("epoch=", id.Epoch.Unix()), "args=" + strings.Join(KernelArgs(b), " ")}
 	env, err := environment(about...)
 	if err != nil {
 		return err

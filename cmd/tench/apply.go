@@ -92,14 +92,6 @@ func (b sshBox) Run(ctx context.Context, command string, stdin io.Reader, stdout
 	return err
 }
 
-// pause waits for d or for ctx to end.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
-
 func applyCommand() *cobra.Command {
 	var f boxFlags
 	var board string

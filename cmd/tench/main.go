@@ -25,6 +25,7 @@
 //	publish.go   tench publish
 //	apply.go     tench apply, confirm, rollback: a box's configuration
 //	trial.go     how a box is changed without losing it
+//	update.go    tench update
 //	ssh.go       how this user gets into hosts
 package main
 
@@ -102,7 +103,7 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 	root.AddCommand(imageCommand(), buildCommand(), releaseCommand(), runCommand(), checkCommand(), boardsCommand(),
 		explainCommand(), doctorCommand(), consoleCommand(), keyCommand(), verifyCommand(), diffCommand(), publishCommand(),
 		releasesCommand(), lockCommand(), fetchCommand(), flistCommand(), identityCommand(),
-		applyCommand(), confirmCommand(), rollbackCommand())
+		applyCommand(), confirmCommand(), rollbackCommand(), updateCommand())
 	return root
 }
 

@@ -45,7 +45,7 @@ type trialRun struct {
 	leave  bool          // do not confirm
 	dial   func(ctx context.Context) (box, error)
 	now    func() time.Time
-	wait   func(ctx context.Context, d time.Duration)
+	wait   func(ctx context.Context, d time.Duration) error
 	out    io.Writer // what changes, and the end
 	notes  io.Writer // what is waited for
 }
@@ -200,7 +200,7 @@ func (r trialRun) reach(ctx context.Context, generation int, end time.Time) (box
 			fmt.Fprintf(r.notes, "%s cannot be reached any more (%s)\nunless it can again, it takes %s back by itself, at %s at the latest; waiting\n",
 				r.host, cause, generationName(generation), clockTime(end))
 		}
-		r.wait(ctx, redial)
+		_ = r.wait(ctx, redial) // when ctx ends, the next try says so
 	}
 }
 

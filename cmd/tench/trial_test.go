@@ -134,7 +134,7 @@ func TestApplyToABox(t *testing.T) {
 			f := &farBox{t: t, lines: tc.lines, now: time.Date(2026, 11, 25, 14, 0, 0, 0, time.UTC)}
 			var out, notes bytes.Buffer
 			r := trialRun{host: "gw0", window: 5 * time.Minute, leave: tc.leave, dial: f.dialBox, out: &out, notes: &notes,
-				now: func() time.Time { return f.now }, wait: func(_ context.Context, d time.Duration) { f.now = f.now.Add(d) }}
+				now: func() time.Time { return f.now }, wait: func(_ context.Context, d time.Duration) error { f.now = f.now.Add(d); return nil }}
 			err := r.apply(t.Context(), []byte(newText))
 			if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("apply = %v; want %q", err, tc.err)
@@ -158,7 +158,7 @@ func TestApplyInterrupted(t *testing.T) {
 	f := &farBox{t: t, lines: []farLine{applied, silent}, now: time.Date(2026, 11, 25, 14, 0, 0, 0, time.UTC)}
 	var notes bytes.Buffer
 	r := trialRun{host: "gw0", window: 5 * time.Minute, dial: f.dialBox, out: io.Discard, notes: &notes,
-		now: func() time.Time { return f.now }, wait: func(context.Context, time.Duration) { cancel() }}
+		now: func() time.Time { return f.now }, wait: func(context.Context, time.Duration) error { cancel(); return nil }}
 	if err := r.apply(ctx, []byte(newText)); !errors.Is(err, context.Canceled) {
 		t.Errorf("apply = %v; want %v", err, context.Canceled)
 	}

@@ -63,7 +63,7 @@ line was wrong.`,
 		return usageError{fmt.Errorf("%w\nhint: %s --help", err, cmd.CommandPath())}
 	})
 	root.AddCommand(c.status(), c.why(), c.log(), c.report(), c.sbom(), c.check(), c.apply(), c.confirm(), c.rollback(), c.generations(),
-		c.config(), c.secret(), c.menu(), c.slots(),
+		c.config(), c.secret(), c.menu(), c.slots(), c.update(),
 		down("reboot", "Reboot the box in order", console.Reboot),
 		down("poweroff", "Power the box off in order", console.PowerOff))
 	err := root.ExecuteContext(ctx)

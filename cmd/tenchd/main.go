@@ -7,6 +7,7 @@
 //	commands.go  what an operator types: status, why, log …
 //	generations.go  check, apply, confirm, rollback, generations
 //	secret.go    tenchd secret
+//	update.go    tenchd update
 //	report.go    tenchd report
 //	sbom.go      tenchd sbom
 //	slots.go     tenchd slots

@@ -64,7 +64,11 @@ func consolePort(ctx context.Context, args []string) error {
 	p.Box.Client = status.Client{Path: filepath.Join(*runDir, status.SocketName)}
 	p.Box.RunDir = *runDir
 	p.Box.LogPath = filepath.Join(*runDir, supervisor.LogName)
-	return p.Run(ctx, log.New(os.Stderr, "", 0).Printf)
+	logf := log.New(os.Stderr, "", 0).Printf
+	if !p.Locked {
+		p.Box.Plugged = supervisor.WatchSticks(ctx, *runDir, logf)
+	}
+	return p.Run(ctx, logf)
 }
 
 // sshDoor is the role of the SSH door. Where it listens comes on standard input.

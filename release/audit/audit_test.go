@@ -98,7 +98,7 @@ func newRelease(t *testing.T) dir {
 	d.must(err)
 	image := d.put("tench-b.img", "image")
 	d.must(os.Remove(filepath.Join(d.path, image.File)))
-	files := []release.Product{d.put("tench-b.vmlinuz", "k"), d.put("tench-b.initrd", "i"), d.put("tench-b.config", "c"),
+	files := []release.Product{d.put("tench-b.vmlinuz", "k"), d.put("tench-b.slot", "s"), d.put("tench-b.initrd", "i"), d.put("tench-b.config", "c"),
 		d.put("tench-b.mtree", "m"), d.put("tench-b.cdx.json", bom)}
 	m := release.Manifest{Board: "b", Release: "1", Epoch: 7, Products: append(slices.Clone(files), image)}
 	d.must(m.Write(filepath.Join(d.path, "tench-b.json")))

@@ -17,7 +17,7 @@ import (
 func TestReleaseThatDistWrites(t *testing.T) {
 	built := dir{t, t.TempDir()}
 	m := release.Manifest{Board: "b", Release: "1", Epoch: 1_000_000_000}
-	for name, text := range map[string]string{"tench-b.img": "image", "tench-b.vmlinuz": "k", "tench-b.initrd": "i",
+	for name, text := range map[string]string{"tench-b.img": "image", "tench-b.vmlinuz": "k", "tench-b.slot": "s", "tench-b.initrd": "i",
 		"tench-b.config": "CONFIG_A=y\n", "tench-b.mtree": "#mtree\n", "tench-b.cdx.json": bom} {
 		m.Products = append(m.Products, built.put(name, text))
 	}
@@ -44,7 +44,7 @@ func TestReleaseThatDistWrites(t *testing.T) {
 		}
 		made.put(e.Name(), before)
 	}
-	if len(entries) != 12 {
-		t.Errorf("%d files were looked at, want 12", len(entries))
+	if len(entries) != 13 {
+		t.Errorf("%d files were looked at, want 13", len(entries))
 	}
 }

@@ -64,7 +64,7 @@ func (a *auditor) index() {
 			a.found(file, "%q is not a board's name", b.Name)
 			continue
 		}
-		for _, name := range []string{release.PackedImageName(b.Name), release.KernelName(b.Name), release.InitrdName(b.Name),
+		for _, name := range []string{release.PackedImageName(b.Name), release.SlotName(b.Name), release.KernelName(b.Name), release.InitrdName(b.Name),
 			release.ConfigName(b.Name), release.FilesName(b.Name), release.ManifestName(b.Name)} {
 			a.require(b.Name, name)
 		}

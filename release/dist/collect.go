@@ -60,7 +60,7 @@ func (c collector) collect(ctx context.Context) ([]release.Product, error) {
 // complete refuses the products of an older tench, which left fewer.
 func (c collector) complete(m release.Manifest) error {
 	b := c.board.Name
-	for _, name := range []string{release.ImageName(b), release.KernelName(b), release.InitrdName(b), release.SBOMName(b), release.ConfigName(b), release.FilesName(b)} {
+	for _, name := range []string{release.ImageName(b), release.SlotName(b), release.KernelName(b), release.InitrdName(b), release.SBOMName(b), release.ConfigName(b), release.FilesName(b)} {
 		if m.Product(name).File == "" {
 			return fmt.Errorf("%s has no %s\nhint: tench image %s builds it again", c.board.Dir, name, b)
 		}

@@ -67,7 +67,7 @@ func (b built) board(t *testing.T) Board {
 		Inputs: []release.Used{{Name: "bird source", Kind: "source", Version: b.bird, SHA256: hexOf(b.bird), From: "mirror " + dir}},
 		Steps:  []release.Ran{{Name: "kernel", Key: "k", Hit: len(dir)%2 == 0}}}
 	for name, data := range map[string]string{
-		release.ImageName(b.name): b.image, release.KernelName(b.name): b.kernel, release.InitrdName(b.name): "initrd",
+		release.ImageName(b.name): b.image, release.SlotName(b.name): b.kernel + "initrd", release.KernelName(b.name): b.kernel, release.InitrdName(b.name): "initrd",
 		release.SBOMName(b.name): string(bom), release.ConfigName(b.name): b.config, release.FilesName(b.name): b.mtree,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
@@ -128,7 +128,7 @@ func TestDirectory(t *testing.T) {
 	got := read(t, o.Out)
 	var want []string
 	for _, b := range []string{"alix2d3", "apu2"} {
-		want = append(want, release.PackedImageName(b), release.KernelName(b), release.InitrdName(b), release.SBOMName(b),
+		want = append(want, release.PackedImageName(b), release.SlotName(b), release.KernelName(b), release.InitrdName(b), release.SBOMName(b),
 			release.ConfigName(b), release.FilesName(b), release.ManifestName(b))
 	}
 	want = append(want, release.NotesFile, release.ManifestFile, release.ListingFile, release.SumsFile)

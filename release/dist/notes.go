@@ -82,9 +82,9 @@ func (w *noteWriter) head() {
 	w.line("    %s", check)
 	w.line("    zstdcat tench-BOARD.img.zst | sudo dd of=/dev/sdX bs=4M iflag=fullblock conv=fsync\n")
 	w.line("checks an image and puts it on the stick `/dev/sdX`, all of which it overwrites.")
-	w.line("`tench-BOARD.vmlinuz` and `.initrd` boot from the network; `.cdx.json` says what")
-	w.line("is in an image and under which licences, `.config` how its kernel was configured,")
-	w.line("`.mtree` which files its root has.")
+	w.line("`tench update` writes `tench-BOARD.slot` to a box that runs; `.vmlinuz` and `.initrd`")
+	w.line("boot from the network; `.cdx.json` says what is in an image and under which")
+	w.line("licences, `.config` how its kernel was configured, `.mtree` which files its root has.")
 }
 
 const mib = 1 << 20

@@ -35,8 +35,10 @@ type Box interface {
 	Ping(ctx context.Context, host string, w io.Writer) error // until ctx ends
 	Shell(ctx context.Context) error                          // on the menu's terminal
 	Slots() (SlotReport, error)
-	Trial() string                       // "" unless the running slot is on trial: what that means
-	UseSlot(slot string) (string, error) // arms it, and says what that means
+	Trial() string                                              // "" unless the running slot is on trial: what that means
+	UseSlot(slot string) (string, error)                        // arms it, and says what that means
+	Update(ctx context.Context, from string, w io.Writer) error // success reboots
+	Sticks() <-chan Stick                                       // that are plugged in
 	Reboot() error
 	PowerOff() error
 }
@@ -48,6 +50,7 @@ type Live struct {
 	RunDir        string // e.g. /run/tench
 	Board, Slot   string // for the title; may be empty
 	TTY           *os.File
+	Plugged       <-chan Stick // nil: nobody looks for sticks
 }
 
 var _ Box = Live{}

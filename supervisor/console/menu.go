@@ -10,6 +10,7 @@
 //	port.go    Run: a menu on a serial port, through unplug and replug
 //	tty.go     termios
 //	slots.go   the two slots: what they are, and choosing one
+//	update.go  an update from a stick or the network
 //
 // It works on a dumb terminal at 9600 baud: lines of printable ASCII of at most
 // 79 columns, no escape sequences, line editing by the kernel, and nothing is
@@ -55,6 +56,7 @@ func (m *Menu) choices() []choice {
 		{"8", "reboot", m.reboot},
 		{"9", "power off", m.powerOff},
 		{"s", "slots", m.slots},
+		{"u", "update", m.update},
 	}
 }
 
@@ -78,18 +80,21 @@ func (m *Menu) Run(ctx context.Context) error {
 func (m *Menu) serve(ctx context.Context) error {
 	m.draw(ctx)
 	for {
-		line, err := m.ask(ctx, m.Box.Hostname()+"> ")
-		if errors.Is(err, errInterrupted) {
+		line, stick, err := m.prompt(ctx)
+		switch {
+		case errors.Is(err, errInterrupted):
 			continue
+		case err != nil:
+			return err
+		case line != "" && line != "m":
+			err = m.choose(ctx, line)
+		case stick == nil:
+			m.draw(ctx)
+		}
+		if err == nil && stick != nil {
+			err = m.end(ctx, m.offer(ctx, *stick))
 		}
 		if err != nil {
-			return err
-		}
-		if line == "" || line == "m" {
-			m.draw(ctx)
-			continue
-		}
-		if err := m.choose(ctx, line); err != nil {
 			return err
 		}
 	}
@@ -101,19 +106,23 @@ func (m *Menu) choose(ctx context.Context, line string) error {
 		if line != c.key && !strings.EqualFold(line, c.word) {
 			continue
 		}
-		err := c.run(ctx)
-		switch {
-		case err == nil:
-		case errors.Is(err, errInterrupted):
-			m.printf("stopped\n")
-		case errors.Is(err, errLeave), errors.Is(err, io.EOF), ctx.Err() != nil:
-			return err
-		default:
-			m.printError(err)
-		}
-		return nil
+		return m.end(ctx, c.run(ctx))
 	}
 	m.printf("%q is not in the menu; enter shows it\n", line)
+	return nil
+}
+
+// end shows how a choice ended. Its error ends the menu.
+func (m *Menu) end(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+	case errors.Is(err, errInterrupted):
+		m.printf("stopped\n")
+	case errors.Is(err, errLeave), errors.Is(err, io.EOF), ctx.Err() != nil:
+		return err
+	default:
+		m.printError(err)
+	}
 	return nil
 }
 

@@ -23,6 +23,8 @@ var update = flag.Bool("update", false, "write the golden transcripts anew")
 
 // fakeBox answers from memory and notes what it was told to do.
 type fakeBox struct {
+	updates []string
+	sticks  chan Stick
 	noLoop  bool
 	config  status.Config
 	applied []string
@@ -133,8 +135,17 @@ func (f *fakeBox) UseSlot(slot string) (string, error) {
 	f.used = append(f.used, slot)
 	return "slot " + slot + " is tried at the next boot; slot a comes back unless it is healthy", nil
 }
-func (f *fakeBox) Reboot() error   { f.downs = append(f.downs, "reboot"); return nil }
-func (f *fakeBox) PowerOff() error { f.downs = append(f.downs, "power off"); return nil }
+func (f *fakeBox) Update(_ context.Context, from string, w io.Writer) error {
+	if strings.HasPrefix(from, "/mnt") {
+		fmt.Fprintln(w, "tenchd: update: ticket: the update is not signed")
+		return errors.New("nothing was changed that the box starts from")
+	}
+	f.updates = append(f.updates, from)
+	return nil
+}
+func (f *fakeBox) Sticks() <-chan Stick { return f.sticks }
+func (f *fakeBox) Reboot() error        { f.downs = append(f.downs, "reboot"); return nil }
+func (f *fakeBox) PowerOff() error      { f.downs = append(f.downs, "power off"); return nil }
 
 // echo shows what is typed in the transcript, as the kernel does on a terminal.
 type echo struct {
@@ -167,6 +178,7 @@ func TestSessions(t *testing.T) {
 		applied []string
 		downs   []string
 		used    []string
+		updated string // and so rebooted
 	}{
 		{name: "pick the other slot", box: fakeBox{slots: SlotReport{Running: "a", Next: "a", Good: "a",
 			Health: health.Note{Slot: "a", Outcome: health.Good, Well: true, LastTrial: "slot b (2026.12) was given up: it was not healthy within 5m0s: dhcp wan: no server answers"}}},
@@ -177,6 +189,7 @@ func TestSessions(t *testing.T) {
 			typed: []string{"s", ""}},
 		{name: "no slots", box: fakeBox{slots: SlotReport{Problem: "slots: this box was not booted from a slot\nhint: the kernel's command line has no tench.disk= and tench.slot="}},
 			typed: []string{"s"}},
+		{name: "update", typed: []string{"u", "", "u", "/mnt/2026.12", "yes", "u", "/dev/sdb1", "no", "update", "http://192.0.2.1/2026.12", "yes"}, updated: "http://192.0.2.1/2026.12"},
 		{name: "looking", box: fakeBox{log: "[    1.234] init: tench: ready\n"}, typed: []string{
 			"1", "2", "3", "lan", "3", "", "3", "lam", "4", "", "4", "f", "status", "m", "42", ""}},
 		{name: "long log is paged", box: fakeBox{log: long}, typed: []string{"4", "", "", "q", "4", "", "", ""}},
@@ -214,8 +227,11 @@ func TestSessions(t *testing.T) {
 				In: NewInput(&echo{lines: tc.typed, out: &out}, make(chan struct{}))}
 			defer m.In.Close()
 			err := m.Run(t.Context())
-			if len(tc.downs) == 0 && !errors.Is(err, io.EOF) || len(tc.downs) > 0 && err != nil {
+			if down := len(tc.downs) > 0 || tc.updated != ""; !down && !errors.Is(err, io.EOF) || down && err != nil {
 				t.Errorf("Run = %v", err)
+			}
+			if got := strings.Join(tc.box.updates, " "); got != tc.updated {
+				t.Errorf("updated from %q, want %q", got, tc.updated)
 			}
 			if diff := cmp.Diff(tc.applied, tc.box.applied); diff != "" {
 				t.Errorf("applied (-want +got):\n%s", diff)

@@ -1,0 +1,453 @@
+package rollout
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tench/internal/slottest"
+	"tench/supervisor/update"
+)
+
+// fakeBox is a box with the real updater behind a line that the test breaks.
+type fakeBox struct {
+	t       *testing.T
+	dir     string
+	board   string
+	running string
+	next    string // armed
+	epoch   int64
+	release string
+	role    string   // in `status --json`; "" for none
+	answers []string // to `slots --json`, one a look; "" is no answer. The last stays
+
+	breakAfter int // bytes that a line lets through before it breaks; 0 for all
+	speed      int // bytes a second of the line, on the test's clock; 0 for any
+	clock      *clock
+	dials      int
+	commands   []string
+	received   int64
+}
+
+func (b *fakeBox) Running() string                    { return b.running }
+func (b *fakeBox) OnTrial() (bool, error)             { return false, nil }
+func (b *fakeBox) Vacate() error                      { return nil }
+func (b *fakeBox) Device(slot string) (string, error) { return filepath.Join(b.dir, slot), nil }
+func (b *fakeBox) Arm(slot string, _ int) error       { b.next = slot; return nil }
+
+// clock is the test's time: it moves when somebody waits.
+type clock struct{ now time.Time }
+
+func (c *clock) Pause(ctx context.Context, d time.Duration) error {
+	c.now = c.now.Add(d)
+	return ctx.Err()
+}
+
+var (
+	oldImage = slottest.New("apu2", "2026.11", 2_000_000_000, 300_000, 200_000)
+	newImage = slottest.New("apu2", "2026.12", 2_100_000_000, 320_000, 210_000)
+)
+
+const healthyAnswer = `{"running":"b","next":"b","good":"b","pending":false}`
+
+func newFakeBox(t *testing.T, c *clock) *fakeBox {
+	t.Helper()
+	b := &fakeBox{t: t, dir: t.TempDir(), board: "apu2", running: "a", release: "2026.11", epoch: oldImage.Epoch, clock: c,
+		answers: []string{"", `{"running":"a","next":"b","good":"a","pending":true}`, `{"running":"b","next":"b","good":"a","pending":true,"health":{"reasons":["lan is down"]}}`, healthyAnswer}}
+	public, _ := slottest.Key(t, 1)
+	keys := filepath.Join(b.dir, "identity/update-keys")
+	if err := os.MkdirAll(keys, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(keys, "test.pub"), public.Marshal())
+	for _, slot := range []string{"a", "b"} {
+		write(t, filepath.Join(b.dir, slot), append(oldImage.Bytes(), make([]byte, 400<<10)...))
+	}
+	return b
+}
+
+func write(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *fakeBox) Close() error { return nil }
+
+// Run implements Line.
+func (b *fakeBox) Run(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	b.commands = append(b.commands, command)
+	switch word, _, _ := strings.Cut(command, " "); word {
+	case "slots":
+		answer := b.answers[0]
+		if len(b.answers) > 1 {
+			b.answers = b.answers[1:]
+		}
+		if answer == "" {
+			return errors.New("connection refused")
+		}
+		_, err := io.WriteString(stdout, answer)
+		return err
+	case "status":
+		role := ""
+		if b.role != "" {
+			role = `,"facts":{"role":"` + b.role + `"}`
+		}
+		_, err := fmt.Fprintf(stdout, `{"name":"gw","children":[{"name":"carp"%s}]}`, role)
+		return err
+	case "update":
+		return b.update(ctx, command, stdin, stdout, stderr)
+	}
+	return errors.New("no such command")
+}
+
+func (b *fakeBox) update(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	u := &update.Updater{Board: b.board, Release: b.release, Epoch: b.epoch, Slots: b, Open: update.OpenDevice,
+		Identity: filepath.Join(b.dir, "identity"), State: b.dir, Run: b.dir, Downgrade: strings.Contains(command, "--allow-downgrade"),
+		Log: func(string, ...any) {}, Step: func(string, int64, int64) {}}
+	err := u.Serve(ctx, &slowReader{Reader: stdin, b: b}, stdout, !strings.Contains(command, "--no-reboot"))
+	if err != nil {
+		fmt.Fprintln(stderr, "tenchd:", err)
+	}
+	return err
+}
+
+// slowReader is the direction to the box: it takes time on the test's clock, and
+// breaks.
+type slowReader struct {
+	io.Reader
+	b    *fakeBox
+	read int
+}
+
+func (r *slowReader) Read(p []byte) (int, error) {
+	if r.b.breakAfter > 0 && r.read >= r.b.breakAfter {
+		return 0, io.ErrUnexpectedEOF
+	}
+	n, err := r.Reader.Read(p)
+	r.read += n
+	r.b.received += int64(n)
+	if r.b.speed > 0 {
+		r.b.clock.now = r.b.clock.now.Add(time.Duration(n) * time.Second / time.Duration(r.b.speed))
+	}
+	return n, err
+}
+
+// notes keeps what stays on the screen.
+type notes struct{ lines []string }
+
+func (n *notes) Start(string, string)   {}
+func (n *notes) Progress(int64, int64)  {}
+func (n *notes) Note(host, text string) { n.lines = append(n.lines, host+": "+text) }
+
+// rollOut sends a release with newImage to boxes.
+func rollOut(t *testing.T, c *clock, boxes map[string]*fakeBox, hosts []string, change func(o *Options)) ([]Result, *notes, error) {
+	t.Helper()
+	dir := t.TempDir()
+	_, secret := slottest.Key(t, 1)
+	slottest.Release(t, dir, secret, newImage)
+	n := &notes{}
+	o := Options{Source: Source{Path: dir}, Patience: 10 * time.Minute, Report: n, Now: func() time.Time { return c.now }, Pause: c.Pause,
+		Dial: func(_ context.Context, host string) (Line, error) {
+			b, ok := boxes[host]
+			if !ok {
+				return nil, errors.New("no such host")
+			}
+			b.dials++
+			return b, nil
+		}}
+	if change != nil {
+		change(&o)
+	}
+	results, err := All(context.Background(), hosts, o)
+	return results, n, err
+}
+
+func (b *fakeBox) holdsNew() bool {
+	data, err := os.ReadFile(filepath.Join(b.dir, "b"))
+	return err == nil && bytes.HasPrefix(data, newImage.Bytes())
+}
+
+func TestUpdateUntilHealthy(t *testing.T) {
+	c := &clock{}
+	b := newFakeBox(t, c)
+	results, n, err := rollOut(t, c, map[string]*fakeBox{"gw": b}, []string{"gw"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !b.holdsNew() || b.next != "b" {
+		t.Error("slot b has another image, or is not armed")
+	}
+	results[0].Sent = 0
+	want := []Result{{Host: "gw", Board: "apu2", Before: "2026.11", Release: "2026.12", Slot: "b", Seconds: 20, State: Healthy}}
+	if diff := cmp.Diff(want, results); diff != "" {
+		t.Errorf("results (-want +got):\n%s", diff)
+	}
+	if last := n.lines[len(n.lines)-1]; last != "gw: healthy: slot b with release 2026.12 is confirmed" {
+		t.Errorf("the last note is %q", last)
+	}
+}
+
+func TestRefusalsOnTheDesk(t *testing.T) {
+	_, strangers := slottest.Key(t, 2)
+	stranger, _ := slottest.Key(t, 2)
+	known, _ := slottest.Key(t, 1)
+	for name, tc := range map[string]struct {
+		box    func(b *fakeBox)
+		source func(dir string)
+		want   string // begins the error
+	}{
+		"another board": {box: func(b *fakeBox) { b.board = "alix2d3" }, want: "gw: image: stat DIR/tench-alix2d3.slot: no such file or directory\nhint: the box is board alix2d3; tench image alix2d3 makes an image for it"},
+		"another board's image under its name": {source: func(dir string) {
+			write(t, filepath.Join(dir, "tench-apu2.slot"), slottest.New("vm", "1", 2_100_000_000, 10, 10).Bytes())
+		}, want: "gw: image: DIR/tench-apu2.slot is for board vm, and the box is board apu2"},
+		"not signed": {source: func(dir string) { os.Remove(filepath.Join(dir, "SHA256.sig")) },
+			want: "gw: image: open DIR/SHA256.sig: no such file or directory\nhint: nobody signed it"},
+		"signed by a stranger": {source: func(dir string) { slottest.Release(t, dir, strangers, newImage) },
+			want: "gw: ticket: signed by key " + stranger.Number.String() + ", which this box does not know; it knows " + known.Number.String()},
+		"built again since": {source: func(dir string) {
+			write(t, filepath.Join(dir, "tench-apu2.slot"), slottest.New("apu2", "2026.12", 2_100_000_001, 10, 10).Bytes())
+		}, want: "gw: image: DIR/tench-apu2.slot: its SHA-256 is "},
+		"cut": {source: func(dir string) { write(t, filepath.Join(dir, "tench-apu2.slot"), newImage.Bytes()[:5000]) },
+			want: "gw: image: DIR/tench-apu2.slot: 5000 bytes are no slot image"},
+		"larger than the slot": {box: func(b *fakeBox) { write(t, filepath.Join(b.dir, "b"), make([]byte, 128<<10)) },
+			want: "gw: the image has 585728 bytes, and slot b of the box 131072\nhint: its disk"},
+		"older": {box: func(b *fakeBox) { b.epoch = newImage.Epoch + 1 },
+			want: "gw: release 2026.12 is older than the newest that was confirmed on the box, which runs 2026.11\nhint: --allow-downgrade"},
+		"a box that knows no key": {box: func(b *fakeBox) { os.RemoveAll(filepath.Join(b.dir, "identity")) },
+			want: "gw: ticket: there is no key to verify it with"},
+		"a box that was booted from the network": {box: func(b *fakeBox) { b.running = "" },
+			want: "gw: update: the kernel's command line names no slot"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &clock{}
+			b := newFakeBox(t, c)
+			if tc.box != nil {
+				tc.box(b)
+			}
+			before, err := os.ReadFile(filepath.Join(b.dir, "b"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := ""
+			results, _, err := rollOut(t, c, map[string]*fakeBox{"gw": b}, []string{"gw"}, func(o *Options) {
+				dir = o.Source.Path
+				if tc.source != nil {
+					tc.source(dir)
+				}
+			})
+			if err == nil || !strings.HasPrefix(strings.ReplaceAll(err.Error(), dir, "DIR"), tc.want) {
+				t.Errorf("error %v\nwant %s", err, tc.want)
+			}
+			after, err := os.ReadFile(filepath.Join(b.dir, "b"))
+			if err != nil || !bytes.Equal(before, after) || b.next != "" {
+				t.Error("something was written")
+			}
+			if len(results) != 1 || results[0].State != Failed || b.dials != 1 {
+				t.Errorf("results %+v after %d connections", results, b.dials)
+			}
+		})
+	}
+}
+
+func TestKeySignsABuild(t *testing.T) {
+	c := &clock{}
+	b := newFakeBox(t, c)
+	_, secret := slottest.Key(t, 1)
+	_, _, err := rollOut(t, c, map[string]*fakeBox{"gw": b}, []string{"gw"}, func(o *Options) {
+		if err := os.Remove(filepath.Join(o.Source.Path, "SHA256.sig")); err != nil {
+			t.Fatal(err)
+		}
+		o.Source = Source{Path: filepath.Join(o.Source.Path, "tench-apu2.slot"), Sign: secret.SignInside}
+		o.NoReboot = true
+	})
+	if err != nil || !b.holdsNew() {
+		t.Errorf("error %v", err)
+	}
+	if diff := cmp.Diff([]string{"update - --no-reboot"}, b.commands); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+}
+
+// A modem of 64 kbit/s: what the box has is not sent, and the operator is told
+// before it begins.
+func TestSlowLineSendsWhatLacks(t *testing.T) {
+	c := &clock{}
+	b := newFakeBox(t, c)
+	b.speed = 8000
+	write(t, filepath.Join(b.dir, "a"), func() []byte {
+		i := newImage
+		i.Ramfs = append(bytes.Clone(i.Ramfs[:100_000]), oldImage.Ramfs...)
+		i.Release = "2026.11"
+		return i.Bytes()
+	}())
+	results, n, err := rollOut(t, c, map[string]*fakeBox{"gw": b}, []string{"gw"}, nil)
+	if err != nil || !b.holdsNew() {
+		t.Fatalf("error %v", err)
+	}
+	if results[0].Sent < 100_000 || results[0].Sent > 130_000 {
+		t.Errorf("%d bytes were sent; the half of an initramfs has 110000", results[0].Sent)
+	}
+	if want := "gw: 119 kB to send of 586 kB, about 15 s at 64 kbit/s"; n.lines[0] != want {
+		t.Errorf("the first note is %q\nwant %q", n.lines[0], want)
+	}
+}
+
+// A line that breaks again and again: each connection goes on where the last
+// one stopped, and no byte that matters is sent twice.
+func TestBrokenLineGoesOn(t *testing.T) {
+	for name, speed := range map[string]int{"slow": 8000, "quick": 0} {
+		t.Run(name, func(t *testing.T) {
+			c := &clock{}
+			b := newFakeBox(t, c)
+			b.speed = speed
+			b.breakAfter = 300_000
+			if speed == 0 {
+				b.breakAfter = 900_000 // the large probe takes its part
+			}
+			results, n, err := rollOut(t, c, map[string]*fakeBox{"gw": b}, []string{"gw"}, func(o *Options) { o.NoReboot = true })
+			if err != nil || !b.holdsNew() || results[0].State != Armed {
+				t.Fatalf("error %v; notes %q", err, n.lines)
+			}
+			if b.dials < 2 {
+				t.Errorf("%d connections; the line was to break", b.dials)
+			}
+			if results[0].Sent > int64(len(newImage.Bytes()))+int64(b.dials)*200_000 {
+				t.Errorf("%d bytes were sent over %d lines", results[0].Sent, b.dials)
+			}
+		})
+	}
+}
+
+func TestLineThatNeverHolds(t *testing.T) {
+	c := &clock{}
+	b := newFakeBox(t, c)
+	b.breakAfter = 100
+	_, _, err := rollOut(t, c, map[string]*fakeBox{"gw": b}, []string{"gw"}, nil)
+	if err == nil || !strings.HasSuffix(err.Error(), "\nhint: the same command goes on where this one stopped") || b.dials != attempts {
+		t.Errorf("error %v after %d connections", err, b.dials)
+	}
+}
+
+func TestWhatTheBoxSaysAfterwards(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answers []string
+		want    string
+	}{
+		"it falls back": {[]string{"", `{"running":"a","next":"a","good":"a","health":{"last-trial":"slot b was given up: Kernel panic"}}`},
+			"gw: it fell back to slot a, with release 2026.11: slot b was given up: Kernel panic\nhint: `tenchd slots` and `tenchd log` there say more"},
+		"it falls back without a word": {[]string{`{"running":"a","next":"a","good":"a"}`},
+			"gw: it fell back to slot a, with release 2026.11: it does not say why\nhint: `tenchd slots` and `tenchd log` there say more"},
+		"it is never healthy": {[]string{`{"running":"b","next":"b","good":"a","pending":true,"health":{"reasons":["lan is down"]}}`},
+			"gw: not healthy within 10 min: slot b is on trial: lan is down\nhint: if it does not become so it falls back by itself; --wait waits longer"},
+		"it never comes back": {[]string{""},
+			"gw: not healthy within 10 min: run tenchd slots --json there: connection refused\nhint: if it does not become so it falls back by itself; --wait waits longer"},
+		"it never reboots": {[]string{`{"running":"a","next":"b","good":"a","pending":true}`},
+			"gw: not healthy within 10 min: it still ran the old slot\nhint: if it does not become so it falls back by itself; --wait waits longer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &clock{}
+			b := newFakeBox(t, c)
+			b.answers = tc.answers
+			results, _, err := rollOut(t, c, map[string]*fakeBox{"gw": b}, []string{"gw"}, nil)
+			if err == nil || err.Error() != tc.want {
+				t.Errorf("error %v\nwant %s", err, tc.want)
+			}
+			if results[0].State != Failed || results[0].Error == "" {
+				t.Errorf("result %+v", results[0])
+			}
+		})
+	}
+}
+
+func TestSeveralHosts(t *testing.T) {
+	c := &clock{}
+	boxes := map[string]*fakeBox{}
+	for host, role := range map[string]string{"west": "master", "east": "backup", "lone": ""} {
+		boxes[host] = newFakeBox(t, c)
+		boxes[host].role = role
+	}
+	var order []string
+	states := func(list []Result) string {
+		order = nil
+		for _, r := range list {
+			order = append(order, r.Host+" "+string(r.State))
+		}
+		return strings.Join(order, ", ")
+	}
+	results, _, err := rollOut(t, c, boxes, []string{"west", "lone", "east"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := states(results), "east healthy, lone healthy, west healthy"; got != want {
+		t.Errorf("order: %s\nwant %s", got, want)
+	}
+
+	for _, b := range boxes {
+		b.answers = []string{`{"running":"a","next":"a","good":"a"}`}
+	}
+	results, _, err = rollOut(t, c, boxes, []string{"west", "lone", "east"}, nil)
+	if err == nil || !strings.HasPrefix(err.Error(), "east: it fell back") {
+		t.Errorf("error %v", err)
+	}
+	if got, want := states(results), "east failed, lone untouched, west untouched"; got != want {
+		t.Errorf("after a failure: %s\nwant %s", got, want)
+	}
+
+	for hosts, want := range map[string]string{"west,gone": "gone: ask for its role: no such host", "west,west": "west is named twice"} {
+		if _, _, err := rollOut(t, c, boxes, strings.Split(hosts, ","), nil); err == nil || err.Error() != want {
+			t.Errorf("hosts %s: error %v\nwant %s", hosts, err, want)
+		}
+	}
+}
+
+func TestBoxWithoutUpdates(t *testing.T) {
+	for name, tc := range map[string]struct{ says, want string }{
+		"an older tenchd": {"tenchd: unknown command \"update\"\n", "gw: run tenchd update there: tenchd: unknown command \"update\""},
+		"no tenchd":       {"", "gw: run tenchd update there: exit status 127\nhint: the same command goes on where this one stopped"},
+	} {
+		c := &clock{}
+		_, _, err := rollOut(t, c, nil, []string{"gw"}, func(o *Options) {
+			o.Dial = func(context.Context, string) (Line, error) { return deaf(tc.says), nil }
+		})
+		if err == nil || err.Error() != tc.want {
+			t.Errorf("%s: error %v\nwant %s", name, err, tc.want)
+		}
+	}
+}
+
+// deaf is a host that does not know the command.
+type deaf string
+
+func (d deaf) Run(_ context.Context, _ string, _ io.Reader, _, stderr io.Writer) error {
+	_, err := io.WriteString(stderr, string(d))
+	return errors.Join(err, errors.New("exit status 127"))
+}
+func (deaf) Close() error { return nil }
+
+func TestAnnouncement(t *testing.T) {
+	for _, tc := range []struct {
+		cost, size int64
+		speed      float64
+		want       string
+	}{
+		{1_900_000, 12_500_000, 8000, "1.9 MB to send of 12 MB, about 4 min at 64 kbit/s"},
+		{12_500_000, 12_500_000, 1e6, "12 MB to send, about 12 s at 8.0 Mbit/s"},
+		{12_500_000, 12_500_000, 1e9, "12 MB to send, about a second at 8.0 Gbit/s"},
+		{500_000_000, 500_000_000, 30, "500 MB to send, about 4630 hours at 240 bit/s"},
+	} {
+		if got := announce(tc.cost, tc.size, tc.speed); got != tc.want {
+			t.Errorf("announce(%d, %d, %g) = %q\nwant %q", tc.cost, tc.size, tc.speed, got, tc.want)
+		}
+	}
+}

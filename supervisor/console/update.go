@@ -1,0 +1,94 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os/exec"
+	"time"
+
+	"tench/supervisor/status"
+)
+
+// Stick is a stick that was plugged in and holds an update for this box, signed
+// by a key that the box knows.
+type Stick struct {
+	Device string // e.g. "/dev/sdb1"
+	Text   string // what it holds, e.g. "release 2026.12 (2026-12-01) for board apu2"
+}
+
+// Update implements Box with tenchd itself, as a child that ctrl-C ends. On
+// success that reboots the box.
+func (l Live) Update(ctx context.Context, from string, w io.Writer) error {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "update", "--run", l.RunDir, "--", from)
+	cmd.Args[0] = "tenchd"
+	cmd.Stdout, cmd.Stderr = w, w
+	cmd.WaitDelay = time.Second
+	var exit *exec.ExitError
+	err := cmd.Run()
+	if errors.As(err, &exit) && ctx.Err() == nil {
+		return errors.New("nothing was changed that the box starts from")
+	}
+	return described("update", err, ctx)
+}
+
+// Sticks implements Box.
+func (l Live) Sticks() <-chan Stick { return l.Plugged }
+
+// update asks where an update is.
+func (m *Menu) update(ctx context.Context) error {
+	m.printf("A release's directory or tench-BOARD.slot on a mounted disk, a stick's\n" +
+		"partition such as /dev/sdb1, or http://HOST/DIRECTORY.\n")
+	from, err := m.ask(ctx, "update from: ")
+	if err != nil || from == "" {
+		return err
+	}
+	yes, err := m.confirm(ctx, "Write it into the other slot, and reboot into that?")
+	if err != nil || !yes {
+		return err
+	}
+	return m.updateFrom(ctx, from)
+}
+
+func (m *Menu) updateFrom(ctx context.Context, from string) error {
+	m.printf("ctrl-C stops\n")
+	err := m.In.Interruptible(ctx, func(ctx context.Context) error { return m.Box.Update(ctx, from, m.Out) })
+	if err != nil {
+		return err
+	}
+	return errLeave
+}
+
+// offer asks about a stick that was plugged in. What was half typed then is the
+// start of the answer, and so makes it a no.
+func (m *Menu) offer(ctx context.Context, s Stick) error {
+	m.printf("\n! %s has %s.\n", s.Device, status.Plain(s.Text))
+	yes, err := m.confirm(ctx, "! Write it into the other slot, and reboot into that?")
+	if err != nil || !yes {
+		return err
+	}
+	return m.updateFrom(ctx, s.Device)
+}
+
+// prompt waits for a line, or for a stick.
+func (m *Menu) prompt(ctx context.Context) (string, *Stick, error) {
+	wait, cancel := context.WithCancel(ctx)
+	defer cancel()
+	plugged := make(chan *Stick, 1)
+	go func() {
+		defer cancel()
+		select {
+		case s := <-m.Box.Sticks():
+			plugged <- &s
+		case <-wait.Done():
+			plugged <- nil
+		}
+	}()
+	line, err := m.ask(wait, m.Box.Hostname()+"> ")
+	cancel()
+	s := <-plugged
+	if s != nil && errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return line, s, err
+}

@@ -1,0 +1,75 @@
+package console
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// person types an answer once a question is on the terminal.
+type person struct {
+	mu      sync.Mutex
+	shown   bytes.Buffer
+	news    chan struct{}
+	answers []struct{ after, line string }
+	plug    func() // at the first read: the prompt is there
+}
+
+func (p *person) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case p.news <- struct{}{}:
+	default:
+	}
+	return p.shown.Write(b)
+}
+
+func (p *person) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.shown.String()
+}
+
+func (p *person) Read(b []byte) (int, error) {
+	if p.plug != nil {
+		p.plug()
+		p.plug = nil
+	}
+	if len(p.answers) == 0 {
+		return 0, io.EOF
+	}
+	for !strings.Contains(p.text(), p.answers[0].after) {
+		<-p.news
+	}
+	n := copy(b, p.answers[0].line+"\n")
+	p.answers = p.answers[1:]
+	return n, nil
+}
+
+// A stick that is plugged in is asked about in the middle of the prompt; only
+// the whole word yes is one.
+func TestStick(t *testing.T) {
+	for line, updated := range map[string]string{"yes": "/dev/sdb1", "no": "", "": "", "rebyes": "", "y": ""} {
+		box := &fakeBox{sticks: make(chan Stick, 1)}
+		p := &person{news: make(chan struct{}, 1), plug: func() {
+			box.sticks <- Stick{"/dev/sdb1", "release 2026.12 (2026-12-01) for board \x1bapu2"}
+		}}
+		p.answers = []struct{ after, line string }{{"Type yes:", line}}
+		m := Menu{Box: box, Out: p, In: NewInput(p, make(chan struct{}))}
+		err := m.Run(t.Context())
+		m.In.Close()
+		if updated == "" && !errors.Is(err, io.EOF) || updated != "" && err != nil {
+			t.Errorf("%q: Run = %v", line, err)
+		}
+		if got := strings.Join(box.updates, " "); got != updated {
+			t.Errorf("%q: updated from %q, want %q", line, got, updated)
+		}
+		if want := "\n! /dev/sdb1 has release 2026.12 (2026-12-01) for board ?apu2.\n! Write it into the other slot, and reboot into that? Type yes: "; !strings.Contains(p.text(), want) {
+			t.Errorf("the terminal shows\n%s", p.text())
+		}
+	}
+}
