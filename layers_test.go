@@ -38,6 +38,7 @@ var layers = map[string][]string{
 	"build/rootfs":    {"internal/flist", "boards", "overlays", "config", "build/isa"},
 	"build/disk":      {"boards"},
 	"build/imagediff": {},
+	"build/flash":     {"boards", "identity", "release", "release/signify", "build/disk"},
 	"build": {"internal/flist", "internal/nearest", "internal/tomlfile", "boards", "overlays", "config", "release", "release/sbom", "build/source", "build/cache", "build/bundle",
 		"build/farm", "build/kernel", "build/cross", "build/userland", "build/rootfs", "build/disk"},
 
@@ -55,7 +56,7 @@ var layers = map[string][]string{
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console"},
 
-	"cmd/tench":  {"boards", "config", "identity", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/signify"},
+	"cmd/tench":  {"boards", "config", "identity", "overlays", "build", "build/flash", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/signify"},
 	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
 
 	"internal/lab": {},
