@@ -215,9 +215,8 @@ func (img *Image) unpack(packed io.Reader) error {
 func (img *Image) fill(r io.Reader) error {
 	b := make([]byte, len(zeros))
 	for {
-		n, err := io.ReadFull(r, b)
-		end := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-		if err != nil && !end {
+		n, err := readFull(r, b)
+		if err != nil {
 			return err
 		}
 		if !bytes.Equal(b[:n], zeros[:n]) {
@@ -228,8 +227,25 @@ func (img *Image) fill(r io.Reader) error {
 		if img.Size += int64(n); img.Size > maxImage {
 			return fmt.Errorf("it is larger than %d GiB", maxImage>>30)
 		}
-		if end {
+		if n < len(b) {
 			return img.file.Truncate(img.Size)
 		}
 	}
+}
+
+// readFull reads until b is full or r is at its end. Unlike io.ReadFull it tells
+// an end from the io.ErrUnexpectedEOF that a cut zstd file gives.
+func readFull(r io.Reader, b []byte) (int, error) {
+	n := 0
+	for n < len(b) {
+		m, err := r.Read(b[n:])
+		n += m
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }

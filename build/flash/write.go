@@ -244,7 +244,8 @@ var errFake = errors.New("it is smaller than it says: what is written near its e
 // probe writes marks at 0, at the halves, quarters … of the target that lie
 // behind the image, and at its end, and then looks for all of them. A stick that
 // says to be larger than it is either drops what is beyond, or begins again from
-// 0, where the first mark is.
+// 0, where the first mark is: such sticks have a half, a quarter … of what they
+// say. Of another fraction the image itself, read back, proves as much as it takes.
 func (w *writer) probe(imageEnd int64) error {
 	const markSize = 4096
 	places := []int64{0}
