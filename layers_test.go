@@ -56,7 +56,7 @@ var layers = map[string][]string{
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console"},
 
-	"cmd/tench":  {"boards", "config", "identity", "overlays", "build", "build/flash", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/signify"},
+	"cmd/tench":  {"boards", "config", "identity", "overlays", "build", "build/disk", "build/flash", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/signify"},
 	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
 
 	"internal/lab": {},

@@ -14,8 +14,8 @@
 //	target.go   Disk, ImageFile: what is written to
 //	data.go     a data partition with the box's identity and router.toml
 //
-// It is beside build/disk, which makes what is read here, but shares no code with
-// it that reads: what one has wrong, the other finds. It is no step of a build.
+// It is beside build/disk, which makes what is read here, and has its own reading
+// of it: what one has wrong, the other finds. It is no step of a build.
 //
 // What a person sees and is asked is in cmd/tench.
 package flash

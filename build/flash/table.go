@@ -91,6 +91,36 @@ func labelOf(r io.ReaderAt, size int64) (Label, bool) {
 	return l, err == nil
 }
 
+// Contents is what is on a device before it is written.
+type Contents struct {
+	Tench *Label   `json:"tench,omitempty"` // what a stick of ours says of itself
+	Found []Volume `json:"found"`
+}
+
+// Volume is a partition, or a whole disk with a file system and no partitions.
+type Volume struct {
+	Name  string `json:"name"`            // the kernel's, e.g. "sdb1"
+	Size  int64  `json:"size"`            // bytes
+	Kind  string `json:"kind,omitempty"`  // e.g. "FAT32"; "" where it is unknown
+	Label string `json:"label,omitempty"` // e.g. "PHOTOS"
+}
+
+// Look reads what is on the device d, which is open as r.
+func Look(r io.ReaderAt, d Device) Contents {
+	var c Contents
+	if l, ok := labelOf(r, d.Size); ok {
+		c.Tench = &l
+	}
+	for _, p := range d.Partitions {
+		kind, label := contentOf(r, p.Start)
+		c.Found = append(c.Found, Volume{p.Name, p.Size, kind, label})
+	}
+	if kind, label := contentOf(r, 0); len(c.Found) == 0 && kind != "" {
+		c.Found = append(c.Found, Volume{d.Name, d.Size, kind, label})
+	}
+	return c
+}
+
 // magic tells a file system by bytes at an offset.
 type magic struct {
 	kind    string

@@ -65,13 +65,16 @@ func (u users) swaps() error {
 	return nil
 }
 
-// holders looks for devices that are made of others.
+// holders looks for disks and partitions that other devices are made of.
 func (u users) holders() error {
 	entries, err := os.ReadDir(u.m.path("sys/class/block"))
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
+		if u.madeOfOthers(e.Name()) {
+			continue // those are held already
+		}
 		held, err := os.ReadDir(u.m.path("sys/class/block", e.Name(), "holders"))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
@@ -81,6 +84,16 @@ func (u users) holders() error {
 		}
 	}
 	return nil
+}
+
+// madeOfOthers tells LVM, RAID and the like from disks and their partitions.
+func (u users) madeOfOthers(name string) bool {
+	real, err := filepath.EvalSymlinks(u.m.path("sys/class/block", name))
+	if err == nil && sysfs(real).has("partition") {
+		real = filepath.Dir(real)
+	}
+	slaves, err := os.ReadDir(filepath.Join(real, "slaves"))
+	return err == nil && len(slaves) > 0
 }
 
 // byNumber is the kernel's name of the block device major:minor, or "".

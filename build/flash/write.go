@@ -67,10 +67,14 @@ type Unfinished struct {
 }
 
 func (u *Unfinished) Error() string {
-	if u.Spoilt {
-		return fmt.Sprintf("%v\nhint: %s does not take back its boot loader: throw it away", u.Err, u.Target)
+	cause := u.Err.Error()
+	if errors.Is(u.Err, context.Canceled) {
+		cause = "flash: interrupted"
 	}
-	return fmt.Sprintf("%v\nhint: %s has no partition table and no boot loader now, so that it does not half boot; the same command begins again", u.Err, u.Target)
+	if u.Spoilt {
+		return fmt.Sprintf("%s\nhint: %s does not take back its boot loader: throw it away", cause, u.Target)
+	}
+	return fmt.Sprintf("%s\nhint: %s has no partition table and no boot loader now, so that it does not half boot; the same command begins again", cause, u.Target)
 }
 
 func (u *Unfinished) Unwrap() error { return u.Err }
