@@ -26,8 +26,8 @@ const (
 
 // Label is what a tench stick or image says of itself in its slot A.
 type Label struct {
-	Board   string // e.g. "apu2"
-	Release string // e.g. "2026.11"
+	Board   string `json:"board"`   // e.g. "apu2"
+	Release string `json:"release"` // e.g. "2026.11"
 }
 
 // readTable reads the four primaries of a tench disk with size bytes: the first

@@ -31,7 +31,7 @@ const (
 	PhaseCheck  Phase = "check"  // the image's hash
 	PhaseWipe   Phase = "wipe"   // what made the stick boot until now
 	PhaseProbe  Phase = "probe"  // is it as large as it says
-	PhaseWrite  Phase = "write"  //
+	PhaseWrite  Phase = "write"  // all but the first MiB
 	PhaseVerify Phase = "verify" // read back
 	PhaseBoot   Phase = "boot"   // boot loaders and partition table, written and read back
 )
@@ -104,6 +104,7 @@ func Write(ctx context.Context, img *Image, t Target, o Options) (Result, error)
 		return Result{}, fmt.Errorf("flash: %w: nothing was written to %s", err, t.Name())
 	}
 	w := &writer{ctx: ctx, t: t, o: o, buf: make([]byte, mib)}
+	o.Report(Progress{PhaseWipe, 0, headSize})
 	if err := w.wipe(); err != nil {
 		return Result{}, fmt.Errorf("flash: wipe %s: %w\nhint: what was on it may be damaged", t.Name(), err)
 	}
@@ -130,7 +131,6 @@ type writer struct {
 
 // wipe clears the first MiB. It does not end with the context.
 func (w *writer) wipe() error {
-	w.o.Report(Progress{PhaseWipe, 0, headSize})
 	// Sector 0 goes first: without it the rest is nothing.
 	for _, s := range []span{{0, sector}, {sector, headSize - sector}} {
 		clear(w.buf)

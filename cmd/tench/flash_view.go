@@ -211,7 +211,7 @@ func confirm(c *cobra.Command, o flashOptions, d flash.Device) error {
 		}
 	}
 	if !d.Confirmed(typed) {
-		return fmt.Errorf("flash: %q is not what ends the serial number of %s: nothing was written\nhint: tench flash lists the devices there are", printable(strings.TrimSpace(typed)), d.Path)
+		return fmt.Errorf("flash: %s: %q is not the answer: nothing was written\nhint: tench flash lists the devices and their serial numbers", d.Path, printable(strings.TrimSpace(typed)))
 	}
 	return nil
 }
