@@ -188,25 +188,66 @@ func (w *writer) clearTail(imageEnd int64) error {
 // write writes pieces and notes what they hold.
 func (w *writer) write(phase Phase, list []piece) error {
 	progress := w.progress(phase, list)
+	ctx, stop := context.WithCancel(w.ctx)
+	free, filled := make(chan []byte, 2), make(chan content)
+	free <- w.buf
+	free <- make([]byte, mib)
+	go prepare(ctx, list, free, filled)
+	defer func() {
+		stop()
+		for range filled { // until prepare has ended: it reads what the caller may close
+		}
+	}()
 	for i := range list {
-		x := &list[i]
-		b := w.buf[:x.size]
-		if err := w.ctx.Err(); err != nil {
-			return err
+		c, ok := <-filled
+		if !ok {
+			return ctx.Err()
 		}
-		if err := x.read(b); err != nil {
-			return fmt.Errorf("read the image at %d: %w", x.off, err)
+		if c.err != nil {
+			return fmt.Errorf("read the image at %d: %w", list[i].off, c.err)
 		}
-		x.sum = sha256.Sum256(b)
-		if _, err := w.t.WriteAt(b, x.at); err != nil {
-			return fmt.Errorf("write at %d MiB: %w", x.at/mib, err)
+		list[i].sum = c.sum
+		if _, err := w.t.WriteAt(c.bytes[:list[i].size], list[i].at); err != nil {
+			return fmt.Errorf("write at %d MiB: %w", list[i].at/mib, err)
 		}
-		progress(x.size)
+		free <- c.bytes
+		progress(list[i].size)
+	}
+	if err := w.ctx.Err(); err != nil {
+		return err
 	}
 	if err := w.t.Sync(); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
 	return nil
+}
+
+// content is what belongs into a piece.
+type content struct {
+	bytes []byte // 1 MiB, of which the piece takes the beginning
+	sum   [sha256.Size]byte
+	err   error
+}
+
+// prepare reads pieces into free buffers and hashes them, while the one before is
+// being written.
+func prepare(ctx context.Context, list []piece, free <-chan []byte, filled chan<- content) {
+	defer close(filled)
+	for _, x := range list {
+		var c content
+		select {
+		case c.bytes = <-free:
+		case <-ctx.Done():
+			return
+		}
+		c.err = x.read(c.bytes[:x.size])
+		c.sum = sha256.Sum256(c.bytes[:x.size])
+		select {
+		case filled <- c:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // verify reads pieces back from the medium.
