@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"golang.org/x/sys/unix"
 
 	"tench/internal/lab"
 )
@@ -105,6 +107,64 @@ func TestFlashLoop(t *testing.T) {
 	if err != nil || !strings.Contains(out, `"tench":{"board":"qemu-amd64"`) {
 		t.Errorf("tench flash once more: %v\n%s", err, out)
 	}
+}
+
+// TestFlashInterrupted sends ctrl-C while the partitions are written. Each line
+// that tench prints has to be read before it can print the next, so that it waits
+// for the signal there.
+func TestFlashInterrupted(t *testing.T) {
+	lab.RequireRoot(t, "losetup")
+	device, handle := loopDevice(t, loopSize)
+	lines, out := packets(t)
+	root := lab.Root(t)
+	cmd := exec.Command(filepath.Join(root, "bin", "tench"), "flash", flashImage(t), device, "--fixed", handle, "--yes-serial", handle, "--json")
+	var said bytes.Buffer
+	cmd.Dir, cmd.Stdout, cmd.Stderr = root, out, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out.Close()
+	line, sent := make([]byte, 4096), false
+	for {
+		n, err := lines.Read(line)
+		if err != nil {
+			break
+		}
+		if !sent && strings.Contains(string(line[:n]), `"phase":"write"`) {
+			sent = true
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	err := cmd.Wait()
+	if cmd.ProcessState.ExitCode() != 130 || !strings.Contains(said.String(), "tench: flash: interrupted\nhint: "+device+" has no partition table") {
+		t.Errorf("tench ended with %v (the signal was sent: %v) and said\n%s", err, sent, said.String())
+	}
+	first := make([]byte, 1<<20)
+	f, err := os.Open(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := io.ReadFull(f, first); err != nil || len(bytes.Trim(first, "\x00")) > 0 {
+		t.Errorf("the first MiB holds something (%v): the stick may half boot", err)
+	}
+}
+
+// packets is a pipe that holds one write at a time.
+func packets(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_DIRECT|unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	r, w = os.NewFile(uintptr(fds[0]), "lines"), os.NewFile(uintptr(fds[1]), "lines")
+	t.Cleanup(func() { r.Close(); w.Close() })
+	if _, err := unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
+		t.Fatal(err)
+	}
+	return r, w
 }
 
 // dataOffset is where the image's fourth partition begins, in bytes.

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 
 	"tench/boards"
@@ -489,6 +490,51 @@ func line(text, prefix string) string {
 		}
 	}
 	return ""
+}
+
+// A stick that goes to somebody else tells nothing of the box it was.
+func TestOldSecretsAreCleared(t *testing.T) {
+	img := openImage(t, makeImage(t, t.TempDir()))
+	m := newMemory(img.Size + 5*mib)
+	if _, err := Write(context.Background(), img, m, options()); err != nil {
+		t.Fatal(err)
+	}
+	secret := []byte("carps and tenches")
+	data := img.parts[dataPart]
+	copy(m.medium[data.end()-5000:], secret) // as a box may have left it in a free block
+	o := options()
+	o.Old = Look(m, Device{Name: "sdb", Size: m.Size()})
+	if o.Old.Tench == nil || *o.Old.Tench != img.Label {
+		t.Fatalf("Look finds %+v, want the label %+v", o.Old, img.Label)
+	}
+	if _, err := Write(context.Background(), img, m, o); err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(m.medium, secret) {
+		t.Error("the old box's secret is still on the stick")
+	}
+	tool(t, "e2fsck", "-f", "-n", cut(t, img, m.saved(t), 4))
+}
+
+func TestWithout(t *testing.T) {
+	for name, tc := range map[string]struct {
+		s    span
+		list []span
+		want []span
+	}{
+		"nothing there":  {span{10, 10}, nil, []span{{10, 10}}},
+		"all of it":      {span{10, 10}, []span{{0, 100}}, nil},
+		"in the middle":  {span{10, 10}, []span{{12, 3}}, []span{{10, 2}, {15, 5}}},
+		"at both ends":   {span{10, 10}, []span{{5, 7}, {18, 9}}, []span{{12, 6}}},
+		"beside":         {span{10, 10}, []span{{0, 10}, {20, 5}}, []span{{10, 10}}},
+		"of none at all": {span{}, []span{{0, 10}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, tc.s.without(tc.list), cmp.AllowUnexported(span{})); diff != "" {
+				t.Errorf("without (-want +got):\n%s", diff)
+			}
+		})
+	}
 }
 
 func TestOpenImageRefuses(t *testing.T) {

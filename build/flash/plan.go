@@ -36,6 +36,24 @@ func joined(list []span) []span {
 	return out
 }
 
+// without lists what of s is in none of the spans, which joined has returned.
+func (s span) without(list []span) []span {
+	var rest []span
+	for _, x := range list {
+		if x.end() <= s.at || x.at >= s.end() {
+			continue
+		}
+		if x.at > s.at {
+			rest = append(rest, span{s.at, x.at - s.at})
+		}
+		s = span{x.end(), s.end() - x.end()}
+	}
+	if s.size > 0 {
+		rest = append(rest, s)
+	}
+	return rest
+}
+
 // piece is a stretch of the target, at most 1 MiB and within one MiB, which
 // every flash chip's erase block divides or is a multiple of.
 type piece struct {
@@ -88,21 +106,28 @@ func (p plan) size() int64 {
 // system may be all zeros, and where old data took their place it would be read
 // as the table.
 //
-// data takes the place of the image's fourth partition unless it is nil.
-func newPlan(img *Image, data io.ReaderAt) (plan, error) {
+// o.Data takes the place of the image's fourth partition unless it is nil, and
+// what was the data partition of an older stick is cleared.
+func newPlan(img *Image, o Options) (plan, error) {
 	var p plan
+	written := []span{{0, headSize}}
 	for i, part := range img.parts {
 		from, base := io.ReaderAt(img.file), int64(0)
-		if i == dataPart && data != nil {
-			from, base = data, part.at
+		if i == dataPart && o.Data != nil {
+			from, base = o.Data, part.at
 		}
 		used, err := usedOf(i, io.NewSectionReader(from, part.at-base, part.size))
 		if err != nil {
 			return plan{}, fmt.Errorf("partition %d: %w", i+1, err)
 		}
 		for _, s := range used {
-			p.body = append(p.body, pieces(span{part.at + s.at, s.size}, from, base)...)
+			s.at += part.at
+			written = append(written, s)
+			p.body = append(p.body, pieces(s, from, base)...)
 		}
+	}
+	for _, s := range o.Old.data.without(joined(written)) {
+		p.body = append(p.body, pieces(s, nil, 0)...)
 	}
 	// Sector 0 is a piece of its own, the very last.
 	p.head = append(pieces(span{sector, headSize - sector}, img.file, 0), pieces(span{0, sector}, img.file, 0)...)

@@ -82,19 +82,20 @@ func readLabel(r io.ReaderAt, parts [4]span) (Label, error) {
 }
 
 // labelOf reads what the disk r says of itself; false where it is none of ours.
-func labelOf(r io.ReaderAt, size int64) (Label, bool) {
+func labelOf(r io.ReaderAt, size int64) ([4]span, Label, bool) {
 	parts, err := readTable(r, size)
 	if err != nil {
-		return Label{}, false
+		return parts, Label{}, false
 	}
 	l, err := readLabel(r, parts)
-	return l, err == nil
+	return parts, l, err == nil
 }
 
 // Contents is what is on a device before it is written.
 type Contents struct {
 	Tench *Label   `json:"tench,omitempty"` // what a stick of ours says of itself
 	Found []Volume `json:"found"`
+	data  span     // the data partition of a stick of ours
 }
 
 // Volume is a partition, or a whole disk with a file system and no partitions.
@@ -108,8 +109,8 @@ type Volume struct {
 // Look reads what is on the device d, which is open as r.
 func Look(r io.ReaderAt, d Device) Contents {
 	var c Contents
-	if l, ok := labelOf(r, d.Size); ok {
-		c.Tench = &l
+	if parts, l, ok := labelOf(r, d.Size); ok {
+		c.Tench, c.data = &l, parts[dataPart]
 	}
 	for _, p := range d.Partitions {
 		kind, label := contentOf(r, p.Start)

@@ -45,6 +45,7 @@ type Progress struct {
 // Options say how to write.
 type Options struct {
 	Data   io.ReaderAt      // takes the place of the image's data partition; nil for that
+	Old    Contents         // of the target: the secrets on a stick of ours are cleared
 	Probe  bool             // find out whether the target is as large as it says
 	Report func(Progress)   // may be nil
 	Now    func() time.Time // the clock of the speeds in Result
@@ -90,7 +91,7 @@ func (u *Unfinished) Unwrap() error { return u.Err }
 // Each arrow is a Sync, so that the order is that of the medium. An error before
 // the wipe leaves the target as it was; a later one is an *Unfinished.
 func Write(ctx context.Context, img *Image, t Target, o Options) (Result, error) {
-	p, err := newPlan(img, o.Data)
+	p, err := newPlan(img, o)
 	if err != nil {
 		return Result{}, fmt.Errorf("flash: %s: %w", img.Path, err)
 	}

@@ -52,9 +52,10 @@ to a fixed disk or one beyond 256 GiB only when --fixed names it. It asks for th
 last four characters of the serial number, and of a device that has none, for its
 name and size.
 
-Only what the image holds is written, and read back from the device. What makes
-the stick boot goes first and comes last: after ctrl-C or a power cut it does not
-half boot.
+Only what the image holds is written, and read back from the device; the data
+partition that a stick of ours had, with its secrets, is cleared. What makes the
+stick boot goes first and comes last: after ctrl-C or a power cut it does not half
+boot.
 
 A DEVICE that is no device is a new file: the image of this one box, mode 0600.`,
 		Example: `  tench flash apu2                       which devices are there?
@@ -333,7 +334,7 @@ func flashDevice(c *cobra.Command, o flashOptions, v *flashView, img *flash.Imag
 	if err := confirm(c, o, d); err != nil {
 		return err
 	}
-	write.Probe = true
+	write.Probe, write.Old = true, contents
 	r, err := flash.Write(c.Context(), img, open, write)
 	if err != nil {
 		return err
