@@ -2,6 +2,8 @@ package labs
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tench/internal/lab"
+	"tench/release"
 )
 
 // flashImage is what `make image` built.
@@ -102,11 +105,33 @@ func TestFlashLoop(t *testing.T) {
 	}
 	lab.Run(t, "", "e2fsck", "-f", "-n", device+"?offset="+dataOffset(t, image))
 
-	// It is a stick of its board now, and another board's image is not for it.
+	// It is a stick of its board now.
 	out, err = tenchIn(t, "", "flash", image, device, "--fixed", handle, "--yes-serial", handle, "--json")
 	if err != nil || !strings.Contains(out, `"tench":{"board":"qemu-amd64"`) {
 		t.Errorf("tench flash once more: %v\n%s", err, out)
 	}
+	image = otherBoard(t, image)
+	refused(t, "it is a stick of board qemu-amd64, the image is for qemu-arm64", named...)
+}
+
+// otherBoard is a copy of an image of qemu-amd64 that says to be for another.
+func otherBoard(t *testing.T, image string) string {
+	t.Helper()
+	data, err := os.ReadFile(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = bytes.ReplaceAll(data, []byte("\nboard=qemu-amd64\n"), []byte("\nboard=qemu-arm64\n"))
+	dir, sum := t.TempDir(), sha256.Sum256(data)
+	path := filepath.Join(dir, "tench-qemu-arm64.img")
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	list := []release.Product{{File: filepath.Base(path), SHA256: hex.EncodeToString(sum[:])}}
+	if err := release.WriteSums(filepath.Join(dir, release.SumsFile), list); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // TestFlashInterrupted sends ctrl-C while the partitions are written. Each line

@@ -38,7 +38,7 @@ type Image struct {
 type Trust struct {
 	Keys     []signify.PublicKey // one of them must have signed what is signed
 	Must     bool                // refuse what is not signed at all
-	Unsigned bool                // take what is signed by somebody else
+	Unsigned bool                // take what is signed by a key that is not here
 }
 
 const (
@@ -118,13 +118,14 @@ func (img *Image) expected(trust Trust) (string, error) {
 	return "", fmt.Errorf("%s beside it does not list it", release.SumsFile)
 }
 
-// signer verifies the signature of the sums in dir; nil where there is none.
+// signer verifies the signature of the sums in dir; nil where there is none, or
+// none that counts.
 func (t Trust) signer(dir string, sums []byte) (*signify.PublicKey, error) {
 	sig, err := readSmall(filepath.Join(dir, release.SignatureFile))
-	switch {
-	case errors.Is(err, os.ErrNotExist) && !t.Must, t.Unsigned:
+	if errors.Is(err, os.ErrNotExist) && !t.Must {
 		return nil, nil
-	case err != nil:
+	}
+	if err != nil {
 		return nil, err
 	}
 	s, err := signify.ParseSignature(sig)
@@ -135,6 +136,9 @@ func (t Trust) signer(dir string, sums []byte) (*signify.PublicKey, error) {
 		if key.Number == s.Number {
 			return &key, key.Verify(sums, sig)
 		}
+	}
+	if t.Unsigned {
+		return nil, nil
 	}
 	return nil, fmt.Errorf("signed by key %s (%.60s), which is not known here\nhint: name the key that you trust: --key FILE.pub", s.Number, printable(s.Comment))
 }

@@ -84,6 +84,7 @@ A DEVICE that is no device is a new file: the image of this one box, mode 0600.`
 	f.StringVar(&o.was, "was", "", "write over a stick of this other `board`")
 	f.StringVar(&o.answer, "yes-serial", "", "do not ask: the last four `characters` of the serial number")
 	f.BoolVar(&o.json, "json", false, "a JSON object a line, for scripts; needs --yes-serial")
+	c.MarkFlagsMutuallyExclusive("key", "unsigned")
 	return c
 }
 
