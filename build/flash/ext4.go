@@ -84,5 +84,9 @@ func (e ext4) used() ([]span, error) {
 			}
 		}
 	}
-	return joined(list), nil
+	list = joined(list)
+	if end := list[len(list)-1].end(); end > e.r.Size() {
+		return nil, errNoExt4
+	}
+	return list, nil
 }

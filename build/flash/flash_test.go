@@ -728,25 +728,47 @@ func TestUsedBlocksAsDumpe2fsSeesThem(t *testing.T) {
 	}
 }
 
+// padded is a disk of 20 MiB that begins with some bytes, and else is empty.
+type padded []byte
+
+const paddedSize = 20 * mib
+
+func (p padded) ReadAt(b []byte, at int64) (int, error) {
+	clear(b)
+	if at < int64(len(p)) {
+		copy(b, p[at:])
+	}
+	return len(b), nil
+}
+
+// FuzzLabel reads what may be on any stick.
 func FuzzLabel(f *testing.F) {
 	img := openImage(f, makeImage(f, f.TempDir()))
-	head := make([]byte, 64<<10)
-	for _, at := range []int64{0, img.parts[1].at, img.parts[3].at} {
+	for _, at := range []int64{0, img.parts[slotPart].at, img.parts[dataPart].at} {
+		head := make([]byte, 5<<10)
 		if _, err := img.file.ReadAt(head, at); err != nil {
 			f.Fatal(err)
 		}
-		f.Add(bytes.Clone(head))
+		f.Add(head)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r := io.NewSectionReader(bytes.NewReader(data), 0, int64(len(data)))
-		labelOf(r, r.Size())
+		r := io.NewSectionReader(padded(data), 0, paddedSize)
+		labelOf(r, paddedSize)
 		contentOf(r, 0)
-		if fat, err := openFAT(r); err == nil {
-			fat.slotEnv()
-			fat.usedEnd()
+		if l, err := readLabel(r, [4]span{slotPart: {0, paddedSize}}); err == nil && !labelRE.MatchString(l.Board) {
+			t.Errorf("readLabel = %+v", l)
 		}
-		if e, err := openExt4(r); err == nil {
-			e.used()
+		if fat, err := openFAT(r); err == nil {
+			if end, err := fat.usedEnd(); err == nil && (end < 0 || end > paddedSize) {
+				t.Errorf("a FAT of %d bytes is in use up to %d", paddedSize, end)
+			}
+		}
+		e, err := openExt4(r)
+		if err != nil {
+			return
+		}
+		if used, err := e.used(); err == nil && len(used) > 0 && used[len(used)-1].end() > paddedSize {
+			t.Errorf("an ext4 within %d bytes uses %+v", paddedSize, used[len(used)-1])
 		}
 	})
 }
