@@ -88,8 +88,9 @@ func (u *Unfinished) Unwrap() error { return u.Err }
 //	verify  partitions
 //	boot    the first MiB but for sector 0; then sector 0; all of it read back
 //
-// Each arrow is a Sync, so that the order is that of the medium. An error before
-// the wipe leaves the target as it was; a later one is an *Unfinished.
+// After each that writes comes a Sync, so that the order is that of the medium.
+// An error before the wipe leaves the target as it was; a later one is an
+// *Unfinished.
 func Write(ctx context.Context, img *Image, t Target, o Options) (Result, error) {
 	p, err := newPlan(img, o)
 	if err != nil {
