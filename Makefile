@@ -2,6 +2,7 @@
 #
 #   make image  [BOARD=qemu-amd64] [CONFIG=my/router.toml] [RELEASE=NAME]   build a stick image
 #   make run    [BOARD=qemu-amd64] [FIRMWARE=bios|uefi] [RELEASE=NAME]      boot it in QEMU
+#   make flash  [BOARD=qemu-amd64] [DEV=/dev/sdX] [IDENTITY=gw0] [CONFIG=gw0.toml]   write it to a stick; without DEV: to which?
 #   make update HOST=gw0 [BOARD=qemu-amd64] [KEY=dev.sec]   build, and send the slot to a box
 #   make test                                                everything CI runs
 #   make test-boards [BOARDS=all]                            build boards, boot each in QEMU, build each again
@@ -16,6 +17,8 @@ BOARDS   ?=
 RELEASE  ?=
 KEY      ?=
 SINCE    ?=
+DEV      ?=
+IDENTITY ?=
 HOST     ?=
 # What make test builds and boots beside the default board: another CPU, no
 # cross compiler.
@@ -25,7 +28,7 @@ GOTESTSUM   = go run gotest.tools/gotestsum@v1.13.0
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 export CGO_ENABLED = 0
 
-.PHONY: help image run update test test-boards test-slots unit lint labs bench clean bin/tench boards build release pxe config supervisor overlays
+.PHONY: help image run flash update test test-boards test-slots unit lint labs bench clean bin/tench boards build release pxe config supervisor overlays
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -41,6 +44,9 @@ image: bin/tench
 run: bin/tench
 	@bin/tench doctor --quiet --install --for run $(BOARD)
 	@bin/tench run $(BOARD) $(if $(FIRMWARE),--firmware $(FIRMWARE)) $(if $(RELEASE),--release $(RELEASE))
+
+flash: bin/tench
+	@bin/tench flash $(BOARD) $(if $(DEV),"$(DEV)") $(if $(IDENTITY),--identity "$(IDENTITY)") $(if $(CONFIG),--config "$(CONFIG)") $(if $(RELEASE),--release $(RELEASE))
 
 update: image
 	@test -n "$(HOST)" || { echo "HOST is missing: make update HOST=gw0 BOARD=$(BOARD) KEY=dev.sec"; exit 1; }

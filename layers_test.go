@@ -44,6 +44,7 @@ var layers = map[string][]string{
 	"build/rootfs":    {"internal/flist", "boards", "overlays", "config", "build/isa"},
 	"build/disk":      {"boards"},
 	"build/imagediff": {},
+	"build/flash":     {"boards", "identity", "release", "release/signify", "build/disk"},
 	"build": {"internal/flist", "internal/nearest", "internal/tomlfile", "boards", "overlays", "config", "release", "release/sbom", "release/slotimage", "build/source", "build/cache", "build/bundle",
 		"build/farm", "build/kernel", "build/cross", "build/userland", "build/rootfs", "build/disk"},
 
@@ -66,7 +67,7 @@ var layers = map[string][]string{
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console", "supervisor/door", "supervisor/slots", "supervisor/health", "supervisor/crash", "supervisor/reach"},
 
-	"cmd/tench": {"internal/remote", "boards", "config", "identity", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist",
+	"cmd/tench": {"internal/remote", "boards", "config", "identity", "overlays", "build", "build/disk", "build/flash", "build/imagediff", "release", "release/audit", "release/dist",
 		"release/publish", "release/rollout", "release/signify"},
 	"cmd/tenchd": {"boards", "config", "identity", "supervisor", "supervisor/status", "supervisor/console", "supervisor/door", "supervisor/update"},
 

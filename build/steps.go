@@ -354,13 +354,6 @@ func (p *plan) data(ctx context.Context, router []byte) (cache.Product, error) {
 	inputs := []cache.Input{text("router.toml", string(router)), code, text("mke2fs", string(mke2fs)), p.identity(),
 		text("layout", fmt.Sprint(p.b.Layout))}
 	return p.run(ctx, cache.Step{Name: "data", Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
-		return disk.Data(ctx, p.b, []disk.DataFile{
-			{Path: "config", Mode: os.ModeDir | 0o700},
-			{Path: "config/current", Mode: 0o600, Content: []byte("1\n")},
-			{Path: "config/1", Mode: os.ModeDir | 0o700},
-			{Path: "config/1/router.toml", Mode: 0o600, Content: router},
-			{Path: "identity", Mode: os.ModeDir | 0o700},
-			{Path: "state", Mode: os.ModeDir | 0o700},
-		}, p.id, filepath.Join(w.Out, dataName), w.Log)
+		return disk.Data(ctx, p.b, disk.NewBox(router), p.id, filepath.Join(w.Out, dataName), w.Log)
 	}}, "data partition")
 }

@@ -24,6 +24,23 @@ type DataFile struct {
 	Content []byte
 }
 
+// IdentityDir is the folder of the data partition that has the box's identity.
+const IdentityDir = "identity"
+
+// NewBox lists the files of the data partition of a box that has never run:
+// router.toml as its first generation, and the folders that it works with.
+func NewBox(router []byte) []DataFile {
+	const folder = fs.ModeDir | 0o700
+	return []DataFile{
+		{Path: "config", Mode: folder},
+		{Path: "config/current", Mode: 0o600, Content: []byte("1\n")},
+		{Path: "config/1", Mode: folder},
+		{Path: "config/1/router.toml", Mode: 0o600, Content: router},
+		{Path: IdentityDir, Mode: folder},
+		{Path: "state", Mode: folder},
+	}
+}
+
 var dataPathRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$`)
 
 // mke2fsConf stands in for the machine's /etc/mke2fs.conf, so that the image is
@@ -206,4 +223,31 @@ func findTool(program string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s: not found\nhint: apt-get install e2fsprogs", program)
+}
+
+// ReadData reads a file of the data partition that begins at an offset of image,
+// e.g. "config/1/router.toml".
+func ReadData(ctx context.Context, image *os.File, offset int64, path string) ([]byte, error) {
+	tool, err := findTool("debugfs")
+	if err != nil {
+		return nil, err
+	}
+	if !dataPathRE.MatchString(path) {
+		return nil, fmt.Errorf("data partition: read %q: it is no path of a file", path)
+	}
+	// The image is the child's file 3, whatever it is called.
+	cmd := exec.CommandContext(ctx, tool, "-R", "cat /"+path, fmt.Sprintf("/proc/self/fd/3?offset=%d", offset))
+	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "DEBUGFS_PAGER=cat"}
+	cmd.ExtraFiles = []*os.File{image}
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	data, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("data partition: read /%s: %w", path, err)
+	}
+	// debugfs ends with 0 whatever happened; its banner is all it may say.
+	if _, more, _ := strings.Cut(strings.TrimSpace(complaints.String()), "\n"); more != "" {
+		return nil, fmt.Errorf("data partition: read /%s: debugfs: %s", path, more)
+	}
+	return data, nil
 }

@@ -48,6 +48,7 @@ func needs(b boards.Board) []need {
 		{"fsck.vfat", "dosfstools", "test", "checks our FAT"},
 		{"mcopy", "mtools", "test", "reads our FAT"},
 		{"sfdisk", "fdisk", "test", "checks our partition table"},
+		{"losetup", "mount", "test", "block devices to write sticks to"},
 		{"cpio", "cpio", "test", "reads our initramfs"},
 		{"mtree", "mtree-netbsd", "test", "compares our list of the root with the tree"},
 		{"file", "file", "test", "names what we wrote"},

@@ -106,9 +106,9 @@ func showProducts(out io.Writer, dir string, b boards.Board, m release.Manifest,
 	if b.Flashing != "" {
 		fmt.Fprintf(out, "%s\n", b.Flashing)
 	}
-	next := ""
+	next := fmt.Sprintf("; tench flash %s writes it to a stick", b.Name)
 	if b.QEMU.System != "" {
-		next = fmt.Sprintf("; tench run %s boots it in QEMU", b.Name)
+		next = fmt.Sprintf("; tench run %s boots it in QEMU", b.Name) + next
 	}
 	fmt.Fprintf(out, "done in %.1f s%s\n", took.Seconds(), next)
 }

@@ -15,6 +15,7 @@
 //	boards.go    tench boards
 //	key.go       tench key: new, show, sign, verify
 //	identity.go  tench identity: new, show, secret
+//	flash.go     tench flash; flash_view.go what it shows and asks
 //	verify.go    tench verify, with and without --rebuild
 //	diff.go      tench diff
 //	flist.go     tench flist: the files of a root file system
@@ -40,6 +41,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"tench/build/flash"
 )
 
 func main() {
@@ -62,9 +65,13 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	var usage usageError
+	var unfinished *flash.Unfinished
 	switch {
 	case err == nil:
 		return exitOK
+	case ctx.Err() != nil && errors.As(err, &unfinished):
+		fmt.Fprintf(stderr, "tench: %v\n", unfinished)
+		return exitInterrupt
 	case ctx.Err() != nil:
 		fmt.Fprintln(stderr, "tench: interrupted: nothing half-written is left; the same command goes on from here")
 		return exitInterrupt
@@ -103,7 +110,7 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 	root.AddCommand(imageCommand(), buildCommand(), releaseCommand(), runCommand(), checkCommand(), boardsCommand(),
 		explainCommand(), doctorCommand(), consoleCommand(), keyCommand(), verifyCommand(), diffCommand(), publishCommand(),
 		releasesCommand(), lockCommand(), fetchCommand(), flistCommand(), identityCommand(),
-		applyCommand(), confirmCommand(), rollbackCommand(), updateCommand())
+		applyCommand(), confirmCommand(), rollbackCommand(), updateCommand(), flashCommand())
 	return root
 }
 

@@ -1,14 +1,23 @@
 package main
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
+
+	"tench/boards"
+	"tench/build/disk"
+	"tench/release"
 )
 
 func TestMain(m *testing.M) {
@@ -30,7 +39,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TENCH_CACHE", filepath.Join(env.WorkDir, "cache"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"image": writeImage},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"image": writeImage, "stick": writeStick},
 	})
 }
 
@@ -40,6 +49,30 @@ func writeImage(ts *testscript.TestScript, _ bool, args []string) {
 	at, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), emptyImage(at), 0o644))
+}
+
+// writeStick is the script command "stick DIR BOARD": the image of a board, with
+// SHA256 beside it, but without a boot loader and with little in its slots.
+func writeStick(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	b, err := boards.Load(filepath.Join(ts.Getenv("ROOT"), "boards"), args[1])
+	ts.Check(err)
+	ts.Check(os.MkdirAll(dir, 0o755))
+	b.Firmware = nil
+	id := disk.Identity{Seed: "2026.11/" + b.Name, Release: "2026.11", Epoch: time.Unix(1_795_000_000, 0)}
+	work := filepath.Join(ts.Getenv("WORK"), ".stick")
+	ts.Check(os.MkdirAll(work, 0o755))
+	parts := disk.Parts{Slot: filepath.Join(work, "slot"), Data: filepath.Join(work, "data")}
+	ts.Check(os.WriteFile(filepath.Join(work, "kernel"), []byte("kernel"), 0o644))
+	ts.Check(disk.Slot(b, filepath.Join(work, "kernel"), filepath.Join(work, "kernel"), id, parts.Slot))
+	ts.Check(disk.Data(context.Background(), b, disk.NewBox([]byte("hostname = \"tench\"\n")), id, parts.Data, io.Discard))
+	path := filepath.Join(dir, release.ImageName(b.Name))
+	_, err = disk.Assemble(b, parts, id, path)
+	ts.Check(err)
+	data, err := os.ReadFile(path)
+	ts.Check(err)
+	sum := sha256.Sum256(data)
+	ts.Check(release.WriteSums(filepath.Join(dir, release.SumsFile), []release.Product{{File: filepath.Base(path), SHA256: hex.EncodeToString(sum[:])}}))
 }
 
 func emptyImage(at int) []byte {

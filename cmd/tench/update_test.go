@@ -26,22 +26,22 @@ import (
 // sshd starts it with the box's folder as its argument.
 const boxName = "tench-test-box"
 
-// box stands in for tenchd: the slots are files in a folder.
-type box struct{ dir string }
+// standIn stands in for tenchd: the slots are files in a folder.
+type standIn struct{ dir string }
 
-func (b box) Running() string                    { return "a" }
-func (b box) OnTrial() (bool, error)             { return false, nil }
-func (b box) Vacate() error                      { return os.RemoveAll(b.path("armed")) }
-func (b box) Device(slot string) (string, error) { return b.path(slot), nil }
-func (b box) Arm(slot string, _ int) error {
+func (b standIn) Running() string                    { return "a" }
+func (b standIn) OnTrial() (bool, error)             { return false, nil }
+func (b standIn) Vacate() error                      { return os.RemoveAll(b.path("armed")) }
+func (b standIn) Device(slot string) (string, error) { return b.path(slot), nil }
+func (b standIn) Arm(slot string, _ int) error {
 	return os.WriteFile(b.path("armed"), []byte(slot), 0o644)
 }
 
-func (b box) path(name string) string { return filepath.Join(b.dir, name) }
+func (b standIn) path(name string) string { return filepath.Join(b.dir, name) }
 
 // standInBox runs what SSH was asked to run.
 func standInBox() {
-	b := box{os.Args[1]}
+	b := standIn{os.Args[1]}
 	words := strings.Fields(os.Getenv("SSH_ORIGINAL_COMMAND"))
 	var err error
 	switch {
@@ -62,9 +62,9 @@ func standInBox() {
 }
 
 // newStandIn is a box behind a real sshd.
-func newStandIn(t *testing.T) (box, lab.SSHHost) {
+func newStandIn(t *testing.T) (standIn, lab.SSHHost) {
 	t.Helper()
-	b := box{t.TempDir()}
+	b := standIn{t.TempDir()}
 	self, err := os.Executable()
 	must(t, err)
 	program := b.path(boxName)
