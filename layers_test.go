@@ -25,6 +25,8 @@ var layers = map[string][]string{
 	"release/dist":       {"release", "release/sbom"},
 	"release/publish":    {"release"},
 	"overlays":           {"internal/flist", "boards"},
+	"backup":             {},
+	"backup/sealed":      {"backup"},
 
 	"build/source":    {"release", "release/signify"},
 	"build/cache":     {"release"},
@@ -50,11 +52,11 @@ var layers = map[string][]string{
 	"supervisor/update":   {"config", "release", "supervisor/system", "supervisor/unit"},
 	"supervisor/status":   {"internal/nearest", "supervisor/unit"},
 	"supervisor/console":  {"supervisor/unit", "supervisor/status"},
-	"supervisor": {"boards", "config", "release", "supervisor/system", "supervisor/unit", "supervisor/desired",
+	"supervisor": {"backup", "boards", "config", "release", "supervisor/system", "supervisor/unit", "supervisor/desired",
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console"},
 
-	"cmd/tench":  {"boards", "config", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/signify"},
+	"cmd/tench":  {"backup", "backup/sealed", "boards", "config", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/signify"},
 	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
 
 	"internal/lab": {},
