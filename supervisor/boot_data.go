@@ -68,6 +68,12 @@ func mountSpare(dir string) error {
 	return nil
 }
 
+// isSpare reports whether a RAM disk is in the place of the data partition.
+func isSpare(dir string) bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(dir, &fs) == nil && int64(fs.Type) == unix.TMPFS_MAGIC
+}
+
 // isMounted reports whether dir is a mount point.
 func isMounted(dir string) bool {
 	var here, above unix.Stat_t

@@ -7,6 +7,7 @@
 //	report.go       the status tree
 //	image.go        which image this is; sbom.go: what it is made of
 //	bundle*.go      tenchd report
+//	backup.go       tenchd backup
 //	boot*.go …      PID 1, see boot.go
 //
 // The loop is level-triggered. One goroutine owns the Facts; units, the kernel

@@ -61,7 +61,7 @@ line was wrong.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nhint: %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(c.status(), c.why(), c.log(), c.report(), c.sbom(), c.apply(), c.config(), c.menu(),
+	root.AddCommand(c.status(), c.why(), c.log(), c.report(), c.backup(), c.sbom(), c.apply(), c.config(), c.menu(),
 		down("reboot", "Reboot the box in order", console.Reboot),
 		down("poweroff", "Power the box off in order", console.PowerOff))
 	err := root.ExecuteContext(ctx)

@@ -6,6 +6,7 @@
 //	roles.go     tenchd loop, tenchd console
 //	commands.go  what an operator types: status, why, log, apply …
 //	report.go    tenchd report
+//	backup.go    tenchd backup
 //	sbom.go      tenchd sbom
 //
 // Exit codes: 0 done; 1 it could not be done, or the box refused it; 2 the
