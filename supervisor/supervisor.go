@@ -80,7 +80,8 @@ type loop struct {
 	facts   unit.Facts
 	state   netstate.State
 	want    desired.Desired
-	refused map[string]error // by the kernel: changes, by Change.String
+	refused map[string]error  // by the kernel: changes, by Change.String
+	absent  []desired.Missing // what was logged as missing
 	units   units
 
 	events   chan unit.Event
@@ -261,6 +262,7 @@ func (l *loop) take(e unit.Event) {
 func (l *loop) cycle(ctx context.Context) {
 	l.applyAll()
 	l.units.match(ctx, l.want)
+	l.logMissing()
 	l.tell(wordCycle)
 	missing := l.missing()
 	if !l.ready && (len(missing) == 0 || l.current.Problem != "" || time.Since(l.started) > readyWait) {
@@ -311,6 +313,22 @@ func (l *loop) applyChanges(changes []netstate.Change, refused map[string]error)
 		l.o.Log("%s", c)
 	}
 	return progress
+}
+
+// logMissing logs the interfaces that cannot be had, each cause once. Routes are
+// left out: they come and go with the interfaces that they need.
+func (l *loop) logMissing() {
+	var absent []desired.Missing
+	for _, m := range l.want.Missing {
+		if strings.HasPrefix(m.Interface, "route ") {
+			continue
+		}
+		absent = append(absent, m)
+		if !slices.Contains(l.absent, m) {
+			l.o.Log("%s: missing: %s", m.Interface, m.Cause)
+		}
+	}
+	l.absent = absent
 }
 
 // missing lists what keeps the configured network from being complete.
