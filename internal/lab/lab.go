@@ -6,6 +6,7 @@
 //	machine.go  a virtual machine with the box's own kernel
 //	farm.go     daemons of a compile farm on loopback
 //	console.go  a machine behind a serial console: type, expect
+//	writelog.go what a machine did to its disk, and what a power cut leaves of it
 package lab
 
 import (
