@@ -27,7 +27,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	pathpkg "path"
 	"regexp"
 	"slices"
@@ -53,6 +52,7 @@ const (
 	routerName  = "router.toml"
 	notesName   = "about.json"
 	identityDir = "identity"
+	stateDir    = "state"
 )
 
 // Archive is what a backup holds.
@@ -92,7 +92,6 @@ type Generation struct {
 // File is a file of the identity or of the data partition.
 type File struct {
 	Path string // slash-separated, e.g. "secrets/wan"
-	Mode fs.FileMode
 	Data []byte
 }
 
@@ -126,30 +125,44 @@ func (a Archive) InForce() (Generation, bool) {
 	return Generation{}, false
 }
 
-// DataFiles lists the files that the archive is on a data partition, with paths
-// below its root. Whoever writes them makes the folders: identity and what is
-// below it with mode 0700, config with 0755.
-func (a Archive) DataFiles() []File {
+// Files lists what the archive is on a data partition, with paths below its root.
+func (a Archive) Files() []File {
 	var files []File
+	add := func(path string, data []byte) { files = append(files, File{path, data}) }
 	for _, g := range a.Generations {
 		dir := configDir + "/" + strconv.Itoa(g.Number) + "/"
-		files = append(files, File{dir + routerName, 0o644, g.Data})
+		add(dir+routerName, g.Data)
 		if g.Notes != nil {
-			files = append(files, File{dir + notesName, 0o644, g.Notes})
+			add(dir+notesName, g.Notes)
 		}
 	}
 	if a.Current > 0 {
-		files = append(files, File{configDir + "/" + currentName, 0o644, fmt.Appendf(nil, "%d\n", a.Current)})
+		add(configDir+"/"+currentName, fmt.Appendf(nil, "%d\n", a.Current))
 	}
 	for _, f := range a.Identity {
-		files = append(files, File{identityDir + "/" + f.Path, 0o600, f.Data})
+		add(identityDir+"/"+f.Path, f.Data)
 	}
 	return files
 }
 
+// Folders lists the folders of a data partition with the archive on it, each
+// before those in it; state, where the box will remember things, is empty.
+func (a Archive) Folders() []string {
+	list := []string{configDir, identityDir, stateDir}
+	for _, f := range a.Files() {
+		for dir := pathpkg.Dir(f.Path); dir != "."; dir = pathpkg.Dir(dir) {
+			if !slices.Contains(list, dir) {
+				list = append(list, dir)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
 // identityRE is what a file of the identity may be called: up to three names
 // that begin with a letter or digit, so that none is hidden, ".." or absolute.
-var identityRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}){0,2}$`)
+var identityRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}(/[A-Za-z0-9][A-Za-z0-9._-]{0,62}){0,2}$`)
 
 // maxPath is the longest path that the first field of a ustar header takes.
 const maxPath = 100
@@ -157,7 +170,7 @@ const maxPath = 100
 // checkIdentity refuses a path that is not safe to write below a directory.
 func checkIdentity(path string) error {
 	if !identityRE.MatchString(path) || len(identityDir)+1+len(path) > maxPath {
-		return fmt.Errorf("%q is no name of an identity's file: letters, digits and . _ @ + -, at most three levels", path)
+		return fmt.Errorf("%q is no name of an identity's file: letters, digits and . _ -, at most three levels", path)
 	}
 	return nil
 }
@@ -166,7 +179,7 @@ func checkIdentity(path string) error {
 func (a *Archive) check() error {
 	slices.SortFunc(a.Generations, func(x, y Generation) int { return cmp.Compare(x.Number, y.Number) })
 	slices.SortFunc(a.Identity, func(x, y File) int { return strings.Compare(x.Path, y.Path) })
-	if n := 1 + len(a.DataFiles()); n > MaxFiles {
+	if n := 1 + len(a.Files()); n > MaxFiles {
 		return fmt.Errorf("it has %d files; at most %d", n, MaxFiles)
 	}
 	for i, g := range a.Generations {

@@ -27,10 +27,10 @@ func sample() Archive {
 		},
 		Current: 10,
 		Identity: []File{
-			{"name", 0o600, []byte("gw0\n")},
-			{"secrets/wan", 0o600, []byte("s3cret")},
-			{"ssh_host_ed25519_key", 0o600, []byte("KEY\n")},
-			{"update-keys/tench.pub", 0o600, []byte("PUB\n")},
+			{"name", []byte("gw0\n")},
+			{"secrets/wan", []byte("s3cret")},
+			{"ssh_host_ed25519_key", []byte("KEY\n")},
+			{"update-keys/tench.pub", []byte("PUB\n")},
 		},
 	}
 }
@@ -81,11 +81,11 @@ func TestTarReadsIt(t *testing.T) {
 	}
 	want := []string{
 		"-rw------- 0/0 1970-01-01 about.json",
-		"-rw-r--r-- 0/0 1970-01-01 config/2/router.toml",
-		"-rw-r--r-- 0/0 1970-01-01 config/10/router.toml",
-		"-rw-r--r-- 0/0 1970-01-01 config/10/about.json",
-		"-rw-r--r-- 0/0 1970-01-01 config/11/router.toml",
-		"-rw-r--r-- 0/0 1970-01-01 config/current",
+		"-rw------- 0/0 1970-01-01 config/2/router.toml",
+		"-rw------- 0/0 1970-01-01 config/10/router.toml",
+		"-rw------- 0/0 1970-01-01 config/10/about.json",
+		"-rw------- 0/0 1970-01-01 config/11/router.toml",
+		"-rw------- 0/0 1970-01-01 config/current",
 		"-rw------- 0/0 1970-01-01 identity/name",
 		"-rw------- 0/0 1970-01-01 identity/secrets/wan",
 		"-rw------- 0/0 1970-01-01 identity/ssh_host_ed25519_key",
@@ -214,6 +214,13 @@ func TestBoundsOfWrite(t *testing.T) {
 	}
 }
 
+func TestFolders(t *testing.T) {
+	want := []string{"config", "config/10", "config/11", "config/2", "identity", "identity/secrets", "identity/update-keys", "state"}
+	if diff := cmp.Diff(want, sample().Folders()); diff != "" {
+		t.Errorf("Folders (-want +got):\n%s", diff)
+	}
+}
+
 func TestUnpack(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "gw0")
 	if err := sample().Unpack(dir); err != nil {
@@ -269,7 +276,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, file := range a.DataFiles() {
+		for _, file := range a.Files() {
 			if !fs.ValidPath(file.Path) || strings.Contains(file.Path, "/.") {
 				t.Errorf("path %q", file.Path)
 			}

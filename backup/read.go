@@ -130,7 +130,7 @@ func (a *Archive) take(name string, data []byte) error {
 		if err := checkIdentity(below); err != nil {
 			return err
 		}
-		a.Identity = append(a.Identity, File{below, 0o600, data})
+		a.Identity = append(a.Identity, File{below, data})
 		return nil
 	}
 	return fmt.Errorf("%q has no place in a backup", name)

@@ -33,9 +33,9 @@ func (a Archive) unpack(dir string) error {
 		return err
 	}
 	defer os.RemoveAll(fresh)
-	files := a.DataFiles()
+	files := a.Files()
 	if g, ok := a.InForce(); ok {
-		files = append(files, File{routerName, 0o600, g.Data})
+		files = append(files, File{routerName, g.Data})
 	}
 	for _, f := range files {
 		path := filepath.Join(fresh, filepath.FromSlash(f.Path))

@@ -12,7 +12,7 @@ import (
 // Write writes the archive. Nothing in the stream depends on the clock or on
 // who writes it.
 func Write(w io.Writer, a Archive) error {
-	a.About.Format, a.About.Files = Format, len(a.DataFiles())
+	a.About.Format, a.About.Files = Format, len(a.Files())
 	if err := a.check(); err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
@@ -24,9 +24,9 @@ func Write(w io.Writer, a Archive) error {
 	// the first byte, and not in the middle of somebody's file.
 	var stream bytes.Buffer
 	t := tar.NewWriter(&stream)
-	files := append([]File{{aboutName, 0o600, append(about, '\n')}}, a.DataFiles()...)
+	files := append([]File{{aboutName, append(about, '\n')}}, a.Files()...)
 	for _, f := range files {
-		h := &tar.Header{Typeflag: tar.TypeReg, Format: tar.FormatUSTAR, Name: f.Path, Mode: int64(f.Mode),
+		h := &tar.Header{Typeflag: tar.TypeReg, Format: tar.FormatUSTAR, Name: f.Path, Mode: 0o600,
 			Size: int64(len(f.Data)), ModTime: time.Unix(0, 0)}
 		if err := t.WriteHeader(h); err != nil {
 			return fmt.Errorf("backup: %s: %w", f.Path, err)

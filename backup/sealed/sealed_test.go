@@ -25,7 +25,7 @@ func sample() backup.Archive {
 		About:       backup.About{Format: backup.Format, Files: 3, Board: "apu2"},
 		Generations: []backup.Generation{{Number: 7, Data: []byte("hostname = \"gw0\"\n")}},
 		Current:     7,
-		Identity:    []backup.File{{Path: "secrets/wan", Mode: 0o600, Data: []byte("s3cret")}},
+		Identity:    []backup.File{{Path: "secrets/wan", Data: []byte("s3cret")}},
 	}
 }
 
