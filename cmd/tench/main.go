@@ -22,6 +22,7 @@
 //	qemu.go      its command line
 //	console.go   tench console: the serial line of a box
 //	publish.go   tench publish
+//	backup.go    tench backup: fetch, list, extract
 package main
 
 import (
@@ -97,7 +98,7 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 	})
 	root.AddCommand(imageCommand(), buildCommand(), releaseCommand(), runCommand(), checkCommand(), boardsCommand(),
 		explainCommand(), doctorCommand(), consoleCommand(), keyCommand(), verifyCommand(), diffCommand(), publishCommand(),
-		releasesCommand(), lockCommand(), fetchCommand(), flistCommand())
+		releasesCommand(), lockCommand(), fetchCommand(), flistCommand(), backupCommand())
 	return root
 }
 

@@ -29,7 +29,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TENCH_CACHE", filepath.Join(env.WorkDir, "cache"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"image": writeImage},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"image": writeImage, "backup": writeBackup},
 	})
 }
 
