@@ -5,6 +5,9 @@
 //	boards_test.go     every board in the machine that stands in for it
 //	net_*_test.go      DHCP, links and repair against Debian's programs
 //	loop_test.go       the network loop in a namespace
+//	unlike_test.go     the same on hardware that lacks ports
+//	restore_test.go    a box made again from its backup
+//	powercut*_test.go  the power fails at any write of a box's life
 //	reproduce_test.go  the same image from another folder
 //	release_test.go    a release of the built image, checked by signify
 //	faults_*_test.go   builds of a tiny board that are stopped, starved and misled

@@ -29,6 +29,11 @@ type diskState struct {
 	slots      string // the hashes of those that were written to
 }
 
+func (s diskState) String() string {
+	text := fmt.Sprintf("generation %d (%s); grubenv %s; slots written: %s; identity: %s", s.generation, s.router, s.grubenv, s.slots, s.identity)
+	return strings.Join(strings.Fields(text), " ")
+}
+
 // extent is a partition, in bytes from the start of the disk.
 type extent struct{ start, end int64 }
 

@@ -70,7 +70,7 @@ func menuApply(t testing.TB, c *lab.Console, line string, n int) {
 func TestPowerCut(t *testing.T) {
 	lab.Require(t, cutNeeds...)
 	m := newCutMatrix(t)
-	m.cut(t, 20)
+	m.cut(t, 60)
 	m.boot(t, 2)
 	m.report(t)
 	if m.bad > 0 {
@@ -203,7 +203,7 @@ func (m *cutMatrix) cut(t testing.TB, count int) {
 		default:
 			m.bad++
 			m.rows[story][2]++
-			t.Logf("%s: cut after entry %d of %d..%d, %s, seed %d: %v\n got %+v\n old %+v\n new %+v",
+			t.Logf("%s: cut after entry %d of %d..%d, %s, seed %d: %v\n got %v\n old %v\n new %v",
 				cutStories[story].name, n, from, to, fate, seed, err, state, before, after)
 		}
 	}
