@@ -24,7 +24,7 @@ func TestRestore(t *testing.T) {
 	lab.Require(t, "debugfs", "mke2fs")
 	c := boot(t)
 	c.Expect(t, readyLine, bootTimeout)
-	menuApply(t, c, "# before the lightning", 2)
+	menuApply(t, c, "# before the lightning")
 	c.Send(t, "\n7\n")
 	c.Send(t, "cd /data/identity; mkdir -p secrets; echo gw0 > name; echo s3cret > secrets/wan; ls /data/state; echo done-$((1+1))\n")
 	c.Expect(t, `(?s)dhcp-wan\.json.*done-2`, menuTimeout)
