@@ -16,6 +16,8 @@ var layers = map[string][]string{
 	"internal/procgroup": {},
 	"internal/tomlfile":  {"internal/nearest"},
 	"internal/flist":     {"internal/tomlfile"},
+	"internal/sshline":   {},
+	"internal/remote":    {"internal/sshline"},
 	"boards":             {"internal/nearest", "internal/tomlfile"},
 	"config":             {"internal/nearest", "internal/tomlfile"},
 	"release":            {"internal/nearest", "internal/tomlfile"},
@@ -23,7 +25,7 @@ var layers = map[string][]string{
 	"release/signify":    {},
 	"release/audit":      {"release", "release/sbom", "release/signify"},
 	"release/dist":       {"release", "release/sbom"},
-	"release/publish":    {"release"},
+	"release/publish":    {"internal/remote", "release"},
 	"overlays":           {"internal/flist", "boards"},
 	"backup":             {},
 	"backup/sealed":      {"backup"},
@@ -56,7 +58,7 @@ var layers = map[string][]string{
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console"},
 
-	"cmd/tench":  {"backup", "backup/sealed", "boards", "config", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/signify"},
+	"cmd/tench":  {"internal/remote", "backup", "backup/sealed", "boards", "config", "overlays", "build", "build/imagediff", "release", "release/audit", "release/dist", "release/publish", "release/signify"},
 	"cmd/tenchd": {"boards", "config", "supervisor", "supervisor/status", "supervisor/console"},
 
 	"internal/lab": {},

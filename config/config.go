@@ -7,7 +7,7 @@
 //	interface.go    [interface.NAME], with device.go and address.go for its values
 //	route.go        [[route]]
 //	sysctl.go       [sysctl]
-//	service.go      [dns], [ntp], [console]
+//	service.go      [dns], [ntp], [console], [ssh]
 //	check.go        what must hold between interfaces
 //	checkroute.go   what must hold between routes and interfaces
 //	reference.toml  every key with its meaning, default and range
@@ -32,6 +32,7 @@ type Config struct {
 	DNS        DNS
 	NTP        NTP
 	Console    Console
+	SSH        SSH
 }
 
 // Kind says what an Interface is made of.
@@ -115,4 +116,10 @@ type Console struct {
 	Ports   []string // e.g. "ttyS0"; empty takes the board's console
 	Speed   int      // bit/s; 0 takes the board's
 	Trusted *bool    // true shows the menu to whoever holds the cable; nil takes the board's
+}
+
+// SSH is the way in over the network.
+type SSH struct {
+	Interfaces []string // in file order; empty: it is off
+	Port       int      // default 22
 }

@@ -30,6 +30,10 @@ type raw struct {
 		Speed   any `toml:"speed"`
 		Trusted any `toml:"trusted"`
 	} `toml:"console"`
+	SSH struct {
+		Interface any `toml:"interface"`
+		Port      any `toml:"port"`
+	} `toml:"ssh"`
 }
 
 type rawInterface struct {
@@ -110,4 +114,5 @@ func (p *parser) parse(in raw) {
 	p.parseDNS(in)
 	p.parseNTP(in)
 	p.parseConsole(in)
+	p.parseSSH(in)
 }

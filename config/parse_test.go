@@ -64,6 +64,7 @@ func TestReference(t *testing.T) {
 		},
 		NTP:     NTP{Servers: []string{"ntp.home.arpa", "192.0.2.123"}, Interval: 30 * time.Minute},
 		Console: Console{Ports: []string{"ttyS0"}, Speed: 115200, Trusted: &trusted},
+		SSH:     SSH{Interfaces: []string{"lan", "br0"}, Port: 22},
 	}
 	got := mustParse(t, "reference.toml")
 	for n, i := range got.Interfaces {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -91,6 +92,38 @@ func (p *parser) parseConsole(in raw) {
 		trusted := p.flag(at.key("trusted"), in.Console.Trusted, false)
 		p.cfg.Console.Trusted = &trusted
 	}
+}
+
+func (p *parser) parseSSH(in raw) {
+	if !p.reader.file.Has("ssh") {
+		return
+	}
+	at := top("ssh")
+	p.cfg.SSH.Port = p.number(at.key("port"), in.SSH.Port, span{1, 65535, 22})
+	if in.SSH.Interface == nil {
+		p.bad(at, "name the interfaces to listen on, e.g. interface = [\"lan\"]; without [ssh] it is off", "has no interface")
+	}
+	for _, s := range p.texts(at.key("interface"), in.SSH.Interface) {
+		if p.listens(s) {
+			p.cfg.SSH.Interfaces = append(p.cfg.SSH.Interfaces, s.text)
+		}
+	}
+}
+
+// listens checks an interface to listen on.
+func (p *parser) listens(s item) bool {
+	i, known := p.byName[s.text]
+	switch {
+	case !known:
+		p.bad(s.at, didYouMean(s.text, p.names()), "there is no interface %q", s.text)
+	case p.bridgeOf(s.text) != "":
+		p.bad(s.at, fmt.Sprintf("name %q", p.bridgeOf(s.text)), "%s is a member of the bridge %s, which has its addresses", s.text, p.bridgeOf(s.text))
+	case !i.Up:
+		p.bad(s.at, "leave it out as long as it is down", "%s has up = false", p.where(s.text))
+	default:
+		return true
+	}
+	return false
 }
 
 // tty checks the name of a serial port: letters, then a number.

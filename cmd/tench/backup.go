@@ -18,6 +18,7 @@ import (
 	"tench/backup"
 	"tench/backup/sealed"
 	"tench/config"
+	"tench/internal/remote"
 )
 
 func backupCommand() *cobra.Command {
@@ -43,7 +44,9 @@ stick that takes the place of the box.`,
 			if err != nil {
 				return err
 			}
-			box := func(ctx context.Context, out io.Writer) error { return fetchBackup(ctx, args[0], identity, out) }
+			box := func(ctx context.Context, out io.Writer) error {
+				return fetchBackup(ctx, args[0], sshOptions(ctx, identity), out)
+			}
 			a, err := saveBackup(c.Context(), box, args[1], to)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
@@ -101,6 +104,16 @@ func askBackupPassphrase(c *cobra.Command, file string) ([]byte, error) {
 		return nil, errors.New("backup: the two passphrases differ: nothing was written")
 	}
 	return first, nil
+}
+
+// fetchBackup has a box write its archive to out.
+func fetchBackup(ctx context.Context, host string, o remote.Options, out io.Writer) error {
+	box, err := remote.Dial(ctx, host, o)
+	if err != nil {
+		return err
+	}
+	defer box.Close()
+	return box.Run(ctx, "backup", nil, remote.Output{Stdout: out})
 }
 
 // saveBackup reads an archive from a box and writes it to file, encrypted. What

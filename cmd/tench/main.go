@@ -23,6 +23,7 @@
 //	console.go   tench console: the serial line of a box
 //	publish.go   tench publish
 //	backup.go    tench backup: fetch, list, extract
+//	ssh.go       how this user gets into hosts
 package main
 
 import (

@@ -13,15 +13,12 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
+	"tench/internal/remote"
 	"tench/release"
 	"tench/release/publish"
 	"tench/release/signify"
 )
-
-// deadLine is how long a host may be silent.
-const deadLine = time.Minute
 
 func publishCommand() *cobra.Command {
 	var list, rollback bool
@@ -110,8 +107,17 @@ type publisher struct {
 	out      io.Writer
 }
 
+// access is how publish gets in: by the user's own name, unless another is given.
+func (p publisher) access(ctx context.Context) remote.Options {
+	o := sshOptions(ctx, p.identity)
+	if u, err := user.Current(); err == nil {
+		o.User = u.Username
+	}
+	return o
+}
+
 func (p publisher) open(ctx context.Context) (*publish.Tree, error) {
-	return publish.Open(ctx, p.dest, access(ctx, p.identity))
+	return publish.Open(ctx, p.dest, p.access(ctx))
 }
 
 // publish publishes the directory that was named, or the newest release.
@@ -216,47 +222,4 @@ func showEntries(out io.Writer, entries []publish.Entry) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.Name, e.Time.Format("2006-01-02 15:04"), humanize.IBytes(uint64(e.Size)), note)
 	}
 	return w.Flush()
-}
-
-// access is how this user gets into hosts.
-func access(ctx context.Context, identity string) publish.Access {
-	a := publish.Access{Identity: identity, Agent: os.Getenv("SSH_AUTH_SOCK"), Patience: deadLine}
-	if u, err := user.Current(); err == nil {
-		a.User, a.Home = u.Username, u.HomeDir
-	}
-	if home, err := os.UserHomeDir(); err == nil {
-		a.Home = home
-	}
-	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
-	if err == nil {
-		a.Passphrase = func(file string) ([]byte, error) { return askSecret(ctx, tty, "passphrase of "+file+": ") }
-	}
-	return a
-}
-
-// askSecret reads a line from the terminal without showing it. Whoever gives up
-// (ctrl-C) finds the terminal as it was.
-func askSecret(ctx context.Context, tty *os.File, prompt string) ([]byte, error) {
-	fd := int(tty.Fd())
-	old, err := term.GetState(fd)
-	if err != nil {
-		return nil, err
-	}
-	type answer struct {
-		line []byte
-		err  error
-	}
-	answers := make(chan answer, 1)
-	fmt.Fprint(tty, prompt)
-	go func() {
-		line, err := term.ReadPassword(fd)
-		answers <- answer{line, err}
-	}()
-	defer fmt.Fprintln(tty)
-	select {
-	case a := <-answers:
-		return a.line, a.err
-	case <-ctx.Done():
-		return nil, errors.Join(ctx.Err(), term.Restore(fd, old))
-	}
 }

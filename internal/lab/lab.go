@@ -5,6 +5,7 @@
 //	netns.go    network namespaces, veth pairs, programs in them
 //	machine.go  a virtual machine with the box's own kernel
 //	farm.go     daemons of a compile farm on loopback
+//	sshd.go     Debian's sshd on the loopback, bad lines to it
 //	console.go  a machine behind a serial console: type, expect
 //	writelog.go what a machine did to its disk, and what a power cut leaves of it
 package lab

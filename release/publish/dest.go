@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
+
+	"tench/internal/remote"
 )
 
 // Dest is where a tree is.
@@ -116,23 +117,17 @@ func emptyPath(path string) error {
 	return nil
 }
 
-var (
-	hostRE = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
-	userRE = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9_.+-]*$`)
-)
+func (d Dest) host() remote.Host { return remote.Host{User: d.User, Name: d.Host, Port: d.Port} }
 
 // check refuses what could be taken for something else further on.
 func (d Dest) check() error {
 	if strings.ContainsFunc(d.Path, unicode.IsControl) {
 		return errors.New("it has a control character")
 	}
-	if d.User != "" && !userRE.MatchString(d.User) {
-		return fmt.Errorf("%q is no user's name", d.User)
+	if d.Host == "" {
+		return nil
 	}
-	if _, err := netip.ParseAddr(d.Host); d.Host != "" && err != nil && !hostRE.MatchString(d.Host) {
-		return fmt.Errorf("%q is no host's name", d.Host)
-	}
-	return nil
+	return d.host().Check()
 }
 
 // String is the destination as scp(1) has it, for messages and commands.
@@ -166,9 +161,9 @@ func (d Dest) String() string {
 
 // Open reaches the tree. The caller closes it. Cancelling ctx ends a connection
 // a few seconds later: until then a run may give its lock back.
-func Open(ctx context.Context, d Dest, a Access) (*Tree, error) {
+func Open(ctx context.Context, d Dest, o remote.Options) (*Tree, error) {
 	if d.Host != "" {
-		r, err := dial(ctx, d, a)
+		r, err := dial(ctx, d, o)
 		if err != nil {
 			return nil, fmt.Errorf("publish: %s: %w", d, err)
 		}

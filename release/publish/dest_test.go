@@ -1,8 +1,6 @@
 package publish
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -87,47 +85,4 @@ func FuzzParseDest(f *testing.F) {
 			t.Errorf("ParseDest(%q), shown as %q (-want +got)\n%s", in, d.String(), diff)
 		}
 	})
-}
-
-func TestResolve(t *testing.T) {
-	home := t.TempDir()
-	must(t, os.Mkdir(filepath.Join(home, ".ssh"), 0o700))
-	config := `
-Host box
-  HostName %h.example.net
-  Port 2222
-  User pxe
-  IdentityFile ~/.ssh/box
-  IdentityFile %d/keys/%r@%h
-  UserKnownHostsFile ~/known
-Host gate
-  ProxyCommand nc %h %p
-Host *
-  User anybody
-`
-	must(t, os.WriteFile(filepath.Join(home, ".ssh/config"), []byte(config), 0o600))
-	a := Access{User: "me", Home: home}
-	for name, tc := range map[string]struct {
-		d    Dest
-		want host
-	}{
-		"all from the file": {Dest{Host: "box"}, host{
-			user: "pxe", name: "box.example.net", port: "2222",
-			identities: []string{home + "/.ssh/box", home + "/keys/pxe@box.example.net"},
-			known:      []string{home + "/known", "/etc/ssh/ssh_known_hosts"},
-		}},
-		"what is given goes first": {Dest{Host: "other", User: "root", Port: "2022"}, host{
-			user: "root", name: "other", port: "2022",
-			known: []string{home + "/.ssh/known_hosts", home + "/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts"},
-		}},
-	} {
-		got, err := resolve(tc.d, a)
-		must(t, err)
-		if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(host{})); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", name, diff)
-		}
-	}
-	if _, err := resolve(Dest{Host: "gate"}, a); err == nil || !strings.Contains(err.Error(), "ProxyCommand") {
-		t.Errorf("resolve of a host behind a ProxyCommand = %v", err)
-	}
 }

@@ -12,9 +12,7 @@
 //	remote.go    … on a host over SFTP
 //	remotesum.go … hashes there
 //	dest.go      where: a folder, ssh://…, user@host:path
-//	ssh.go       the connection: dead lines, ~/.ssh/config
-//	auth.go      agent and keys
-//	hostkey.go   known_hosts
+//	ssh.go       the connection, by internal/remote
 //
 // A tree:
 //

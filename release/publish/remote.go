@@ -10,71 +10,71 @@ import (
 	"path"
 
 	"github.com/pkg/sftp"
-	"golang.org/x/crypto/ssh"
+
+	"tench/internal/remote"
 )
 
-// remote is a tree on a host, over SFTP.
-type remote struct {
-	client *ssh.Client
+// overSSH is a tree on a host, over SFTP.
+type overSSH struct {
+	client *remote.Client
 	sftp   *sftp.Client
-	line   *watched
 	dest   Dest
 	hasher string // the host's program for SHA-256, with arguments; "" if it runs none for us
 }
 
-func (r *remote) String() string          { return r.dest.String() }
-func (r *remote) path(name string) string { return path.Join(r.dest.Path, name) }
-func (r *remote) Far() bool               { return true }
+func (r *overSSH) String() string          { return r.dest.String() }
+func (r *overSSH) path(name string) string { return path.Join(r.dest.Path, name) }
+func (r *overSSH) Far() bool               { return true }
 
-func (r *remote) Close() error {
+func (r *overSSH) Close() error {
 	r.sftp.Close()
 	return r.client.Close()
 }
 
 // err says what was done to which file, as package os does.
-func (r *remote) err(verb, name string, err error) error {
+func (r *overSSH) err(verb, name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &fs.PathError{Op: verb, Path: r.path(name), Err: r.line.explain(err)}
+	return &fs.PathError{Op: verb, Path: r.path(name), Err: explain(r.client, err)}
 }
 
-func (r *remote) Lstat(name string) (fs.FileInfo, error) {
+func (r *overSSH) Lstat(name string) (fs.FileInfo, error) {
 	info, err := r.sftp.Lstat(r.path(name))
 	return info, r.err("stat", name, err)
 }
 
-func (r *remote) List(name string) ([]fs.FileInfo, error) {
+func (r *overSSH) List(name string) ([]fs.FileInfo, error) {
 	list, err := r.sftp.ReadDir(r.path(name))
 	return list, r.err("list", name, err)
 }
 
-func (r *remote) Readlink(name string) (string, error) {
+func (r *overSSH) Readlink(name string) (string, error) {
 	target, err := r.sftp.ReadLink(r.path(name))
 	return target, r.err("readlink", name, err)
 }
 
-func (r *remote) Symlink(target, name string) error {
+func (r *overSSH) Symlink(target, name string) error {
 	return r.err("symlink", name, r.sftp.Symlink(target, r.path(name)))
 }
 
-func (r *remote) Mkdir(name string) error {
+func (r *overSSH) Mkdir(name string) error {
 	return r.err("mkdir", name, r.sftp.Mkdir(r.path(name)))
 }
 
-func (r *remote) Chmod(name string, mode fs.FileMode) error {
+func (r *overSSH) Chmod(name string, mode fs.FileMode) error {
 	return r.err("chmod", name, r.sftp.Chmod(r.path(name), mode))
 }
 
-func (r *remote) Rename(from, to string) error {
+func (r *overSSH) Rename(from, to string) error {
 	return r.err("rename", from, r.sftp.PosixRename(r.path(from), r.path(to)))
 }
 
-func (r *remote) Remove(name string) error {
+func (r *overSSH) Remove(name string) error {
 	return r.err("remove", name, r.sftp.Remove(r.path(name)))
 }
 
-func (r *remote) Read(name string) ([]byte, error) {
+func (r *overSSH) Read(name string) ([]byte, error) {
 	f, err := r.sftp.Open(r.path(name))
 	if err != nil {
 		return nil, r.err("open", name, err)
@@ -84,7 +84,7 @@ func (r *remote) Read(name string) ([]byte, error) {
 	return data, r.err("read", name, err)
 }
 
-func (r *remote) Write(name string, from int64, in io.Reader) error {
+func (r *overSSH) Write(name string, from int64, in io.Reader) error {
 	f, err := r.sftp.OpenFile(r.path(name), os.O_WRONLY|os.O_CREATE)
 	if err != nil {
 		return r.err("open", name, err)
@@ -117,7 +117,7 @@ func (a ahead) Sync() error {
 }
 
 // readBack is Sum over the line.
-func (r *remote) readBack(ctx context.Context, part span, moved func(int64)) (string, error) {
+func (r *overSSH) readBack(ctx context.Context, part span, moved func(int64)) (string, error) {
 	f, err := r.sftp.Open(r.path(part.name))
 	if err != nil {
 		return "", r.err("open", part.name, err)
@@ -155,7 +155,7 @@ func (c counting) Write(p []byte) (int, error) {
 }
 
 // Free asks with statvfs@openssh.com.
-func (r *remote) Free() (int64, bool) {
+func (r *overSSH) Free() (int64, bool) {
 	s, err := r.sftp.StatVFS(r.path("."))
 	if err != nil {
 		// A new tree is not there yet: what holds it is.

@@ -17,7 +17,7 @@ var hashRE = regexp.MustCompile(`^[0-9a-f]{64}$`)
 // findHasher looks for a program on the host that hashes, so that the bytes
 // need not come back over the line. A host that lets us in for SFTP alone runs
 // none, and that is fine.
-func (r *remote) findHasher() {
+func (r *overSSH) findHasher() {
 	for _, h := range hashers {
 		if sum, err := r.hash(context.Background(), h+" </dev/null", probeTime); err == nil && sum == sumBytes(nil) {
 			r.hasher = h
@@ -26,9 +26,9 @@ func (r *remote) findHasher() {
 	}
 }
 
-func (r *remote) SumsThere() bool { return r.hasher != "" }
+func (r *overSSH) SumsThere() bool { return r.hasher != "" }
 
-func (r *remote) How() string {
+func (r *overSSH) How() string {
 	if r.hasher == "" {
 		return "read back over SFTP"
 	}
@@ -36,7 +36,7 @@ func (r *remote) How() string {
 }
 
 // Sum has the host hash the file, or else reads it back.
-func (r *remote) Sum(ctx context.Context, part span, moved func(int64)) (string, error) {
+func (r *overSSH) Sum(ctx context.Context, part span, moved func(int64)) (string, error) {
 	if r.hasher != "" {
 		sum, err := r.hash(ctx, sumCommand(r.path(part.name), r.hasher, part), 0)
 		if err == nil {
@@ -67,8 +67,8 @@ func sumCommand(path, hasher string, part span) string {
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // hash runs a command on the host that prints a hash. Zero is no time limit.
-func (r *remote) hash(ctx context.Context, command string, limit time.Duration) (string, error) {
-	s, err := r.client.NewSession()
+func (r *overSSH) hash(ctx context.Context, command string, limit time.Duration) (string, error) {
+	s, err := r.client.SSH().NewSession()
 	if err != nil {
 		return "", err
 	}

@@ -1,10 +1,7 @@
 package publish
 
 import (
-	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -110,119 +107,6 @@ func TestDeadLine(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "nothing came from the host for 1s: the line is dead") {
 		t.Errorf("Publish over a line that falls silent = %v", err)
 	}
-}
-
-// The hint of the error about an unknown host is what a person will type.
-func TestUnknownHost(t *testing.T) {
-	h := startHost(t)
-	known := filepath.Join(h.home, ".ssh/known_hosts")
-	must(t, os.Remove(known))
-	text := refused(t, h.dest("/srv"), h.access(), "host [127.0.0.1]:"+h.port+" is unknown")
-	out, err := exec.Command("ssh-keygen", "-lf", h.path("host_key.pub")).Output()
-	must(t, err)
-	if print := strings.Fields(string(out))[1]; !strings.Contains(text, print) {
-		t.Errorf("ssh-keygen says the fingerprint is %s, the error says\n%s", print, text)
-	}
-	lines := strings.Split(text, "\n")
-	if out, err := exec.Command("sh", "-c", lines[len(lines)-1]).CombinedOutput(); err != nil {
-		t.Fatalf("the hint does not work: %v\n%s", err, out)
-	}
-	h.open(t, "/srv")
-}
-
-func TestChangedHostKey(t *testing.T) {
-	h := startHost(t)
-	must(t, os.Remove(h.path("host_key")))
-	keygen(t, h.path("host_key"), "-t", "ed25519", "-N", "")
-	text := refused(t, h.dest("/srv"), h.access(), "HAS CHANGED")
-	if !strings.Contains(text, "hint: nothing was sent") {
-		t.Errorf("no hint in %s", text)
-	}
-}
-
-// A host that is known by one of its keys may have others that the library
-// would rather see.
-func TestHostIsAskedForTheKeyItIsKnownBy(t *testing.T) {
-	h := startHost(t)
-	keygen(t, h.path("ecdsa"), "-t", "ecdsa", "-N", "")
-	keygen(t, h.path("rsa"), "-t", "rsa", "-N", "")
-	appendFile(t, h.conf, []byte("HostKey "+h.path("ecdsa")+"\nHostKey "+h.path("rsa")+"\n"))
-	h.open(t, "/srv")
-	data, err := os.ReadFile(h.path("rsa.pub"))
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(h.home, ".ssh/known_hosts"), append([]byte("[127.0.0.1]:"+h.port+" "), data...), 0o600))
-	h.open(t, "/srv")
-}
-
-func TestKeys(t *testing.T) {
-	h := startHost(t)
-	own := filepath.Join(h.home, ".ssh/id_ed25519")
-	locked, rsa := h.path("locked"), h.path("locked_rsa")
-	keygen(t, locked, "-t", "ed25519", "-N", "open sesame")
-	keygen(t, rsa, "-t", "rsa", "-m", "PEM", "-N", "open sesame")
-	stranger := h.path("stranger")
-	keygen(t, stranger, "-t", "ed25519", "-N", "")
-	h.allow(t, locked+".pub")
-	h.allow(t, rsa+".pub")
-	must(t, os.Rename(own, own+".away"))
-
-	d := h.dest("/srv")
-	with := func(change func(*Access)) Access {
-		a := h.access()
-		change(&a)
-		return a
-	}
-	sesame := func(string) ([]byte, error) { return []byte("open sesame"), nil }
-	wrong := func(string) ([]byte, error) { return []byte("open barley"), nil }
-	never := func(file string) ([]byte, error) {
-		t.Errorf("asked for the passphrase of %s, which the host would not take", file)
-		return nil, errors.New("asked")
-	}
-	for _, key := range []string{locked, rsa} {
-		tree, err := Open(t.Context(), d, with(func(a *Access) { a.Identity, a.Passphrase = key, sesame }))
-		must(t, err)
-		tree.Close()
-	}
-	refused(t, d, with(func(a *Access) { a.Identity, a.Passphrase = locked, wrong }), "unlock key "+locked+": wrong passphrase")
-	refused(t, d, with(func(a *Access) { a.Identity = locked }), "hint: ssh-add "+locked)
-	refused(t, d, with(func(a *Access) { a.Identity = h.path("none") }), "no such file")
-	refused(t, d, with(func(a *Access) { a.Identity = stranger }), "takes none of our keys ("+stranger+")")
-	refused(t, d, h.access(), "there is no agent and no key in ~/.ssh")
-
-	// An agent has the key that is under a passphrase: nobody is asked.
-	socket := h.path("agent")
-	agent := exec.Command("ssh-agent", "-D", "-a", socket)
-	out, err := agent.StdoutPipe()
-	must(t, err)
-	must(t, agent.Start())
-	t.Cleanup(func() { _ = agent.Process.Kill(); _ = agent.Wait() })
-	_, err = out.Read(make([]byte, 1)) // it prints the socket's name when it listens
-	must(t, err)
-	add := exec.Command("ssh-add", own+".away")
-	add.Env = append(os.Environ(), "SSH_AUTH_SOCK="+socket)
-	if out, err := add.CombinedOutput(); err != nil {
-		t.Fatalf("ssh-add: %v\n%s", err, out)
-	}
-	tree, err := Open(t.Context(), d, with(func(a *Access) { a.Agent, a.Passphrase = socket, never }))
-	must(t, err)
-	tree.Close()
-}
-
-func TestSSHConfig(t *testing.T) {
-	h := startHost(t)
-	must(t, os.Rename(filepath.Join(h.home, ".ssh/id_ed25519"), filepath.Join(h.home, ".ssh/box key")))
-	config := fmt.Sprintf("Host box\n  HostName 127.0.0.1\n  Port %s\n  User root\n  IdentityFile \"~/.ssh/box key\"\n"+
-		"Host far\n  ProxyJump gate\n", h.port)
-	must(t, os.WriteFile(filepath.Join(h.home, ".ssh/config"), []byte(config), 0o600))
-	a := h.access()
-	a.User = "nobody"
-	dir := treeDir(t)
-	tree, err := Open(t.Context(), Dest{Host: "box", Path: dir}, a)
-	must(t, err)
-	defer tree.Close()
-	publish(t, tree, source(t, "r1"), 3)
-	served(t, dir)
-	refused(t, Dest{Host: "far", Path: "/srv"}, a, "ProxyJump gate")
 }
 
 // A disk that fills up leaves the release before in force, and what was sent.

@@ -1,4 +1,4 @@
-package publish
+package remote
 
 import (
 	"crypto/x509"
@@ -17,25 +17,26 @@ import (
 
 // authentication collects the keys to offer, and remembers which, for the error.
 type authentication struct {
-	h     host
-	a     Access
-	tried []string
+	t      target
+	o      Options
+	asking func() // called before a person is asked
+	tried  []string
 }
 
 // signers is every key that we may use: the agent's first, because they ask
 // nothing, or only the one that was named.
 func (x *authentication) signers() ([]ssh.Signer, error) {
-	files, must := x.h.identities, false
+	files, must := x.t.identities, false
 	switch {
-	case x.a.Identity != "":
-		files, must = []string{x.a.Identity}, true
+	case x.o.Identity != "":
+		files, must = []string{x.o.Identity}, true
 	case len(files) == 0:
 		for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
-			files = append(files, filepath.Join(x.a.Home, ".ssh", name))
+			files = append(files, filepath.Join(x.o.Home, ".ssh", name))
 		}
 	}
 	var list []ssh.Signer
-	if !must && x.a.Agent != "" {
+	if !must && x.o.Agent != "" {
 		list = x.fromAgent()
 	}
 	for _, f := range files {
@@ -65,7 +66,7 @@ func offered(list []ssh.Signer, s ssh.Signer) bool {
 // fromAgent asks ssh-agent for its keys. One that does not answer is no reason
 // to stop: there are files.
 func (x *authentication) fromAgent() []ssh.Signer {
-	conn, err := net.Dial("unix", x.a.Agent)
+	conn, err := net.Dial("unix", x.o.Agent)
 	if err != nil {
 		x.tried = append(x.tried, fmt.Sprintf("ssh-agent (%v)", err))
 		return nil
@@ -95,7 +96,7 @@ func (x *authentication) fromFile(path string) (ssh.Signer, error) {
 		}
 		return s, nil
 	}
-	l := &lockedKey{path: path, data: data, public: locked.PublicKey, ask: x.a.Passphrase}
+	l := &lockedKey{path: path, data: data, public: locked.PublicKey, ask: x.o.Passphrase, asking: x.asking}
 	if l.public == nil { // the old formats hide it
 		line, err := os.ReadFile(path + ".pub")
 		if err != nil {
@@ -114,6 +115,7 @@ type lockedKey struct {
 	data   []byte
 	public ssh.PublicKey
 	ask    func(file string) ([]byte, error)
+	asking func()
 }
 
 func (l *lockedKey) PublicKey() ssh.PublicKey { return l.public }
@@ -143,6 +145,7 @@ func (l *lockedKey) unlock() (ssh.Signer, error) {
 	if l.ask == nil {
 		return nil, fmt.Errorf("ssh: key %s has a passphrase, and there is no terminal to ask for it\nhint: ssh-add %[1]s", l.path)
 	}
+	l.asking()
 	passphrase, err := l.ask(l.path)
 	if err != nil {
 		return nil, fmt.Errorf("ssh: ask for the passphrase of %s: %w", l.path, err)
@@ -167,6 +170,6 @@ func (x *authentication) explain(err error) error {
 	if tried == "" {
 		tried = "none: there is no agent and no key in ~/.ssh"
 	}
-	return fmt.Errorf("ssh: log in as %s: the host takes none of our keys (%s): %w\nhint: ssh-copy-id %s@%s, or name the key with --identity FILE",
-		x.h.user, tried, err, x.h.user, x.h.name)
+	return fmt.Errorf("ssh: log in as %s: the host takes none of our keys (%s): %w\nhint: enter the public key into its authorized_keys (ssh-copy-id %s@%s), or name another with --identity FILE",
+		x.t.user, tried, err, x.t.user, x.t.name)
 }

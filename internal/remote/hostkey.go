@@ -1,10 +1,12 @@
-package publish
+package remote
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"golang.org/x/crypto/ssh"
@@ -15,11 +17,20 @@ import (
 type hostKeys struct {
 	lookup ssh.HostKeyCallback
 	file   string // where a new host's key belongs
+	accept func(NewHost) (bool, error)
+	asking func() // called before a person is asked
+}
+
+// NewHost is a host that was never seen before.
+type NewHost struct {
+	Name        string // e.g. "gw0" or "[gw0]:2222"
+	Kind        string // of its key, e.g. "ssh-ed25519"
+	Fingerprint string // e.g. "SHA256:…", as ssh-keygen -l shows it
 }
 
 // knownHosts reads the known_hosts files that there are.
-func (h host) knownHosts() (hostKeys, error) {
-	files := slices.DeleteFunc(slices.Clone(h.known), func(f string) bool {
+func (t target) knownHosts(accept func(NewHost) (bool, error)) (hostKeys, error) {
+	files := slices.DeleteFunc(slices.Clone(t.known), func(f string) bool {
 		_, err := os.Stat(f)
 		return err != nil
 	})
@@ -27,7 +38,7 @@ func (h host) knownHosts() (hostKeys, error) {
 	if err != nil {
 		return hostKeys{}, fmt.Errorf("ssh: read known hosts: %w", err)
 	}
-	return hostKeys{lookup, h.known[0]}, nil
+	return hostKeys{lookup: lookup, file: t.known[0], accept: accept}, nil
 }
 
 // check is the ssh.HostKeyCallback: there is no way around it.
@@ -39,15 +50,55 @@ func (k hostKeys) check(address string, remote net.Addr, key ssh.PublicKey) erro
 	}
 	name, print := knownhosts.Normalize(address), ssh.FingerprintSHA256(key)
 	if len(bad.Want) == 0 {
-		return fmt.Errorf("host %s is unknown: its %s key has the fingerprint\n  %s\n"+
-			"hint: compare that with what the host itself says (ssh-keygen -lf on its /etc/ssh/ssh_host_*_key.pub); if it is the same:\n  echo '%s' >> %s",
-			name, key.Type(), print, knownhosts.Line([]string{name}, key), k.file)
+		return k.stranger(NewHost{name, key.Type(), print}, knownhosts.Line([]string{name}, key))
 	}
 	text := fmt.Sprintf("THE KEY OF HOST %s HAS CHANGED: somebody may be listening in, or the host was set up anew\n  now:    %s %s", name, key.Type(), print)
 	for _, w := range bad.Want {
 		text += fmt.Sprintf("\n  before: %s %s (%s:%d)", w.Key.Type(), ssh.FingerprintSHA256(w.Key), w.Filename, w.Line)
 	}
 	return fmt.Errorf("%s\nhint: nothing was sent; ask who runs the host; if the new key is right: ssh-keygen -R '%s' -f %s", text, name, bad.Want[0].Filename)
+}
+
+// stranger asks about a new host, or refuses it.
+func (k hostKeys) stranger(h NewHost, line string) error {
+	if k.accept == nil {
+		return fmt.Errorf("host %s is unknown: its %s key has the fingerprint\n  %s\n"+
+			"hint: compare that with what the host itself says (a tench box shows it in its menu, 1 status; others: ssh-keygen -lf on /etc/ssh/ssh_host_*_key.pub); if it is the same:\n  echo '%s' >> %s",
+			h.Name, h.Kind, h.Fingerprint, line, k.file)
+	}
+	k.asking()
+	yes, err := k.accept(h)
+	if err != nil {
+		return fmt.Errorf("ssh: ask about host %s: %w", h.Name, err)
+	}
+	if !yes {
+		return fmt.Errorf("ssh: host %s was not accepted", h.Name)
+	}
+	return remember(k.file, line)
+}
+
+// remember adds a line to a file of known hosts, as ssh(1) does: others may
+// add to it at the same time, so it is not replaced.
+func remember(file, line string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return fmt.Errorf("ssh: enter known host: %w", err)
+	}
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("ssh: enter known host: %w", err)
+	}
+	text := line + "\n"
+	last := make([]byte, 1)
+	if end, err := f.Seek(0, io.SeekEnd); err == nil && end > 0 {
+		if _, err := f.ReadAt(last, end-1); err == nil && last[0] != '\n' {
+			text = "\n" + text
+		}
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("ssh: enter known host: %w", err)
+	}
+	return nil
 }
 
 // algorithms is the order to ask for host keys in: first those that we know the
