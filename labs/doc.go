@@ -6,6 +6,7 @@
 //	net_*_test.go      DHCP, links and repair against Debian's programs
 //	loop_test.go       the network loop in a namespace
 //	unlike_test.go     the same on hardware that lacks ports
+//	backup_test.go     a backup over OpenSSH, opened by age
 //	restore_test.go    a box made again from its backup
 //	powercut*_test.go  the power fails at any write of a box's life
 //	reproduce_test.go  the same image from another folder
