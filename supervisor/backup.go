@@ -142,10 +142,9 @@ func readBounded(path string) ([]byte, error) {
 // aboutBox notes what this box is, for whoever has to replace it.
 func aboutBox() (backup.About, error) {
 	b := bundle{root: "/"}
-	board, info, err := b.boardAndBuild()
-	if err != nil {
-		board.Ports = nil // the notes are short of them; who the box is counts
-	}
+	// Without these files the notes are short; what the box is made from is not
+	// in them.
+	board, info, _ := b.boardAndBuild()
 	about := backup.About{Board: info.Board, Release: info.Release}
 	sys, err := system.New()
 	if err != nil {
