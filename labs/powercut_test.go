@@ -110,6 +110,7 @@ func BenchmarkPowerCut(b *testing.B) {
 type cutMatrix struct {
 	dir    string
 	image  []byte // the disk before
+	after  []byte // and after a cut
 	log    lab.WriteLog
 	marks  []int       // entries of the log when the stories began, and at the end
 	states []diskState // the same in states
@@ -182,11 +183,11 @@ func (m *cutMatrix) readStates(t testing.TB) {
 	}
 }
 
-// disk is the disk that a cut leaves.
+// disk is the disk that a cut leaves, until the next call.
 func (m *cutMatrix) disk(from, n int, fate lab.Fate, seed uint64) []byte {
-	disk := append([]byte(nil), m.image...)
-	m.log.Cut(disk, from, n, fate, rand.New(rand.NewPCG(seed, 0)))
-	return disk
+	m.after = append(m.after[:0], m.image...)
+	m.log.Cut(m.after, from, n, fate, rand.New(rand.NewPCG(seed, 0)))
+	return m.after
 }
 
 func (m *cutMatrix) look(t testing.TB, n int, fate lab.Fate, seed uint64) (diskState, error) {
