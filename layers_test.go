@@ -39,7 +39,7 @@ var layers = map[string][]string{
 	"build/isa":       {},
 	"build/cross":     {"internal/procgroup", "boards", "release", "build/isa", "build/farm"},
 	"build/rootfs":    {"internal/flist", "boards", "overlays", "config", "build/isa"},
-	"build/disk":      {"boards"},
+	"build/disk":      {"backup", "boards"},
 	"build/imagediff": {},
 	"build": {"internal/flist", "internal/nearest", "internal/tomlfile", "boards", "overlays", "config", "release", "release/sbom", "build/source", "build/cache", "build/bundle",
 		"build/farm", "build/kernel", "build/cross", "build/userland", "build/rootfs", "build/disk"},

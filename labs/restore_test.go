@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -76,17 +75,10 @@ func backUp(t *testing.T, c *lab.Console) []byte {
 // restoredImage is the built image with the archive on its data partition.
 func restoredImage(t *testing.T, a backup.Archive) string {
 	t.Helper()
-	var files []disk.DataFile
-	for _, dir := range a.Folders() {
-		files = append(files, disk.DataFile{Path: dir, Mode: fs.ModeDir | 0o700})
-	}
-	for _, f := range a.Files() {
-		files = append(files, disk.DataFile{Path: f.Path, Mode: 0o600, Content: f.Data})
-	}
 	board := qemuBoard(t)
 	data := filepath.Join(t.TempDir(), "data.img")
 	id := disk.Identity{Seed: "restored", Epoch: time.Unix(1764028800, 0), Release: "lab"}
-	if err := disk.Data(t.Context(), board, files, id, data, io.Discard); err != nil {
+	if err := disk.Data(t.Context(), board, disk.RestoredBox(a), id, data, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(data)
