@@ -20,7 +20,7 @@ func ParseRecipient(text string) (age.Recipient, error) {
 	switch {
 	case strings.HasPrefix(text, "AGE-SECRET-KEY-"):
 		// It is not repeated: errors end up in logs.
-		return nil, errors.New("backup: recipient: this is a secret key\nhint: age-keygen -y FILE prints its public key, age1...")
+		return nil, errors.New("backup: recipient: this is a secret key\nhint: age-keygen -y FILE prints its public key")
 	case strings.HasPrefix(text, "ssh-"):
 		r, err = agessh.ParseRecipient(text)
 	default:
