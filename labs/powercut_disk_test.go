@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"tench/config"
+	"tench/supervisor"
 	"tench/supervisor/update"
 )
 
@@ -97,12 +98,16 @@ func readBoot(t testing.TB, dir string, fat []byte, changed bool) (string, error
 	return strings.TrimRight(variables, "#"), nil
 }
 
-// readData replays the journal of p4, as the kernel will, after which nothing
-// may be left to mend; then it reads the generations as the box does.
+// readData mends what PID 1 does before a mount, and replays the journal of p4, as
+// the kernel will, after which nothing may be left to mend; then it reads the
+// generations as the box does.
 func (s *diskState) readData(t testing.TB, dir string, ext4 []byte) error {
 	t.Helper()
 	file, tree := filepath.Join(dir, "data"), filepath.Join(dir, "tree")
 	writeSparse(t, file, ext4)
+	if _, err := supervisor.MendSuperblock(file); err != nil {
+		return err
+	}
 	// It ends with 1 when it changed something: the journal, and files that were
 	// open when the power failed.
 	out, err := exec.Command("e2fsck", "-p", file).CombinedOutput()

@@ -45,6 +45,12 @@ func mountData(disk uint32, dir string) error {
 		return fmt.Errorf("data: make mount point: %w", err)
 	}
 	err = unix.Mount(device, dir, "ext4", dataFlags, "errors=remount-ro")
+	if err != nil {
+		// A disk that cannot be read or written has its own words below.
+		if mended, _ := MendSuperblock(device); mended {
+			err = unix.Mount(device, dir, "ext4", dataFlags, "errors=remount-ro")
+		}
+	}
 	if err == nil {
 		return nil
 	}
