@@ -3,6 +3,7 @@ module tench
 go 1.26.0
 
 require (
+	filippo.io/age v1.2.1
 	github.com/ProtonMail/go-crypto v1.4.1
 	github.com/agext/levenshtein v1.2.3
 	github.com/beevik/ntp v1.6.0
@@ -35,6 +36,7 @@ require (
 )
 
 require (
+	filippo.io/edwards25519 v1.1.0 // indirect
 	github.com/cloudflare/circl v1.6.3 // indirect
 	github.com/elliotwutingfeng/asciiset v0.0.0-20260129054604-cfde2086bc57 // indirect
 	github.com/hashicorp/errwrap v1.0.0 // indirect

@@ -32,6 +32,8 @@ var layers = map[string][]string{
 	"release/publish":    {"internal/remote", "release"},
 	"overlays":           {"internal/flist", "boards"},
 	"identity":           {"release/signify"},
+	"backup":             {},
+	"backup/sealed":      {"backup"},
 
 	"build/source":    {"release", "release/signify"},
 	"build/cache":     {"release"},
@@ -42,7 +44,7 @@ var layers = map[string][]string{
 	"build/isa":       {},
 	"build/cross":     {"internal/procgroup", "boards", "release", "build/isa", "build/farm"},
 	"build/rootfs":    {"internal/flist", "boards", "overlays", "config", "build/isa"},
-	"build/disk":      {"boards"},
+	"build/disk":      {"backup", "boards"},
 	"build/imagediff": {},
 	"build/flash":     {"boards", "identity", "release", "release/signify", "build/disk"},
 	"build": {"internal/flist", "internal/nearest", "internal/tomlfile", "boards", "overlays", "config", "release", "release/sbom", "release/slotimage", "build/source", "build/cache", "build/bundle",
@@ -63,11 +65,11 @@ var layers = map[string][]string{
 	"supervisor/status":   {"internal/nearest", "supervisor/unit"},
 	"supervisor/console":  {"supervisor/unit", "supervisor/status", "supervisor/slots", "supervisor/health"},
 	"supervisor/door":     {"internal/nearest", "internal/sshline", "identity", "supervisor/status"},
-	"supervisor": {"boards", "config", "release", "supervisor/system", "supervisor/unit", "supervisor/desired",
+	"supervisor": {"backup", "boards", "config", "release", "supervisor/system", "supervisor/unit", "supervisor/desired",
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console", "supervisor/door", "supervisor/slots", "supervisor/health", "supervisor/crash", "supervisor/reach"},
 
-	"cmd/tench": {"internal/remote", "boards", "config", "identity", "overlays", "build", "build/disk", "build/flash", "build/imagediff", "release", "release/audit", "release/dist",
+	"cmd/tench": {"internal/remote", "backup", "backup/sealed", "boards", "config", "identity", "overlays", "build", "build/disk", "build/flash", "build/imagediff", "release", "release/audit", "release/dist",
 		"release/publish", "release/rollout", "release/signify"},
 	"cmd/tenchd": {"boards", "config", "identity", "supervisor", "supervisor/status", "supervisor/console", "supervisor/door", "supervisor/update"},
 

@@ -7,6 +7,10 @@
 //	loop_test.go       the network loop in a namespace
 //	generations_test.go  configurations on trial: cut off, killed, switched off
 //	apply_test.go      tench apply from the desk to a box over SSH
+//	unlike_test.go     the same on hardware that lacks ports
+//	backup_test.go     a backup over OpenSSH, opened by age
+//	restore_test.go    a box made again from its backup
+//	powercut*_test.go  the power fails at any write of a box's life
 //	reproduce_test.go  the same image from another folder
 //	release_test.go    a release of the built image, checked by signify
 //	faults_*_test.go   builds of a tiny board that are stopped, starved and misled

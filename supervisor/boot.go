@@ -27,6 +27,7 @@ import (
 //	boot_mount.go     early mounts
 //	boot_cmdline.go   build.json, the ready line
 //	boot_data.go      finding and mounting the data partition
+//	boot_super.go     mending its super block after a power cut
 //	boot_watchdog.go  the hardware watchdog
 //	boot_pulse.go     when it is fed, and when a hanging loop is killed
 //	boot_children.go  the loop and the menus

@@ -44,6 +44,12 @@ func mountData(disk uint32, dir string) error {
 		return fmt.Errorf("data: make mount point: %w", err)
 	}
 	err = unix.Mount(device, dir, "ext4", dataFlags, "errors=remount-ro")
+	if err != nil {
+		// A disk that cannot be read or written has its own words below.
+		if mended, _ := MendSuperblock(device); mended {
+			err = unix.Mount(device, dir, "ext4", dataFlags, "errors=remount-ro")
+		}
+	}
 	if err == nil {
 		return nil
 	}
@@ -65,6 +71,12 @@ func mountSpare(dir string) error {
 		return fmt.Errorf("data: mount RAM disk: %w", err)
 	}
 	return nil
+}
+
+// isSpare reports whether a RAM disk is in the place of the data partition.
+func isSpare(dir string) bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(dir, &fs) == nil && int64(fs.Type) == unix.TMPFS_MAGIC
 }
 
 // isMounted reports whether dir is a mount point.

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,8 @@ type bundle struct {
 
 // foundPort is a network device of the box.
 type foundPort struct {
-	name, path, driver, mac string
+	name, path, driver string
+	mac                string // as router.toml means it: the permanent one, where there is one
 }
 
 // WriteReport writes the report on this box: one text with all that somebody
@@ -69,7 +71,7 @@ func foundPorts(sys system.System) ([]foundPort, error) {
 			continue
 		}
 		driver, _ := os.Readlink(filepath.Join("/sys/class/net", l.Name, "device/driver")) // none where the kernel tells none
-		list = append(list, foundPort{l.Name, l.Path, filepath.Base(driver), l.MAC})
+		list = append(list, foundPort{l.Name, l.Path, filepath.Base(driver), cmp.Or(l.PermMAC, l.MAC)})
 	}
 	return list, nil
 }

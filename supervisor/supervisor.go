@@ -11,6 +11,7 @@
 //	health.go       what is wrong with the network, for PID 1's judge
 //	image.go        which image this is; sbom.go: what it is made of
 //	bundle*.go      tenchd report
+//	backup.go       tenchd backup
 //	boot*.go …      PID 1, see boot.go
 //
 // The loop is level-triggered. One goroutine owns the Facts; units, the kernel
@@ -85,7 +86,8 @@ type loop struct {
 	facts   unit.Facts
 	state   netstate.State
 	want    desired.Desired
-	refused map[string]error // by the kernel: changes, by Change.String
+	refused map[string]error  // by the kernel: changes, by Change.String
+	absent  []desired.Missing // what was logged as missing
 	units   units
 
 	events   chan unit.Event
@@ -278,6 +280,7 @@ func (l *loop) cycle(ctx context.Context) {
 	l.readTrial()
 	l.applyAll()
 	l.units.match(ctx, l.want)
+	l.logMissing()
 	l.tell(healthLine(l.unhealthy()))
 	l.tell(wordCycle)
 	l.tellDoor()
@@ -330,6 +333,22 @@ func (l *loop) applyChanges(changes []netstate.Change, refused map[string]error)
 		l.o.Log("%s", c)
 	}
 	return progress
+}
+
+// logMissing logs the interfaces that cannot be had, each cause once. Routes are
+// left out: they come and go with the interfaces that they need.
+func (l *loop) logMissing() {
+	var absent []desired.Missing
+	for _, m := range l.want.Missing {
+		if strings.HasPrefix(m.Interface, "route ") {
+			continue
+		}
+		absent = append(absent, m)
+		if !slices.Contains(l.absent, m) {
+			l.o.Log("%s: missing: %s", m.Interface, m.Cause)
+		}
+	}
+	l.absent = absent
 }
 
 // missing lists what keeps the configured network from being complete.

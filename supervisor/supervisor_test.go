@@ -2,13 +2,16 @@ package supervisor
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"tench/config"
 	"tench/supervisor/health"
 	"tench/supervisor/status"
 	"tench/supervisor/system"
@@ -48,7 +51,7 @@ func newTestLoop(t *testing.T, config string) *testLoop {
 		l.fake.Net.Links = append(l.fake.Net.Links, system.Link{Name: name, Index: 2 + i, MAC: "52:54:00:00:00:0" + name[3:], MTU: 1500, Carrier: true})
 	}
 	l.loop = newLoop(LoopOptions{DataDir: dir, RunDir: dir, Report: l.told,
-		Log: func(format string, args ...any) { l.log = append(l.log, format) }}, l.fake)
+		Log: func(format string, args ...any) { l.log = append(l.log, fmt.Sprintf(format, args...)) }}, l.fake)
 	t.Cleanup(l.units.stopAll)
 	return l
 }
@@ -115,6 +118,73 @@ func TestTreeTellsCauses(t *testing.T) {
 	}
 	if root.OK || root.State != "degraded" {
 		t.Errorf("root = %s, OK %v; want degraded", root.State, root.OK)
+	}
+}
+
+// A stick in a box that it was not made for: one port by a MAC address that went
+// with the old box, one by a label that the new one lacks. What can be had comes
+// up; the rest is told in the status, in the log, once, and to PID 1.
+func TestUnlikeHardware(t *testing.T) {
+	l := newTestLoop(t, `hostname = "gw0"
+[interface.wan]
+device = "eth0"
+address = ["192.168.1.1/24"]
+[interface.lan]
+device = "52:54:00:00:00:99"
+address = ["192.168.2.1/24"]
+[interface.guest]
+over = "lan"
+vlan = 10
+[interface.dmz]
+device = "port:DMZ"
+[[route]]
+to = "10.0.0.0/8"
+via = "192.168.2.9"
+`)
+	l.ports = map[string]config.Selector{"WAN": {Name: "eth0"}, "LAN": {Name: "eth1"}}
+	l.started = time.Now().Add(-2 * readyWait)
+	for range 3 {
+		l.cycle(t.Context())
+	}
+	if calls := strings.Join(l.fake.TakeCalls(), "\n"); !strings.Contains(calls, "192.168.1.1/24") || strings.Contains(calls, "eth1") {
+		t.Errorf("wan did not come up, or a port that nobody named was touched:\n%s", calls)
+	}
+	want := []string{
+		"dmz: missing: the board has no port DMZ; it has LAN, WAN; unused: port:LAN (eth1)",
+		"guest: missing: lan is missing",
+		"lan: missing: no device with MAC 52:54:00:00:00:99; unused: port:LAN (eth1)",
+	}
+	var logged []string
+	for _, line := range l.log {
+		if strings.Contains(line, ": missing: ") {
+			logged = append(logged, line)
+		}
+	}
+	if diff := cmp.Diff(want, logged); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
+	}
+	root := l.tree()
+	for _, line := range want {
+		name, cause, _ := strings.Cut(line, ": missing: ")
+		if n, ok := root.Find(name); !ok || n.OK || n.State != "missing" || n.Cause != cause {
+			t.Errorf("status of %s = %+v; want it missing: %s", name, n, cause)
+		}
+	}
+	if wan, _ := root.Find("wan"); !wan.OK {
+		t.Errorf("status of wan = %+v; want it up", wan)
+	}
+	if told := l.told.String(); !strings.Contains(told, "ready dmz, guest, lan, route 10.0.0.0/8\n") {
+		t.Errorf("PID 1 was told %q, want ready with what is missing", told)
+	}
+	// The port that was looked for is plugged in after all.
+	l.fake.Change(func() { l.fake.Net.Links[1].MAC = "52:54:00:00:00:99" })
+	l.cycle(t.Context())
+	root = l.tree()
+	if lan, _ := root.Find("lan"); !lan.OK {
+		t.Errorf("status of lan = %+v; want it up", lan)
+	}
+	if last := l.log[len(l.log)-1]; last != "dmz: missing: the board has no port DMZ; it has LAN, WAN; all ports of the box are in use" {
+		t.Errorf("the last line of the log is %q", last)
 	}
 }
 

@@ -10,6 +10,7 @@
 //	slot.go      Slot: p2 and p3, kernel and initramfs
 //	blocks.go    where GRUB finds them without reading the FAT
 //	data.go      Data: p4, made with mke2fs and debugfs
+//	restored.go  what is on it when a box is made again from its backup
 //	fat.go       FAT16 and FAT32 volumes through go-diskfs
 //	mend.go      what go-diskfs leaves wrong in them
 //

@@ -63,6 +63,7 @@ func needs(b boards.Board) []need {
 		{"git", "git", "test", "a repository to fetch from"},
 		{"/usr/lib/python3/dist-packages/pyftpdlib/__init__.py", "python3-pyftpdlib", "test", "FTP and web servers to test against"},
 		{"signify-openbsd", "signify-openbsd", "test", "reads our signatures and keys"},
+		{"age", "age", "test", "reads and writes our backups"},
 		{"sshd", "openssh-server", "test", "a host to publish to"},
 		{"ssh-keygen", "openssh-client", "test", "keys to log in with"},
 		{"distcc", "distcc", "test", "a compile farm"},

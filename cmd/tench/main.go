@@ -27,6 +27,7 @@
 //	apply.go     tench apply, confirm, rollback: a box's configuration
 //	trial.go     how a box is changed without losing it
 //	update.go    tench update
+//	backup.go    tench backup: fetch, list, extract
 //	ssh.go       how this user gets into hosts
 package main
 
@@ -110,7 +111,7 @@ and boots it in QEMU. The box's configuration is one file, router.toml.`,
 	root.AddCommand(imageCommand(), buildCommand(), releaseCommand(), runCommand(), checkCommand(), boardsCommand(),
 		explainCommand(), doctorCommand(), consoleCommand(), keyCommand(), verifyCommand(), diffCommand(), publishCommand(),
 		releasesCommand(), lockCommand(), fetchCommand(), flistCommand(), identityCommand(),
-		applyCommand(), confirmCommand(), rollbackCommand(), updateCommand(), flashCommand())
+		applyCommand(), confirmCommand(), rollbackCommand(), updateCommand(), flashCommand(), backupCommand())
 	return root
 }
 

@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TENCH_CACHE", filepath.Join(env.WorkDir, "cache"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"image": writeImage, "stick": writeStick},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"image": writeImage, "stick": writeStick, "backup": writeBackup},
 	})
 }
 

@@ -20,7 +20,7 @@ const (
 // is a folder for what QEMU keeps.
 func qemuArgs(b boards.Board, o runOptions, disk, dir string) ([]string, error) {
 	args := machineArgs(b, o)
-	args = append(args, diskArgs(o.disk, disk)...)
+	args = append(args, diskArgs(o, disk)...)
 	net, err := netArgs(b, o)
 	if err != nil {
 		return nil, err
@@ -59,12 +59,19 @@ func machineArgs(b boards.Board, o runOptions) []string {
 }
 
 // diskArgs attaches the file; all but the disks of PCs need a controller.
-func diskArgs(device, file string) []string {
-	file = ",format=raw,cache=unsafe,file=" + strings.ReplaceAll(file, ",", ",,")
-	if device == diskSD {
-		return []string{"-drive", "if=sd" + file}
+func diskArgs(o runOptions, file string) []string {
+	escaped := strings.NewReplacer(",", ",,")
+	if o.disk == diskSD {
+		return []string{"-drive", "if=sd,format=raw,cache=unsafe,file=" + escaped.Replace(file)}
 	}
-	args := []string{"-drive", "if=none,id=stick" + file}
+	args := []string{"-drive", "if=none,id=stick,format=raw,cache=unsafe,file=" + escaped.Replace(file)}
+	if o.writeLog != "" {
+		// The host need not flush either file: QEMU may be killed, the host not.
+		args = []string{"-blockdev", "driver=blklogwrites,node-name=stick,log-sector-size=512,log-super-update-interval=1," +
+			"file.driver=file,file.cache.no-flush=on,file.filename=" + escaped.Replace(file) +
+			",log.driver=file,log.cache.no-flush=on,log.filename=" + escaped.Replace(o.writeLog)}
+	}
+	device := o.disk
 	switch device {
 	case "usb-storage":
 		args = append(args, "-device", "qemu-xhci,id=usb")

@@ -28,6 +28,7 @@ type runOptions struct {
 	memory   int      // MiB, instead of the board's smallest
 	accel    string   // how QEMU runs the guest's code: tcg or kvm
 	lan      string   // QEMU netdev for the LAN port
+	writeLog string   // file for a log of all writes to the disk; "" for none
 	extra    []string // further QEMU arguments
 }
 
@@ -76,6 +77,7 @@ same image; --fresh starts again from the image.`,
 	// box needs three seconds without it.
 	f.StringVar(&o.accel, "accel", "tcg", "tcg works everywhere; kvm is quicker where it works")
 	f.StringVar(&o.lan, "lan", quietLAN, "QEMU `netdev` behind the second port")
+	f.StringVar(&o.writeLog, "log-writes", "", "log every write to the disk to this `file`, in the format of Linux' dm-log-writes")
 	f.StringArrayVar(&o.extra, "qemu", nil, "a further `argument` for QEMU; may be repeated")
 	return c
 }
@@ -107,6 +109,9 @@ func runQEMU(stderr io.Writer, b boards.Board, o runOptions) error {
 	if err == nil && o.disk == diskSD {
 		err = growSD(disk)
 	}
+	if err == nil && o.writeLog != "" {
+		err = newWriteLog(o)
+	}
 	if err != nil {
 		return fmt.Errorf("run %s: %w", b.Name, err)
 	}
@@ -117,6 +122,14 @@ func runQEMU(stderr io.Writer, b boards.Board, o runOptions) error {
 	args = append([]string{qemu}, args...)
 	fmt.Fprintf(stderr, "tench: %s boots with %s in QEMU; ctrl-A X quits\n", b.Name, o.firmware)
 	return fmt.Errorf("run %s: start %s: %w", b.Name, qemu, syscall.Exec(qemu, args, os.Environ()))
+}
+
+// newWriteLog makes the empty file that QEMU wants for its log of writes.
+func newWriteLog(o runOptions) error {
+	if o.disk == diskSD {
+		return errors.New("QEMU cannot log the writes to a card slot\nhint: --disk usb-storage")
+	}
+	return os.WriteFile(o.writeLog, nil, 0o644)
 }
 
 // runDisk returns the disk to boot: a copy of the image that the box may write

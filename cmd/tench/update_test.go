@@ -26,22 +26,22 @@ import (
 // sshd starts it with the box's folder as its argument.
 const boxName = "tench-test-box"
 
-// standIn stands in for tenchd: the slots are files in a folder.
-type standIn struct{ dir string }
+// testBox stands in for tenchd: the slots are files in a folder.
+type testBox struct{ dir string }
 
-func (b standIn) Running() string                    { return "a" }
-func (b standIn) OnTrial() (bool, error)             { return false, nil }
-func (b standIn) Vacate() error                      { return os.RemoveAll(b.path("armed")) }
-func (b standIn) Device(slot string) (string, error) { return b.path(slot), nil }
-func (b standIn) Arm(slot string, _ int) error {
+func (b testBox) Running() string                    { return "a" }
+func (b testBox) OnTrial() (bool, error)             { return false, nil }
+func (b testBox) Vacate() error                      { return os.RemoveAll(b.path("armed")) }
+func (b testBox) Device(slot string) (string, error) { return b.path(slot), nil }
+func (b testBox) Arm(slot string, _ int) error {
 	return os.WriteFile(b.path("armed"), []byte(slot), 0o644)
 }
 
-func (b standIn) path(name string) string { return filepath.Join(b.dir, name) }
+func (b testBox) path(name string) string { return filepath.Join(b.dir, name) }
 
 // standInBox runs what SSH was asked to run.
 func standInBox() {
-	b := standIn{os.Args[1]}
+	b := testBox{os.Args[1]}
 	words := strings.Fields(os.Getenv("SSH_ORIGINAL_COMMAND"))
 	var err error
 	switch {
@@ -62,9 +62,9 @@ func standInBox() {
 }
 
 // newStandIn is a box behind a real sshd.
-func newStandIn(t *testing.T) (standIn, lab.SSHHost) {
+func newStandIn(t *testing.T) (testBox, lab.SSHHost) {
 	t.Helper()
-	b := standIn{t.TempDir()}
+	b := testBox{t.TempDir()}
 	self, err := os.Executable()
 	must(t, err)
 	program := b.path(boxName)

@@ -62,7 +62,7 @@ line was wrong.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nhint: %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(c.status(), c.why(), c.log(), c.report(), c.sbom(), c.check(), c.apply(), c.confirm(), c.rollback(), c.generations(),
+	root.AddCommand(c.status(), c.why(), c.log(), c.report(), c.backup(), c.sbom(), c.check(), c.apply(), c.confirm(), c.rollback(), c.generations(),
 		c.config(), c.secret(), c.menu(), c.slots(), c.update(),
 		down("reboot", "Reboot the box in order", console.Reboot),
 		down("poweroff", "Power the box off in order", console.PowerOff))

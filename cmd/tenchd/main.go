@@ -9,6 +9,7 @@
 //	secret.go    tenchd secret
 //	update.go    tenchd update
 //	report.go    tenchd report
+//	backup.go    tenchd backup
 //	sbom.go      tenchd sbom
 //	slots.go     tenchd slots
 //

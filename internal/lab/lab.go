@@ -7,6 +7,7 @@
 //	farm.go     daemons of a compile farm on loopback
 //	sshd.go     Debian's sshd on the loopback, bad lines to it
 //	console.go  a machine behind a serial console: type, expect
+//	writelog.go what a machine did to its disk, and what a power cut leaves of it
 package lab
 
 import (

@@ -17,18 +17,27 @@ func (c *computer) resolve() {
 	order := slices.Clone(c.cfg.Interfaces)
 	slices.SortStableFunc(order, func(a, b config.Interface) int { return cmp.Compare(a.Line, b.Line) })
 	owner := map[string]string{} // of a device
+	var absent []string          // interfaces whose device the box does not have
 	for _, i := range order {
 		if i.Kind != config.Physical {
 			continue
 		}
 		link, cause := c.find(i.Device)
-		if first := owner[link]; cause == "" && first != "" {
+		first := owner[link]
+		switch {
+		case cause != "" && link == "":
+			absent = append(absent, i.Name)
+		case cause == "" && first != "":
 			cause = fmt.Sprintf("its device %s is %s already", link, first)
-		}
-		if cause == "" {
+		case cause == "":
 			owner[link] = i.Name
 		}
 		c.settle(i.Name, link, cause)
+	}
+	// Only now it is known which ports nobody wants: on a box that took the place
+	// of another one of them is what the operator looks for.
+	for _, name := range absent {
+		c.causes[name] += "; " + c.unused(owner)
 	}
 	for _, i := range order {
 		c.resolveMade(i)
@@ -82,7 +91,9 @@ func (c *computer) hindrance(i config.Interface) string {
 // isMade reports whether a device is of a kind that tench makes.
 func isMade(l unit.Link) bool { return l.Kind == "vlan" || l.Kind == "bridge" }
 
-// find returns the device that a selector means, or why there is none.
+// find returns the device that a selector means, or the cause why it means none.
+// With a cause, link is "" where there is no such device, and one of them where
+// there are several.
 func (c *computer) find(s config.Selector) (link, cause string) {
 	label := ""
 	if s.Port != "" {
@@ -94,13 +105,11 @@ func (c *computer) find(s config.Selector) (link, cause string) {
 	}
 	switch {
 	case s.Name != "":
-		return c.only("called "+s.Name+label, nil, func(l unit.Link) bool { return l.Name == s.Name })
+		return c.only("called "+s.Name+label, func(l unit.Link) bool { return l.Name == s.Name })
 	case s.MAC != "":
-		show := func(l unit.Link) string { return l.MAC }
-		return c.only("with MAC "+s.MAC, show, func(l unit.Link) bool { return l.MAC == s.MAC })
+		return c.only("with MAC "+s.MAC, func(l unit.Link) bool { return l.MAC == s.MAC })
 	}
-	show := func(l unit.Link) string { return l.Path }
-	return c.only("at "+s.Path+label, show, func(l unit.Link) bool { return l.Path == s.Path })
+	return c.only("at "+s.Path+label, func(l unit.Link) bool { return l.Path == s.Path })
 }
 
 func (c *computer) noPort(label string) string {
@@ -110,30 +119,67 @@ func (c *computer) noPort(label string) string {
 	return fmt.Sprintf("the board has no port %s; it has %s", label, strings.Join(slices.Sorted(maps.Keys(c.ports)), ", "))
 }
 
-// only returns the one port that matches. what is what was looked for; show is
-// the property to name of those that there are, nil for their names alone.
-func (c *computer) only(what string, show func(unit.Link) string, match func(unit.Link) bool) (link, cause string) {
-	var found, all []string
+// devices lists the ports that the box has, sorted by name.
+func (c *computer) devices() []unit.Link {
+	var list []unit.Link
 	for _, name := range slices.Sorted(maps.Keys(c.facts.Links)) {
-		l := c.facts.Links[name]
-		if name == "lo" || isMade(l) {
+		if l := c.facts.Links[name]; name != "lo" && !isMade(l) {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+// only returns the one port that matches. what is what was looked for.
+func (c *computer) only(what string, match func(unit.Link) bool) (link, cause string) {
+	var found []string
+	for _, l := range c.devices() {
+		if match(l) {
+			found = append(found, l.Name)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", "no device " + what
+	case 1:
+		return found[0], ""
+	}
+	return found[0], fmt.Sprintf("there are %d devices %s: %s", len(found), what, strings.Join(found, ", "))
+}
+
+// unused lists the ports that no interface is, each with what router.toml may
+// call it.
+func (c *computer) unused(owner map[string]string) string {
+	devices := c.devices()
+	var free []string
+	for _, l := range devices {
+		if owner[l.Name] != "" {
 			continue
 		}
-		if match(l) {
-			found = append(found, name)
+		text := l.Name
+		if label := c.labelOf(l); label != "" {
+			text = fmt.Sprintf("port:%s (%s)", label, l.Name)
+		} else if l.Path != "" {
+			text = fmt.Sprintf("%s (%s)", l.Path, l.Name)
 		}
-		if show != nil && show(l) != "" {
-			name = fmt.Sprintf("%s %s", name, show(l))
-		}
-		all = append(all, name)
+		free = append(free, text)
 	}
 	switch {
-	case len(found) == 1:
-		return found[0], ""
-	case len(found) > 1:
-		return "", fmt.Sprintf("there are %d devices %s: %s", len(found), what, strings.Join(found, ", "))
-	case len(all) == 0:
-		return "", fmt.Sprintf("no device %s; the box has no network device", what)
+	case len(devices) == 0:
+		return "the box has no network device"
+	case len(free) == 0:
+		return "all ports of the box are in use"
 	}
-	return "", fmt.Sprintf("no device %s; the box has %s", what, strings.Join(all, ", "))
+	return "unused: " + strings.Join(free, ", ")
+}
+
+// labelOf is what the case calls a port, "" where it has no label.
+func (c *computer) labelOf(l unit.Link) string {
+	for _, label := range slices.Sorted(maps.Keys(c.ports)) {
+		p := c.ports[label]
+		if p.Name != "" && p.Name == l.Name || p.Path != "" && p.Path == l.Path {
+			return label
+		}
+	}
+	return ""
 }
