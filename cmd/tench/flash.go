@@ -26,6 +26,8 @@ import (
 type flashOptions struct {
 	identity string   // directory of the box's identity; "" for none
 	config   string   // file of the first generation; "" for the image's
+	restore  string   // backup of the box whose place it takes; "" for none
+	secrets  []string // files of keys that open the backup
 	keys     []string // files of public keys, one of which must have signed
 	unsigned bool     // take what is signed by a stranger
 	fixed    string   // handle of a fixed or large disk
@@ -61,6 +63,7 @@ A DEVICE that is no device is a new file: the image of this one box, mode 0600.`
 		Example: `  tench flash apu2                       which devices are there?
   tench flash apu2 /dev/sdb
   tench flash apu2 /dev/sdb --identity gw0 --config gw0.toml
+  tench flash apu2 /dev/sdb --restore gw0.age      in the place of a box that died (tench backup)
   tench flash tench-apu2.img.zst /dev/disk/by-id/usb-SanDisk_Ultra_4C5300012309-0:0 --key tench.pub
   tench flash vm gw0.img --identity gw0  the image of one box, for a virtual machine`,
 		Args:              between(0, 2),
@@ -78,6 +81,8 @@ A DEVICE that is no device is a new file: the image of this one box, mode 0600.`
 	f := c.Flags()
 	f.StringVar(&o.identity, "identity", "", "put the identity in this `directory` onto the stick (tench identity new)")
 	f.StringVar(&o.config, "config", "", "the box's first router.toml `file` (default: the image's)")
+	f.StringVar(&o.restore, "restore", "", "make the box of this backup `file` again: identity, secrets, all generations")
+	identityFileFlag(c, &o.secrets)
 	f.StringArrayVar(&o.keys, "key", nil, "the image must be signed by the key in this .pub `file`; may be repeated")
 	f.BoolVar(&o.unsigned, "unsigned", false, "take an image that is signed by a key that is not known here")
 	f.StringVar(&o.fixed, "fixed", "", "write to the fixed or large disk with this `serial` number")
@@ -85,6 +90,8 @@ A DEVICE that is no device is a new file: the image of this one box, mode 0600.`
 	f.StringVar(&o.answer, "yes-serial", "", "do not ask: the last four `characters` of the serial number")
 	f.BoolVar(&o.json, "json", false, "a JSON object a line, for scripts; needs --yes-serial")
 	c.MarkFlagsMutuallyExclusive("key", "unsigned")
+	c.MarkFlagsMutuallyExclusive("restore", "identity")
+	c.MarkFlagsMutuallyExclusive("restore", "config")
 	return c
 }
 
@@ -135,7 +142,7 @@ func runFlash(c *cobra.Command, o flashOptions, v *flashView, args []string) err
 		return err
 	}
 	defer img.Close()
-	data, err := o.data(c.Context(), img)
+	data, err := o.data(c, img)
 	if err != nil {
 		return err
 	}
@@ -249,7 +256,16 @@ func signedBy(key *signify.PublicKey) string {
 }
 
 // data makes a data partition with what the flags name; nil for the image's own.
-func (o flashOptions) data(ctx context.Context, img *flash.Image) (*flash.Data, error) {
+func (o flashOptions) data(c *cobra.Command, img *flash.Image) (*flash.Data, error) {
+	ctx := c.Context()
+	if o.restore != "" {
+		a, err := openBackup(c, o.restore, o.secrets)
+		if err != nil {
+			return nil, err
+		}
+		adviseBackup(c.ErrOrStderr(), a)
+		return img.MakeData(ctx, disk.RestoredBox(a), io.Discard)
+	}
 	if o.identity == "" && o.config == "" {
 		return nil, nil
 	}
