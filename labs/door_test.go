@@ -66,7 +66,8 @@ func TestDoor(t *testing.T) {
 			t.Errorf("ssh %q: %v\n%s", args, err, out)
 		}
 	}
-	into("anna@desk/", "", "status")
+	into("lan  ", "", "status")
+	into("anna@desk/", "sleep 2; tenchd status\n", "shell") // the door notes who is there once a second
 	into("lan up", "", "why", "lan")
 	into("42", "echo $((6*7))\n", "shell")
 	into("status", "", "-tt", "menu") // its input ends at once
