@@ -7,6 +7,7 @@
 //	loop_test.go       the network loop in a namespace
 //	generations_test.go  configurations on trial: cut off, killed, switched off
 //	apply_test.go      tench apply from the desk to a box over SSH
+//	far_box_test.go    a box that is reached over SSH alone: apply, update, backup, restore
 //	unlike_test.go     the same on hardware that lacks ports
 //	backup_test.go     a backup over OpenSSH, opened by age
 //	restore_test.go    a box made again from its backup
