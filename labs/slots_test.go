@@ -265,28 +265,35 @@ func hang(t *testing.T, socket string) {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(menuTimeout))
-	buf := make([]byte, 4096)
+	packetForm := regexp.MustCompile(`\$([^#]*)#..`)
+	buf, said := make([]byte, 4096), ""
 	ask := func(packet string) string {
 		sum := byte(0)
 		for i := range len(packet) {
 			sum += packet[i]
 		}
 		fmt.Fprintf(conn, "$%s#%02x", packet, sum)
-		answer := ""
-		for !regexp.MustCompile(`\$[^#]*#..`).MatchString(answer) {
-			n, err := conn.Read(buf)
-			if err != nil {
-				t.Fatalf("debugger: %s: %v after %q", packet, err, answer)
+		// Connecting stops the machine, of which the debugger may be told at any
+		// time: a packet that begins with T is no answer.
+		for {
+			m := packetForm.FindStringSubmatch(said)
+			if m == nil {
+				n, err := conn.Read(buf)
+				if err != nil {
+					t.Fatalf("debugger: %s: %v after %q", packet, err, said)
+				}
+				said += string(buf[:n])
+				continue
 			}
-			answer += string(buf[:n])
+			_, said, _ = strings.Cut(said, m[0])
+			fmt.Fprint(conn, "+")
+			if !strings.HasPrefix(m[1], "T") {
+				return m[1]
+			}
 		}
-		fmt.Fprint(conn, "+")
-		_, answer, _ = strings.Cut(answer, "$")
-		answer, _, _ = strings.Cut(answer, "#")
-		return answer
 	}
-	// Connecting has stopped the machine. Its registers are rax to r15, rip,
-	// eflags and others, little endian; bit 9 of eflags is IF.
+	// The registers are rax to r15, rip, eflags and others, little endian; bit 9
+	// of eflags is IF.
 	const rip, eflags = 16 * 16, 17 * 16 // hex digits
 	registers := ask("g")
 	if len(registers) < eflags+8 {
