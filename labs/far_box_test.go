@@ -59,9 +59,19 @@ func startFarBox(t *testing.T) farBox {
 			t.Fatal(err)
 		}
 	}
-	f.console.Expect(t, readyLine, bootTimeout)
-	f.console.Expect(t, `gw0> `, menuTimeout)
+	f.opened(t, f.console)
 	return f
+}
+
+// opened waits until the box lets its operator in: the door comes up after the
+// menu.
+func (f farBox) opened(t *testing.T, c *lab.Console) {
+	t.Helper()
+	c.Expect(t, readyLine, bootTimeout)
+	lab.Eventually(t, menuTimeout, "ssh gets in", func() bool {
+		_, err := sshInto(f.dir, f.port, "", "status")
+		return err == nil
+	})
 }
 
 func (f farBox) path(name string) string { return filepath.Join(f.dir, name) }
@@ -129,8 +139,7 @@ func TestFarBox(t *testing.T) {
 	f.console.Kill()
 	again := boot(t, "--image", f.path("again.img"),
 		"--lan", "user,net=192.168.1.0/24,host=192.168.1.2,restrict=on,hostfwd=tcp:127.0.0.1:"+f.port+"-192.168.1.1:22")
-	again.Expect(t, readyLine, bootTimeout)
-	again.Expect(t, `gw0> `, menuTimeout)
+	f.opened(t, again)
 	// The host key is the old one, or ssh would not go in.
 	if list := f.ssh(t, "generations"); !strings.Contains(list, "3       current") {
 		t.Errorf("ssh gw0 generations, of the box made again:\n%s", list)
