@@ -245,8 +245,9 @@ func (p *pid1) tick(now time.Time) {
 		p.startLoop(fmt.Errorf("data: the mount has not returned for %d s", int(dataLate.Seconds())))
 	}
 	if p.pulse.hung(now) {
-		p.pulse.started = now // the next one gets as long again
-		p.loop.kill(fmt.Sprintf("it completed no cycle for %d s", int(silenceLimit.Seconds())))
+		why := "it completed no cycle for " + p.pulse.silence(now).Truncate(time.Second).String()
+		p.pulse.started = now // the next one gets its time
+		p.loop.kill(why)
 	}
 	if p.menus == nil && p.menusDue(now) {
 		p.startMenus(p.menusAt)
