@@ -133,7 +133,7 @@ func goodSlot(t *testing.T, firmware string) {
 	}
 	shell(t, c)
 	// The words come a moment after grubenv.
-	c.Send(t, "until tenchd slots -json | grep 'passed its trial'; do sleep 1; done\n")
+	c.Send(t, "until tenchd slots -json > /tmp/slots; grep -q 'passed its trial' /tmp/slots; do sleep 1; done; cat /tmp/slots\n")
 	c.Expect(t, `"last-trial": "slot a \([0-9.]+\) passed its trial"`, bootTimeout)
 	c.Send(t, "exit\n")
 	powerOff(t, c)
