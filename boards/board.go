@@ -122,6 +122,7 @@ type QEMU struct {
 	RAMMiB   int      // where the machine has a size of its own; 0 for the board's
 	NIC      string   // "virtio-net-pci"; "onboard" where the machine has its own
 	Disk     string   // "virtio-blk-pci", "usb-storage"; "sd" for a slot of the machine
+	UEFIDisk string   // instead of Disk under UEFI, whose QEMU build may know fewer; "" for Disk
 	Devices  []string // further -device arguments
 	Expected string   // the line that says it is up
 }

@@ -79,6 +79,7 @@ type raw struct {
 		RAM      int      `toml:"ram-mib"`
 		NIC      string   `toml:"nic"`
 		Disk     string   `toml:"disk"`
+		UEFIDisk string   `toml:"uefi-disk"`
 		Devices  []string `toml:"devices"`
 		Expected string   `toml:"expected"`
 	} `toml:"qemu"`
@@ -162,7 +163,7 @@ func (r raw) board() Board {
 		Layout:   Layout{r.Layout.Boot, r.Layout.Slot, r.Layout.Data, r.Layout.BootWait},
 		Watchdog: Watchdog{r.Watchdog.Driver, r.Watchdog.Timeout},
 		QEMU: QEMU{r.QEMU.System, r.QEMU.Machine, r.QEMU.CPU, r.QEMU.RAM, r.QEMU.NIC, r.QEMU.Disk,
-			r.QEMU.Devices, r.QEMU.Expected},
+			r.QEMU.UEFIDisk, r.QEMU.Devices, r.QEMU.Expected},
 	}
 	for _, p := range r.Port {
 		b.Ports = append(b.Ports, Port{p.Label, p.Path, p.Name, p.Driver})

@@ -102,6 +102,9 @@ func runQEMU(stderr io.Writer, b boards.Board, o runOptions) error {
 		o.image = filepath.Join(o.products, release.ImageName(b.Name))
 	}
 	dir := filepath.Join(o.products, "run")
+	if o.disk == "" && o.firmware == "uefi" {
+		o.disk = b.QEMU.UEFIDisk
+	}
 	if o.disk == "" {
 		o.disk = b.QEMU.Disk
 	}
