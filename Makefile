@@ -6,7 +6,6 @@
 #   make update HOST=gw0 [BOARD=qemu-amd64] [KEY=dev.sec]   build, and send the slot to a box
 #   make test                                                everything CI runs
 #   make test-boards [BOARDS=all]                            build boards, boot each in QEMU, build each again
-#   make test-slots                                          slots that end in every way, in QEMU
 #   make release KEY=tench.sec [SINCE=DIR] [BOARDS=all]      a signed release, see tench release --help
 #   make bench [BOARDS=all]                                  the numbers, with the commands behind them
 
@@ -28,7 +27,7 @@ GOTESTSUM   = go run gotest.tools/gotestsum@v1.13.0
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 export CGO_ENABLED = 0
 
-.PHONY: help image run flash update test test-boards test-slots unit lint labs bench clean bin/tench boards build release pxe config supervisor overlays
+.PHONY: help image run flash update test test-boards unit lint labs bench clean bin/tench boards build release pxe config supervisor overlays
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -68,11 +67,6 @@ test-boards: BOARDS := $(or $(BOARDS),all)
 test-boards: bin/tench
 	@bin/tench doctor --quiet --install $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS))
 	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" TENCH_TWICE="$(BOARDS)" $(GOTESTSUM) --format testname -- -timeout 240m -run 'TestBoards|TestSameBytes' ./labs
-
-test-slots: bin/tench
-	@bin/tench doctor --quiet --install --for build,run,test $(BOARD)
-	@bin/tench image $(BOARD)
-	@TENCH_LAB=yes TENCH_LONG=yes $(GOTESTSUM) --format testname -- -timeout 60m -run 'TestGoodSlot|TestFallback' ./labs
 
 unit: bin/tench
 	@$(GOTESTSUM) --format pkgname -- ./...

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -83,15 +82,6 @@ const untilGood = `until tenchd slots -json > /tmp/slots; grep -q '"pending": fa
 
 const quickHealth = "[health]\nfor = \"5s\"\n"
 
-// long skips a lab that make test leaves to make test-slots.
-func long(t *testing.T) {
-	t.Helper()
-	lab.Require(t)
-	if os.Getenv("TENCH_LONG") != "yes" {
-		t.Skip("a long lab: make test-slots runs it")
-	}
-}
-
 // shell opens the shell of the menu.
 func shell(t *testing.T, c *lab.Console) {
 	t.Helper()
@@ -104,7 +94,6 @@ func shell(t *testing.T, c *lab.Console) {
 func TestGoodSlotBecomesGood(t *testing.T) { goodSlot(t, "bios") }
 
 func TestGoodSlotUnderUEFI(t *testing.T) {
-	long(t)
 	goodSlot(t, "uefi")
 }
 
@@ -186,7 +175,6 @@ const outOfTries = `tench: slot b was not confirmed, back to slot a`
 // Slot B ends, each time in another way; the box comes back to slot A and says
 // why.
 func TestFallbackPanic(t *testing.T) {
-	long(t)
 	fallback{
 		words:  "panic=1 rdinit=/none root=/dev/none",
 		expect: `Kernel panic - not syncing: VFS: Unable to mount root fs`,
@@ -206,7 +194,6 @@ func TestFallbackExit(t *testing.T) {
 
 // A tenchd that comes up, on a network that is not what it was: PID 1 gives up.
 func TestFallbackNotHealthy(t *testing.T) {
-	long(t)
 	fallback{
 		health: "[health]\nfor = \"5s\"\nwithin = \"1m\"\nreach = [\"192.168.1.77\"]\n",
 		expect: `tench: rebooting: slot b is on trial, and it was not healthy within 1m0s: [^\r\n]*reach 192\.168\.1\.77: `,
@@ -217,7 +204,6 @@ func TestFallbackNotHealthy(t *testing.T) {
 
 // The same for a panic under UEFI, whose firmware may clear the memory.
 func TestFallbackExitUnderUEFI(t *testing.T) {
-	long(t)
 	fallback{
 		words:  "panic=1 rdinit=/bin/false",
 		expect: `Attempted to kill init!`,
