@@ -5,6 +5,11 @@
 //	boards_test.go     every board in the machine that stands in for it
 //	net_*_test.go      DHCP, links and repair against Debian's programs
 //	loop_test.go       the network loop in a namespace
+//	door_test.go       OpenSSH into a box
+//	slots_test.go      a slot on trial that is good, and every way to be none
+//	update_test.go     an update from a stick, there and back
+//	update_bench_test.go  what an update sends
+//	flash_test.go      tench flash on loop devices, and the box that comes of it
 //	generations_test.go  configurations on trial: cut off, killed, switched off
 //	apply_test.go      tench apply from the desk to a box over SSH
 //	far_box_test.go    a box that is reached over SSH alone: apply, update, backup, restore
@@ -17,4 +22,5 @@
 //	faults_*_test.go   builds of a tiny board that are stopped, starved and misled
 //	farm_bench_test.go what a compile farm costs and saves
 //	bench_test.go      the numbers of make bench
+//	rival_bench_test.go  the boot beside u-root's
 package labs

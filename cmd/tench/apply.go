@@ -101,8 +101,9 @@ func applyCommand() *cobra.Command {
 		Long: `apply checks a router.toml here, hands it to the box over SSH, shows what it
 changes and lets the box run with it on trial. Then it connects to the box anew:
 only if that works it confirms, and the configuration stays. Otherwise the box
-takes it back by itself: in time, and at once when it notices that nobody is there
-any more, or when it restarts. A single - reads from standard input.`,
+takes it back by itself: in time, and sooner when this session is lost and not back
+within half a minute, or when the box restarts. A single - reads from standard
+input.`,
 		Example: `  tench apply gw0 router.toml
   tench apply root@192.0.2.1:2222 router.toml --board apu2 --confirm 10m
   tench apply gw0 router.toml --no-confirm     look around first, then: tench confirm gw0`,

@@ -46,8 +46,8 @@ func flashCommand() *cobra.Command {
 those that there are, and why one would not be written. IMAGE is a file, packed
 with zstd or not, or a board, which stands for its image in out/BOARD; SHA256
 beside it must have its hash, and where SHA256.sig is, a key must have signed it
-that is known here: of --key, or one of the .pub files of tench key new here and
-at the top of the checkout.
+that is known here: of --key, or else one of the .pub files of tench key new here
+and at the top of the checkout, or an update key of --identity.
 
 It never writes to a disk that is in use, also through LVM, RAID or encryption;
 to a fixed disk or one beyond 256 GiB only when --fixed names it. It asks for the

@@ -26,9 +26,10 @@ func identityCommand() *cobra.Command {
 		Short: "Make and look at what makes a box this box: keys, secrets",
 		Long: `identity works with directories that hold what makes a box this box and no
 other: its SSH host key, who may log in, whose updates it takes, its secrets.
-tench flash --identity puts one onto a stick; it is in no image and no cache.`,
+tench flash --identity puts one onto a stick; no build puts one into an image or
+the cache.`,
 		Example: `  tench identity new gw0                 make ./gw0/
-  tench identity secret gw0 isp          store a secret that router.toml names
+  tench identity secret gw0 isp          store a password or a key
   tench identity show gw0`,
 	}
 	c.AddCommand(identityNewCommand(), identityShowCommand(), identitySecretCommand())
@@ -264,10 +265,10 @@ func identitySecretCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "secret DIR NAME",
 		Short: "Store a secret in an identity",
-		Long: `secret stores a secret, which router.toml then names: password = { secret = "isp" }.
-It asks for it twice, without showing it; where there is no terminal, the secret
-is all of standard input, less one line end at its end. A secret of that name is
-replaced.`,
+		Long: `secret stores a password or a key under a name, for what router.toml must not hold;
+no key of router.toml takes one yet. It asks for it twice, without showing it;
+where there is no terminal, the secret is all of standard input, less one line end
+at its end. A secret of that name is replaced.`,
 		Example: `  tench identity secret gw0 isp
   tench identity secret gw0 wg0 < wg0.key`,
 		Args: between(2, 2),

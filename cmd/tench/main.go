@@ -94,8 +94,9 @@ func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tench",
 		Short: "Build and boot images for small routers",
-		Long: `tench builds a bootable router image from source, for one board at a time,
-and boots it in QEMU. The box's configuration is one file, router.toml.`,
+		Long: `tench builds bootable router images from source, boots them in QEMU and writes
+them to sticks; boxes that run it changes, updates and backs up over SSH. A box's
+configuration is one file, router.toml.`,
 		Example: `  tench image qemu-amd64                 build the image
   tench run qemu-amd64                   boot it, serial console in this terminal
   tench check my/router.toml             is this configuration right?`,

@@ -24,10 +24,10 @@ func releaseCommand() *cobra.Command {
 		Use:   "release [BOARD]...",
 		Short: "Build boards and make a signed release of them",
 		Long: `release builds each board as tench image --strict does, with the board's own
-router.toml, and writes one directory: packed images, kernel and initramfs for
-booting from the network, bills of materials, NOTES.md with the differences to
-the last release, index.txt, SHA256 and SHA256.sig. The directory appears when
-all of it is there. An interrupted release goes on where it was: what is built
+router.toml, and writes one directory: packed images, the slots that updates
+send, kernel and initramfs for booting from the network, bills of materials,
+NOTES.md with the differences to the last release, index.txt, SHA256 and
+SHA256.sig. The directory appears when all of it is there. An interrupted release goes on where it was: what is built
 is kept.
 
 The passphrase of the key is asked for on the terminal, or read as one line from

@@ -20,10 +20,9 @@ import (
 func (c *client) secret() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "secret",
-		Short: "Passwords and keys that router.toml names",
-		Long: `secret keeps passwords and keys in the identity of this box. router.toml only
-names them: password = { secret = "isp" }. They are in no list of arguments, no log
-and no report.`,
+		Short: "Passwords and keys, which have no place in router.toml",
+		Long: `secret keeps passwords and keys in the identity of this box, by name. They are in
+no list of arguments, no log and no report. No key of router.toml takes one yet.`,
 		Example: `  tenchd secret set isp
   tenchd secret set wg0 < wg0.key
   tenchd secret list`,

@@ -10,10 +10,12 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// epochName is a file below State: the epoch of the newest release that was
-// confirmed on this box, in seconds since 1970, e.g. "1763683200\n". A stranger
-// with an old release that was signed once, and has a hole, must not get it in
-// by way of a release between.
+// epochName is a file below State: the epoch of the newest release that ran,
+// confirmed, when an update was written, in seconds since 1970, e.g.
+// "1763683200\n". A stranger with an old release that was signed once, and has a
+// hole, must not get it in by way of a release between. What runs counts besides,
+// so that nothing need be written when a slot is confirmed; a release that was
+// left by `tenchd slots use` before the next update is not remembered.
 const epochName = "update-epoch"
 
 // least is the epoch below which an image is a downgrade: what runs, or the

@@ -24,9 +24,9 @@ type Source struct {
 }
 
 // OpenSource opens an update: a release's directory, a slot image beside its
-// SHA256.sig, a block device with one of these at its top, or the http or https
-// URL of a release's directory. The image of a directory is the one of board;
-// run is where a device is mounted.
+// SHA256.sig, a block device with one of these at its top, or the http URL of a
+// release's directory; https needs certificates, of which our images have none.
+// The image of a directory is the one of board; run is where a device is mounted.
 func OpenSource(ctx context.Context, from, board, run string) (Source, error) {
 	var s Source
 	var err error
