@@ -210,6 +210,10 @@ func TestKeysBesideDamagedOnes(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, UpdateKeysDir, "a.pub"), []byte("half a key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// A power cut or a person may leave worse than half a key.
+	if err := os.Mkdir(filepath.Join(dir, UpdateKeysDir, "folder.pub"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	update, err := LoadUpdateKeys(dir)
 	if err == nil || len(update) != 1 {
 		t.Errorf("LoadUpdateKeys = %v, %v, want one key and an error of the other", update, err)
