@@ -76,8 +76,8 @@ type node struct {
 // box that is active in one group and stands by in another counts as active.
 func (n node) role() string {
 	role := ""
-	if r := n.Facts["role"]; ranks[r] != ranks[""] {
-		role = r
+	if _, known := ranks[n.Facts["role"]]; known {
+		role = n.Facts["role"]
 	}
 	for _, c := range n.Children {
 		if r := c.role(); r != "" && (role == "" || ranks[r] > ranks[role]) {

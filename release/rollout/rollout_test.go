@@ -373,7 +373,7 @@ func TestWhatTheBoxSaysAfterwards(t *testing.T) {
 func TestSeveralHosts(t *testing.T) {
 	c := &clock{}
 	boxes := map[string]*fakeBox{}
-	for host, role := range map[string]string{"west": "master", "east": "backup", "lone": ""} {
+	for host, role := range map[string]string{"west": "master", "east": "backup", "lone": "client"} {
 		boxes[host] = newFakeBox(t, c)
 		boxes[host].role = role
 	}
