@@ -178,6 +178,13 @@ func TestSecrets(t *testing.T) {
 		if err != nil || string(got) != value {
 			t.Errorf("LoadSecret = %q, %v, want %q", got, err, value)
 		}
+		path := filepath.Join(dir, SecretsDir, "isp")
+		if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
+			t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
+		}
+		if err := os.Chmod(path, 0o644); err != nil { // the next one mends that
+			t.Fatal(err)
+		}
 	}
 	for _, name := range []string{"", ".isp", "../name", "a/b", "a b", strings.Repeat("x", 64)} {
 		if err := SetSecret(dir, name, []byte("x")); err == nil {
