@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"internal/slottest":  {"release", "release/signify"},
 	"release/slotimage":  {"release", "release/signify"},
 	"release/transfer":   {"release/slotimage"},
-	"release/rollout":    {"release", "release/signify", "release/slotimage", "release/transfer"},
+	"release/rollout":    {"internal/remote", "release", "release/signify", "release/slotimage", "release/transfer"},
 	"release/audit":      {"release", "release/sbom", "release/signify"},
 	"release/dist":       {"release", "release/sbom"},
 	"release/publish":    {"internal/remote", "release"},

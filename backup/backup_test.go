@@ -223,7 +223,7 @@ func TestFolders(t *testing.T) {
 
 func TestUnpack(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "gw0")
-	if err := sample().Unpack(dir); err != nil {
+	if err := sample().Unpack(dir + "/"); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]string{}

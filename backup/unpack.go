@@ -16,7 +16,7 @@ import (
 //
 // Nobody but the owner may read it. It gets its name only when it is whole.
 func (a Archive) Unpack(dir string) error {
-	if err := a.unpack(dir); err != nil {
+	if err := a.unpack(filepath.Clean(dir)); err != nil { // "gw0/" is beside gw0, not in it
 		return fmt.Errorf("backup: unpack to %s: %w", dir, err)
 	}
 	return nil

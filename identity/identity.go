@@ -133,17 +133,14 @@ func Load(dir string) (Identity, error) {
 }
 
 func load(dir string) (Identity, error) {
-	entries, err := os.ReadDir(dir)
+	names, err := visible(dir)
 	if err != nil {
-		return Identity{}, fmt.Errorf("%w\nhint: tench identity new NAME makes one", withoutPath(err))
+		return Identity{}, fmt.Errorf("%w\nhint: tench identity new NAME makes one", err)
 	}
 	var id Identity
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		if err := id.read(dir, e.Name()); err != nil {
-			return Identity{}, fmt.Errorf("%s: %w", e.Name(), err)
+	for _, name := range names {
+		if err := id.read(dir, name); err != nil {
+			return Identity{}, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return id, id.check()
@@ -183,7 +180,8 @@ func (id Identity) check() error {
 	_, err := ParseAuthorizedKeys(id.AuthorizedKeys)
 	problems = append(problems, err)
 	for _, name := range sortedKeys(id.UpdateKeys) {
-		problems = append(problems, checkUpdateKey(name, id.UpdateKeys[name]))
+		_, err := parseUpdateKey(name, id.UpdateKeys[name])
+		problems = append(problems, err)
 	}
 	for _, name := range sortedKeys(id.Secrets) {
 		problems = append(problems, CheckSecretName(name), checkSecret(name, id.Secrets[name]))
@@ -191,14 +189,16 @@ func (id Identity) check() error {
 	return errors.Join(problems...)
 }
 
-func checkUpdateKey(name string, data []byte) error {
+// parseUpdateKey reads a file of UpdateKeysDir.
+func parseUpdateKey(name string, data []byte) (signify.PublicKey, error) {
 	if !fileRE.MatchString(name) || !strings.HasSuffix(name, updateKeyEnd) {
-		return fmt.Errorf("%s/%s: update keys are called NAME%s", UpdateKeysDir, name, updateKeyEnd)
+		return signify.PublicKey{}, fmt.Errorf("%s/%s: update keys are called NAME%s", UpdateKeysDir, name, updateKeyEnd)
 	}
-	if _, err := signify.ParsePublicKey(data); err != nil {
-		return fmt.Errorf("%s/%s: %w", UpdateKeysDir, name, err)
+	key, err := signify.ParsePublicKey(data)
+	if err != nil {
+		return signify.PublicKey{}, fmt.Errorf("%s/%s: %w", UpdateKeysDir, name, err)
 	}
-	return nil
+	return key, nil
 }
 
 func checkSecret(name string, value []byte) error {
@@ -210,25 +210,38 @@ func checkSecret(name string, value []byte) error {
 
 // readDir reads the files of a folder.
 func readDir(dir string, read func(path string) ([]byte, error)) (map[string][]byte, error) {
+	names, err := visible(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) > maxFiles {
+		return nil, fmt.Errorf("has more than %d files", maxFiles)
+	}
+	files := map[string][]byte{}
+	for _, name := range names {
+		data, err := read(filepath.Join(dir, name))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		files[name] = data
+	}
+	return files, nil
+}
+
+// visible lists the names in a folder, sorted, but for those that begin with a
+// dot.
+func visible(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, withoutPath(err)
 	}
-	files := map[string][]byte{}
+	var names []string
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
-			continue
+		if !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
 		}
-		if len(files) == maxFiles {
-			return nil, fmt.Errorf("has more than %d files", maxFiles)
-		}
-		data, err := read(filepath.Join(dir, e.Name()))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", e.Name(), err)
-		}
-		files[e.Name()] = data
 	}
-	return files, nil
+	return names, nil
 }
 
 // readPrivate reads a file that only its owner may read.

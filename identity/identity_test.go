@@ -178,6 +178,13 @@ func TestSecrets(t *testing.T) {
 		if err != nil || string(got) != value {
 			t.Errorf("LoadSecret = %q, %v, want %q", got, err, value)
 		}
+		path := filepath.Join(dir, SecretsDir, "isp")
+		if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
+			t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
+		}
+		if err := os.Chmod(path, 0o644); err != nil { // the next one mends that
+			t.Fatal(err)
+		}
 	}
 	for _, name := range []string{"", ".isp", "../name", "a/b", "a b", strings.Repeat("x", 64)} {
 		if err := SetSecret(dir, name, []byte("x")); err == nil {
@@ -208,6 +215,10 @@ func TestKeysBesideDamagedOnes(t *testing.T) {
 		t.Errorf("LoadAuthorizedKeys = %v, %v, want one key and an error of the two bad lines", keys, err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, UpdateKeysDir, "a.pub"), []byte("half a key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// A power cut or a person may leave worse than half a key.
+	if err := os.Mkdir(filepath.Join(dir, UpdateKeysDir, "folder.pub"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	update, err := LoadUpdateKeys(dir)

@@ -166,7 +166,8 @@ func LoadAuthorizedKeys(dir string) ([]AuthorizedKey, error) {
 // there is no folder. A key that cannot be read comes as an error beside the
 // others.
 func LoadUpdateKeys(dir string) ([]signify.PublicKey, error) {
-	files, err := readDir(filepath.Join(dir, UpdateKeysDir), readFile)
+	folder := filepath.Join(dir, UpdateKeysDir)
+	names, err := visible(folder)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -175,14 +176,20 @@ func LoadUpdateKeys(dir string) ([]signify.PublicKey, error) {
 	}
 	var list []signify.PublicKey
 	var problems []error
-	for _, name := range sortedKeys(files) {
-		if err := checkUpdateKey(name, files[name]); err != nil {
-			problems = append(problems, fmt.Errorf("identity: %w", err))
+	if len(names) > maxFiles {
+		problems = append(problems, fmt.Errorf("identity: %s has more than %d files: the first are read", UpdateKeysDir, maxFiles))
+		names = names[:maxFiles]
+	}
+	for _, name := range names {
+		data, err := readFile(filepath.Join(folder, name))
+		if err != nil {
+			problems = append(problems, fmt.Errorf("identity: %s/%s: %w", UpdateKeysDir, name, err))
 			continue
 		}
-		key, err := signify.ParsePublicKey(files[name])
+		key, err := parseUpdateKey(name, data)
 		if err != nil {
-			return nil, err
+			problems = append(problems, fmt.Errorf("identity: %w", err))
+			continue
 		}
 		list = append(list, key)
 	}

@@ -6,23 +6,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // SecretNames lists the secrets of the identity at dir, sorted. It reads none.
 func SecretNames(dir string) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(dir, SecretsDir))
+	names, err := visible(filepath.Join(dir, SecretsDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("identity %s: list secrets: %w", dir, withoutPath(err))
-	}
-	var names []string
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), ".") {
-			names = append(names, e.Name())
-		}
+		return nil, fmt.Errorf("identity %s: list secrets: %w", dir, err)
 	}
 	return names, nil
 }

@@ -103,10 +103,18 @@ func setSecret(dir, name string, value []byte) error {
 	return syncDir(folder)
 }
 
-// writeFile puts a file of mode 0600 at path, whole or not at all.
+// writeFile puts a file of mode 0600 at path, whole or not at all, whatever the
+// mode of the one before, which renameio.WriteFile would keep.
 func writeFile(path string, data []byte) error {
-	return renameio.WriteFile(path, data, 0o600, renameio.WithTempDir(filepath.Dir(path)),
-		renameio.WithStaticPermissions(0o600))
+	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(0o600))
+	if err != nil {
+		return err
+	}
+	defer f.Cleanup()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return f.CloseAtomicallyReplace()
 }
 
 // syncDir makes the names in dir survive a power cut.

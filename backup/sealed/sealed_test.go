@@ -153,6 +153,7 @@ func TestRecipientsThatAreNone(t *testing.T) {
 		"ssh-ed25519 nonsense":     "hint: age1...",
 		"":                         "hint: age1...",
 		"AGE-SECRET-KEY-1QQQSECRE": "this is a secret key",
+		"-----BEGIN OPENSSH PRIVATE KEY-----\nQQQSECRE": "hint: the public key of an SSH key is in the .pub file",
 	} {
 		_, err := ParseRecipient(text)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "QQQSECRE") {

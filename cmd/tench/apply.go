@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +12,6 @@ import (
 	"tench/boards"
 	"tench/build"
 	"tench/config"
-	"tench/internal/remote"
 )
 
 // defaultWindow is how long a change from the desk is on trial.
@@ -42,55 +37,17 @@ func (f *boxFlags) run(c *cobra.Command, host string) (trialRun, error) {
 	if f.window < minWindow || f.window > 24*time.Hour {
 		return trialRun{}, usageError{fmt.Errorf("%s: --confirm %v: want %v to 24h", c.Name(), f.window, minWindow)}
 	}
+	o := sshOptions(c.Context(), f.identity)
+	o.Patience, o.ConnectTime = linePatience, linePatience
 	return trialRun{
-		host: host, window: f.window, leave: f.leave, now: time.Now, wait: pause,
-		dial: dialer(sshOptions(c.Context(), f.identity), host),
-		out:  c.OutOrStdout(), notes: c.ErrOrStderr(),
+		host: host, window: f.window, leave: f.leave, now: time.Now, wait: pause, dial: dialer(o),
+		out: c.OutOrStdout(), notes: c.ErrOrStderr(),
 	}, nil
 }
 
 // linePatience is how long the line to a box may be silent: a change may have
 // cut it, and we want to know.
 const linePatience = 15 * time.Second
-
-// dialer connects to the box called host, as often as it is asked to; a
-// passphrase is asked for once.
-func dialer(o remote.Options, host string) func(ctx context.Context) (box, error) {
-	o.Patience, o.ConnectTime = linePatience, linePatience
-	if ask := o.Passphrase; ask != nil {
-		known := map[string][]byte{}
-		o.Passphrase = func(file string) ([]byte, error) {
-			if known[file] != nil {
-				return bytes.Clone(known[file]), nil
-			}
-			phrase, err := ask(file)
-			if err == nil {
-				known[file] = bytes.Clone(phrase)
-			}
-			return phrase, err
-		}
-	}
-	return func(ctx context.Context) (box, error) {
-		c, err := remote.Dial(ctx, host, o)
-		if err != nil {
-			return nil, err
-		}
-		return sshBox{c}, nil
-	}
-}
-
-// sshBox is a box over SSH.
-type sshBox struct{ *remote.Client }
-
-// Run implements box.
-func (b sshBox) Run(ctx context.Context, command string, stdin io.Reader, stdout io.Writer) error {
-	err := b.Client.Run(ctx, command, stdin, remote.Output{Stdout: stdout})
-	var exit *remote.ExitError
-	if errors.As(err, &exit) {
-		return refusal{strings.TrimPrefix(exit.Error(), "tenchd: ")}
-	}
-	return err
-}
 
 func applyCommand() *cobra.Command {
 	var f boxFlags

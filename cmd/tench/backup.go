@@ -11,14 +11,13 @@ import (
 	"text/tabwriter"
 
 	"filippo.io/age"
-	"github.com/dustin/go-humanize"
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"tench/backup"
 	"tench/backup/sealed"
 	"tench/config"
-	"tench/internal/remote"
+	"tench/release/rollout"
 )
 
 func backupCommand() *cobra.Command {
@@ -44,9 +43,11 @@ stick that takes the place of the box.`,
 			if err != nil {
 				return err
 			}
-			box := func(ctx context.Context, out io.Writer) error {
-				return fetchBackup(ctx, args[0], sshOptions(ctx, identity), out)
+			box, err := dialer(sshOptions(c.Context(), identity))(c.Context(), args[0])
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
 			}
+			defer box.Close()
 			a, err := saveBackup(c.Context(), box, args[1], to)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
@@ -106,24 +107,14 @@ func askBackupPassphrase(c *cobra.Command, file string) ([]byte, error) {
 	return first, nil
 }
 
-// fetchBackup has a box write its archive to out.
-func fetchBackup(ctx context.Context, host string, o remote.Options, out io.Writer) error {
-	box, err := remote.Dial(ctx, host, o)
-	if err != nil {
-		return err
-	}
-	defer box.Close()
-	return box.Run(ctx, "backup", nil, remote.Output{Stdout: out})
-}
-
 // saveBackup reads an archive from a box and writes it to file, encrypted. What
 // is no whole archive never replaces an older file.
-func saveBackup(ctx context.Context, box func(context.Context, io.Writer) error, file string, to []age.Recipient) (backup.Archive, error) {
-	var stream bounded
-	if err := box(ctx, &stream); err != nil {
+func saveBackup(ctx context.Context, box rollout.Line, file string, to []age.Recipient) (backup.Archive, error) {
+	stream := bounded{most: backup.MaxTotal}
+	if err := box.Run(ctx, "backup", nil, &stream); err != nil {
 		return backup.Archive{}, err
 	}
-	a, err := backup.Read(&stream.data)
+	a, err := backup.Read(&stream)
 	if err != nil {
 		return backup.Archive{}, err
 	}
@@ -138,7 +129,7 @@ func saveBackup(ctx context.Context, box func(context.Context, io.Writer) error,
 }
 
 // replacePrivate writes a file that only its owner may read, whatever the mode
-// of the one before.
+// of the one before, which renameio.WriteFile would keep.
 func replacePrivate(path string, data []byte) error {
 	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600))
 	if err != nil {
@@ -149,17 +140,6 @@ func replacePrivate(path string, data []byte) error {
 		return err
 	}
 	return f.CloseAtomicallyReplace()
-}
-
-// bounded keeps what a box sends, in memory and nowhere else, up to what an
-// archive may have.
-type bounded struct{ data bytes.Buffer }
-
-func (b *bounded) Write(p []byte) (int, error) {
-	if b.data.Len()+len(p) > backup.MaxTotal {
-		return 0, fmt.Errorf("backup: the box sends more than %s", humanize.IBytes(backup.MaxTotal))
-	}
-	return b.data.Write(p)
 }
 
 // describeBackup says in two lines what was saved.

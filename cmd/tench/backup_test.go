@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,6 +48,26 @@ func writeBackup(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
 }
 
+// sender is a box that sends data, and then ends.
+type sender struct {
+	data []byte
+	end  error
+}
+
+func (s sender) Run(_ context.Context, command string, _ io.Reader, w io.Writer) error {
+	if command != "backup" {
+		return fmt.Errorf("unknown command %q", command)
+	}
+	for chunk := range slices.Chunk(s.data, 1000) {
+		if _, err := w.Write(chunk); err != nil {
+			return err
+		}
+	}
+	return s.end
+}
+
+func (sender) Close() error { return nil }
+
 func TestSaveBackup(t *testing.T) {
 	key, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -57,29 +79,17 @@ func TestSaveBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	whole := stream.Bytes()
-	sends := func(data []byte, end error) func(context.Context, io.Writer) error {
-		return func(_ context.Context, w io.Writer) error {
-			for len(data) > 0 {
-				n, err := w.Write(data[:min(1000, len(data))])
-				if err != nil {
-					return err
-				}
-				data = data[n:]
-			}
-			return end
-		}
-	}
 	for _, tc := range []struct {
 		name string
-		box  func(context.Context, io.Writer) error
+		box  sender
 		want string // part of the error; "" for none
 	}{
-		{"a whole archive", sends(whole, nil), ""},
-		{"the line breaks", sends(whole[:3000], errors.New("the connection was lost")), "the connection was lost"},
-		{"the line breaks, and nobody says so", sends(whole[:3000], nil), "not whole"},
-		{"the box says nothing", sends(nil, nil), "this is no backup"},
-		{"the box sends something else", sends(bytes.Repeat([]byte("tench: ready\n"), 100), nil), "invalid tar header"},
-		{"the box never ends", sends(make([]byte, backup.MaxTotal+1), nil), "sends more than 16 MiB"},
+		{"a whole archive", sender{whole, nil}, ""},
+		{"the line breaks", sender{whole[:3000], errors.New("the connection was lost")}, "the connection was lost"},
+		{"the line breaks, and nobody says so", sender{whole[:3000], nil}, "not whole"},
+		{"the box says nothing", sender{nil, nil}, "this is no backup"},
+		{"the box sends something else", sender{bytes.Repeat([]byte("tench: ready\n"), 100), nil}, "invalid tar header"},
+		{"the box never ends", sender{make([]byte, backup.MaxTotal+1), nil}, "sends more than 16777216 bytes"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()

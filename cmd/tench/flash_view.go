@@ -207,7 +207,7 @@ func confirm(c *cobra.Command, o flashOptions, d flash.Device) error {
 		fmt.Fprintf(c.OutOrStdout(), "All that is on it will be lost. To go on, type %s: ", question)
 		var err error
 		if typed, err = readAnswer(c.Context(), c.InOrStdin()); err != nil {
-			return err
+			return fmt.Errorf("flash: %w", err)
 		}
 	}
 	if !d.Confirmed(typed) {
@@ -227,6 +227,6 @@ func readAnswer(ctx context.Context, in io.Reader) (string, error) {
 	case line := <-lines:
 		return line, nil
 	case <-ctx.Done():
-		return "", fmt.Errorf("flash: %w", ctx.Err())
+		return "", ctx.Err()
 	}
 }

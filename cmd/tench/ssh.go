@@ -1,16 +1,18 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/user"
+	"strings"
 	"time"
 
-	"golang.org/x/term"
-
 	"tench/internal/remote"
+	"tench/release/rollout"
 )
 
 // deadLine is how long a host may be silent.
@@ -21,6 +23,9 @@ const deadLine = time.Minute
 // take. A new host is asked about where there is a terminal.
 func sshOptions(ctx context.Context, identity string) remote.Options {
 	o := remote.Options{Identity: identity, Agent: os.Getenv("SSH_AUTH_SOCK"), Patience: deadLine}
+	if u, err := user.Current(); err == nil {
+		o.Home = u.HomeDir
+	}
 	if home, err := os.UserHomeDir(); err == nil {
 		o.Home = home
 	}
@@ -37,47 +42,66 @@ func askHost(ctx context.Context, tty *os.File, h remote.NewHost) (bool, error) 
 	fmt.Fprintf(tty, "host %s is unknown: its %s key has the fingerprint\n  %s\n"+
 		"Compare that with what the host itself says: a tench box shows it in its menu, 1 status.\n"+
 		"If it is the same, type yes: ", h.Name, h.Kind, h.Fingerprint)
-	type answer struct {
-		line string
-		err  error
-	}
-	answers := make(chan answer, 1)
-	go func() {
-		line, err := bufio.NewReader(tty).ReadString('\n')
-		answers <- answer{line, err}
-	}()
-	select {
-	case a := <-answers:
-		return a.line == "yes\n", a.err
-	case <-ctx.Done():
-		fmt.Fprintln(tty)
-		return false, ctx.Err()
-	}
+	line, err := readAnswer(ctx, tty)
+	return line == "yes\n", err
 }
 
 // askSecret reads a line from the terminal without showing it. Whoever gives up
 // (ctrl-C) finds the terminal as it was.
 func askSecret(ctx context.Context, tty *os.File, prompt string) ([]byte, error) {
-	fd := int(tty.Fd())
-	old, err := term.GetState(fd)
-	if err != nil {
-		return nil, err
-	}
-	type answer struct {
-		line []byte
-		err  error
-	}
-	answers := make(chan answer, 1)
 	fmt.Fprint(tty, prompt)
-	go func() {
-		line, err := term.ReadPassword(fd)
-		answers <- answer{line, err}
-	}()
 	defer fmt.Fprintln(tty)
-	select {
-	case a := <-answers:
-		return a.line, a.err
-	case <-ctx.Done():
-		return nil, errors.Join(ctx.Err(), term.Restore(fd, old))
+	return readHidden(ctx, tty)
+}
+
+// dialer connects to boxes, as often as it is asked to; a passphrase is asked
+// for once.
+func dialer(o remote.Options) func(ctx context.Context, host string) (rollout.Line, error) {
+	if ask := o.Passphrase; ask != nil {
+		known := map[string][]byte{}
+		o.Passphrase = func(file string) ([]byte, error) {
+			if known[file] != nil {
+				return bytes.Clone(known[file]), nil
+			}
+			phrase, err := ask(file)
+			if err == nil {
+				known[file] = bytes.Clone(phrase)
+			}
+			return phrase, err
+		}
 	}
+	return func(ctx context.Context, host string) (rollout.Line, error) {
+		c, err := remote.Dial(ctx, host, o)
+		if err != nil {
+			return nil, err
+		}
+		return sshLine{c}, nil
+	}
+}
+
+// sshLine is a box over SSH.
+type sshLine struct{ *remote.Client }
+
+// Run implements rollout.Line.
+func (l sshLine) Run(ctx context.Context, command string, stdin io.Reader, stdout io.Writer) error {
+	err := l.Client.Run(ctx, command, stdin, remote.Output{Stdout: stdout})
+	var exit *remote.ExitError
+	if errors.As(err, &exit) {
+		exit.Words = strings.TrimPrefix(exit.Words, "tenchd: ")
+	}
+	return err
+}
+
+// bounded keeps what a box writes, in memory and nowhere else, up to most bytes.
+type bounded struct {
+	bytes.Buffer
+	most int
+}
+
+// Write implements io.Writer.
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > b.most {
+		return 0, fmt.Errorf("the box sends more than %d bytes", b.most)
+	}
+	return b.Buffer.Write(p)
 }

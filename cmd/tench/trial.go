@@ -9,13 +9,10 @@ import (
 	"io"
 	"strings"
 	"time"
-)
 
-// box is a connection to a box, over which the commands of its tenchd run.
-type box interface {
-	Run(ctx context.Context, command string, stdin io.Reader, stdout io.Writer) error
-	Close() error
-}
+	"tench/internal/remote"
+	"tench/release/rollout"
+)
 
 // refusal is what a command on the box said when it was not content, as opposed
 // to a line that broke.
@@ -43,7 +40,7 @@ type trialRun struct {
 	host   string
 	window time.Duration // of the trial
 	leave  bool          // do not confirm
-	dial   func(ctx context.Context) (box, error)
+	dial   func(ctx context.Context, host string) (rollout.Line, error)
 	now    func() time.Time
 	wait   func(ctx context.Context, d time.Duration) error
 	out    io.Writer // what changes, and the end
@@ -83,7 +80,7 @@ func (r trialRun) rollback(ctx context.Context, n int) error {
 // run gives the order over one connection, keeps that open, because the box
 // takes back what a lost session applied, and confirms over another one.
 func (r trialRun) run(ctx context.Context, command string, text []byte) error {
-	first, err := r.dial(ctx)
+	first, err := r.dial(ctx, r.host)
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.host, err)
 	}
@@ -124,23 +121,12 @@ func (r trialRun) run(ctx context.Context, command string, text []byte) error {
 // size, and all of it once more as a difference in JSON.
 const maxAnswer = 4 << 20
 
-// answer is what a box writes.
-type answer struct{ bytes.Buffer }
-
-// Write implements io.Writer.
-func (a *answer) Write(p []byte) (int, error) {
-	if a.Len()+len(p) > maxAnswer {
-		return 0, fmt.Errorf("the box's answer is longer than %d bytes", maxAnswer)
-	}
-	return a.Buffer.Write(p)
-}
-
 // order runs a command that changes the configuration, and prints the
 // difference if the box tells one.
-func (r trialRun) order(ctx context.Context, b box, command string, text []byte) (outcome, error) {
+func (r trialRun) order(ctx context.Context, b rollout.Line, command string, text []byte) (outcome, error) {
 	short, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	var said answer
+	said := bounded{most: maxAnswer}
 	runErr := b.Run(short, command, bytes.NewReader(text), &said)
 	if short.Err() != nil {
 		return outcome{}, fmt.Errorf("nothing within %v", answerTime) // what still comes goes into said
@@ -153,6 +139,10 @@ func (r trialRun) order(ctx context.Context, b box, command string, text []byte)
 			continue
 		}
 		found = true
+	}
+	var exit *remote.ExitError
+	if errors.As(runErr, &exit) {
+		return outcome{}, refusal{exit.Error()}
 	}
 	if runErr != nil {
 		return outcome{}, runErr
@@ -178,10 +168,10 @@ func (r trialRun) printDifference(line []byte) {
 }
 
 // reach connects to the box again, and tries for as long as that can help.
-func (r trialRun) reach(ctx context.Context, generation int, end time.Time) (box, error) {
+func (r trialRun) reach(ctx context.Context, generation int, end time.Time) (rollout.Line, error) {
 	told := false
 	for {
-		b, err := r.dial(ctx)
+		b, err := r.dial(ctx, r.host)
 		if err == nil {
 			return b, nil
 		}
@@ -206,7 +196,7 @@ func (r trialRun) reach(ctx context.Context, generation int, end time.Time) (box
 
 // keep confirms what the box has on trial; 0 is whichever that is.
 func (r trialRun) keep(ctx context.Context, generation int) error {
-	b, err := r.dial(ctx)
+	b, err := r.dial(ctx, r.host)
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.host, err)
 	}
@@ -215,14 +205,14 @@ func (r trialRun) keep(ctx context.Context, generation int) error {
 }
 
 // confirm keeps the generation, if it is still the one on trial.
-func (r trialRun) confirm(ctx context.Context, b box, generation int) error {
+func (r trialRun) confirm(ctx context.Context, b rollout.Line, generation int) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	command := "confirm --json"
 	if generation > 0 {
 		command += fmt.Sprintf(" %d", generation)
 	}
-	var said answer
+	said := bounded{most: maxAnswer}
 	var o outcome
 	err := b.Run(ctx, command, nil, &said)
 	if err == nil {
@@ -249,7 +239,7 @@ func (r trialRun) resume(ctx context.Context, end time.Time, text []byte, cause 
 		State  string `json:"state"`
 		Note   string `json:"note"`
 	}
-	var said answer
+	said := bounded{most: maxAnswer}
 	err = again.Run(ctx, "generations --json", nil, &said)
 	if err == nil {
 		err = json.Unmarshal(said.Bytes(), &list)
@@ -261,7 +251,7 @@ func (r trialRun) resume(ctx context.Context, end time.Time, text []byte, cause 
 		if g.State != "on trial" {
 			continue
 		}
-		var its answer
+		its := bounded{most: maxAnswer}
 		if err := again.Run(ctx, fmt.Sprintf("generations show %d", g.Number), nil, &its); err != nil {
 			return fmt.Errorf("%s: %w", r.host, err)
 		}

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"tench/internal/remote"
+	"tench/release/rollout"
 )
 
 // farBox is a box behind a line. Each connection takes the next of its script:
@@ -33,7 +36,7 @@ type farAnswer struct {
 	err             error
 }
 
-func (f *farBox) dialBox(context.Context) (box, error) {
+func (f *farBox) dialBox(context.Context, string) (rollout.Line, error) {
 	f.ran = append(f.ran, "dial")
 	if len(f.lines) == 0 {
 		f.t.Fatal("one dial too many")
@@ -105,7 +108,7 @@ func TestApplyToABox(t *testing.T) {
 		err   string // part of it; "" for none
 	}{
 		{name: "all is well", lines: []farLine{applied, confirmed}, out: shown + "gw0: generation 8 is in force\n"},
-		{name: "the box refuses the file", lines: []farLine{{answers: []farAnswer{{applyOrder, "", refusal{"router.toml:1: unknown key"}}}}},
+		{name: "the box refuses the file", lines: []farLine{{answers: []farAnswer{{applyOrder, "", &remote.ExitError{Status: 1, Words: "router.toml:1: unknown key"}}}}},
 			err: "gw0: router.toml:1: unknown key"},
 		{name: "nothing changes", lines: []farLine{{answers: []farAnswer{{applyOrder, "{}\n" + `{"generation":7,"same":true}` + "\n", nil}}}},
 			out: "gw0: generation 7 is in force; nothing changed\n"},
@@ -114,7 +117,7 @@ func TestApplyToABox(t *testing.T) {
 		{name: "back after a while", lines: []farLine{applied, silent, silent, confirmed}, out: shown + "gw0: generation 8 is in force\n",
 			notes: "gw0 cannot be reached any more (ssh: connect: no route to host)\nunless it can again, it takes generation 8 back by itself, at 14:05:00 at the latest; waiting\n"},
 		{name: "back when it has taken it back", out: shown, notes: "cannot be reached",
-			lines: []farLine{applied, silent, {answers: []farAnswer{{"confirm --json 8", "", refusal{"confirm: generation 8 was taken back: the session that applied it was lost"}}}}},
+			lines: []farLine{applied, silent, {answers: []farAnswer{{"confirm --json 8", "", &remote.ExitError{Status: 1, Words: "confirm: generation 8 was taken back: the session that applied it was lost"}}}}},
 			err:   "gw0: confirm: generation 8 was taken back: the session that applied it was lost"},
 		{name: "never back", lines: []farLine{applied, silent}, out: shown, notes: "cannot be reached",
 			err: "gw0: reach it again: ssh: connect: no route to host\nhint: is it up?\nhint: the box takes generation 8 back by itself, at 14:05:00 at the latest"},
@@ -168,7 +171,7 @@ func TestApplyInterrupted(t *testing.T) {
 }
 
 func TestAnswersAreBounded(t *testing.T) {
-	var a answer
+	a := bounded{most: maxAnswer}
 	if _, err := a.Write(make([]byte, maxAnswer)); err != nil {
 		t.Error(err)
 	}

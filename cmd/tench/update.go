@@ -79,13 +79,7 @@ func (u *updater) run(c *cobra.Command, hosts []string) error {
 	}
 	u.options.Report = &updateReport{progress: newProgress(c.ErrOrStderr())}
 	u.options.Now, u.options.Pause = time.Now, pause
-	u.options.Dial = func(ctx context.Context, host string) (rollout.Line, error) {
-		client, err := remote.Dial(ctx, host, sshOptions(ctx, u.identity))
-		if err != nil {
-			return nil, err
-		}
-		return sshLine{client}, nil
-	}
+	u.options.Dial = dialer(sshOptions(c.Context(), u.identity))
 	results, err := rollout.All(c.Context(), hosts, u.options)
 	if err != nil && c.Context().Err() == nil {
 		err = fmt.Errorf("update: %w", err)
@@ -120,13 +114,6 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// sshLine is a connection over SSH.
-type sshLine struct{ *remote.Client }
-
-func (l sshLine) Run(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
-	return l.Client.Run(ctx, command, stdin, remote.Output{Stdout: stdout, Stderr: stderr})
 }
 
 // updateReport shows an update on the progress display.

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"tench/internal/lab"
+	"tench/internal/remote"
 	"tench/internal/slottest"
 	"tench/release/rollout"
 	"tench/supervisor/update"
@@ -141,6 +142,31 @@ func TestUpdateOverSSH(t *testing.T) {
 				t.Errorf("the line broke: %v\n%s", broke, words.String())
 			}
 		})
+	}
+}
+
+// An update connects every few seconds while a box reboots.
+func TestPassphraseIsAskedForOnce(t *testing.T) {
+	h := lab.StartSSH(t)
+	key := h.Path("locked")
+	lab.Keygen(t, key, "-t", "ed25519", "-N", "open sesame")
+	h.Allow(t, key+".pub")
+	asked := 0
+	dial := dialer(remote.Options{Home: h.Home, Identity: key, Passphrase: func(string) ([]byte, error) {
+		asked++
+		return []byte("open sesame"), nil
+	}})
+	for range 2 {
+		line, err := dial(t.Context(), "127.0.0.1:"+h.Port)
+		must(t, err)
+		err = line.Run(t.Context(), "echo 'tenchd: no' >&2; exit 1", nil, io.Discard)
+		if err == nil || err.Error() != "no" {
+			t.Errorf("Run = %v; want the box's words", err)
+		}
+		must(t, line.Close())
+	}
+	if asked != 1 {
+		t.Errorf("the passphrase was asked for %d times", asked)
 	}
 }
 

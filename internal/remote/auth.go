@@ -21,6 +21,14 @@ type authentication struct {
 	o      Options
 	asking func() // called before a person is asked
 	tried  []string
+	agent  net.Conn // to ssh-agent, whose keys sign over it; nil for none
+}
+
+// close ends what a login needs and nobody else.
+func (x *authentication) close() {
+	if x.agent != nil {
+		x.agent.Close()
+	}
 }
 
 // signers is every key that we may use: the agent's first, because they ask
@@ -71,9 +79,9 @@ func (x *authentication) fromAgent() []ssh.Signer {
 		x.tried = append(x.tried, fmt.Sprintf("ssh-agent (%v)", err))
 		return nil
 	}
-	list, err := agent.NewClient(conn).Signers() // they sign over conn, which lives as long as we do
+	x.agent = conn
+	list, err := agent.NewClient(conn).Signers()
 	if err != nil {
-		conn.Close()
 		x.tried = append(x.tried, fmt.Sprintf("ssh-agent (%v)", err))
 		return nil
 	}

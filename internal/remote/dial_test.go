@@ -207,6 +207,7 @@ func TestRun(t *testing.T) {
 	}{
 		"a status":                     {"exit 3", nil, Output{Stderr: io.Discard}, "ended there with status 3"},
 		"last words":                   {"echo no >&2; exit 3", nil, Output{}, "no"},
+		"words that steer a terminal":  {`printf 'a\033[2Jb\n' >&2; exit 1`, nil, Output{}, "a\ufffd[2Jb"},
 		"many of them":                 {"yes n | head -c 9000 >&2; exit 1", nil, Output{}, strings.TrimSpace(strings.Repeat("n\n", maxWords/2))},
 		"a signal":                     {"kill -KILL $$", nil, Output{Stderr: io.Discard}, "ended there by signal KILL"},
 		"one that does not read":       {"exit 4", endless{}, Output{Stderr: io.Discard}, "ended there with status 4"},

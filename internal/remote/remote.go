@@ -122,6 +122,7 @@ func Dial(ctx context.Context, host string, o Options) (*Client, error) {
 // login shakes hands over the line.
 func login(l *sshline.Conn, t target, keys hostKeys, o Options) (*ssh.Client, error) {
 	auth := &authentication{t: t, o: o, asking: func() { l.Allow(personTime) }}
+	defer auth.close() // tench update logs in every few seconds
 	keys.asking = auth.asking
 	c, chans, reqs, err := ssh.NewClientConn(l, t.address(), &ssh.ClientConfig{
 		User:              t.user,

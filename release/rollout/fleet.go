@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 )
@@ -76,8 +75,8 @@ type node struct {
 // box that is active in one group and stands by in another counts as active.
 func (n node) role() string {
 	role := ""
-	if r := n.Facts["role"]; ranks[r] != ranks[""] {
-		role = r
+	if _, known := ranks[n.Facts["role"]]; known {
+		role = n.Facts["role"]
 	}
 	for _, c := range n.Children {
 		if r := c.role(); r != "" && (role == "" || ranks[r] > ranks[role]) {
@@ -105,15 +104,25 @@ const maxAnswer = 4 << 20
 
 // ask runs a command of the box that answers in JSON.
 func ask(ctx context.Context, line Line, command string, answer any) error {
-	out, words := &limited{left: maxAnswer}, &limited{left: 16 << 10}
-	if err := line.Run(ctx, command, nil, out, words); err != nil {
-		if text := bytes.TrimSpace(words.Bytes()); len(text) > 0 {
-			err = errors.New(string(text))
-		}
+	out := &limited{left: maxAnswer}
+	if err := line.Run(ctx, command, nil, out); err != nil {
 		return fmt.Errorf("run tenchd %s there: %w", command, err)
 	}
 	if err := json.Unmarshal(out.Bytes(), answer); err != nil {
 		return fmt.Errorf("tenchd %s: %w", command, err)
 	}
 	return nil
+}
+
+// limited keeps the first bytes that are written to it.
+type limited struct {
+	bytes.Buffer
+	left int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	n := min(len(p), l.left)
+	l.left -= n
+	l.Buffer.Write(p[:n])
+	return len(p), nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"tench/release/transfer"
 )
 
 // slotsAnswer is what is looked at of `tenchd slots --json`.
@@ -72,11 +74,12 @@ func (o Options) await(ctx context.Context, r Result) error {
 			if why == "" {
 				why = "it does not say why"
 			}
-			return fmt.Errorf("it fell back to slot %s, with release %s: %s\nhint: `tenchd slots` and `tenchd log` there say more", a.Running, r.Before, why)
+			return fmt.Errorf("it fell back to slot %s, with release %s: %s\nhint: `tenchd slots` and `tenchd log` there say more",
+				transfer.Plain(a.Running), r.Before, transfer.Plain(why))
 		case trying:
 			text := "slot " + r.Slot + " is on trial"
 			if len(a.Health.Reasons) > 0 {
-				text += ": " + strings.Join(a.Health.Reasons, "; ")
+				text += ": " + transfer.Plain(strings.Join(a.Health.Reasons, "; "))
 			}
 			last = errors.New(text)
 			o.Report.Start(r.Host, text)

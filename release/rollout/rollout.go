@@ -20,8 +20,9 @@ import (
 
 // Line is a connection to a box, logged in.
 type Line interface {
-	// Run runs a command there, e.g. "update -", until it ends.
-	Run(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error
+	// Run runs a command there, e.g. "update -", until it ends. The error of one
+	// that ran is a *remote.ExitError, which has the command's words.
+	Run(ctx context.Context, command string, stdin io.Reader, stdout io.Writer) error
 	Close() error
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tench/internal/remote"
 	"tench/internal/slottest"
 	"tench/supervisor/update"
 )
@@ -85,7 +86,7 @@ func write(t *testing.T, path string, data []byte) {
 func (b *fakeBox) Close() error { return nil }
 
 // Run implements Line.
-func (b *fakeBox) Run(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+func (b *fakeBox) Run(ctx context.Context, command string, stdin io.Reader, stdout io.Writer) error {
 	b.commands = append(b.commands, command)
 	switch word, _, _ := strings.Cut(command, " "); word {
 	case "slots":
@@ -106,20 +107,20 @@ func (b *fakeBox) Run(ctx context.Context, command string, stdin io.Reader, stdo
 		_, err := fmt.Fprintf(stdout, `{"name":"gw","children":[{"name":"carp"%s}]}`, role)
 		return err
 	case "update":
-		return b.update(ctx, command, stdin, stdout, stderr)
+		return b.update(ctx, command, stdin, stdout)
 	}
 	return errors.New("no such command")
 }
 
-func (b *fakeBox) update(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+func (b *fakeBox) update(ctx context.Context, command string, stdin io.Reader, stdout io.Writer) error {
 	u := &update.Updater{Board: b.board, Release: b.release, Epoch: b.epoch, Slots: b, Open: update.OpenDevice,
 		Identity: filepath.Join(b.dir, "identity"), State: b.dir, Run: b.dir, Downgrade: strings.Contains(command, "--allow-downgrade"),
 		Log: func(string, ...any) {}, Step: func(string, int64, int64) {}}
 	err := u.Serve(ctx, &slowReader{Reader: stdin, b: b}, stdout, !strings.Contains(command, "--no-reboot"))
 	if err != nil {
-		fmt.Fprintln(stderr, "tenchd:", err)
+		return &remote.ExitError{Status: 1, Words: err.Error()}
 	}
-	return err
+	return nil
 }
 
 // slowReader is the direction to the box: it takes time on the test's clock, and
@@ -344,8 +345,8 @@ func TestWhatTheBoxSaysAfterwards(t *testing.T) {
 		answers []string
 		want    string
 	}{
-		"it falls back": {[]string{"", `{"running":"a","next":"a","good":"a","health":{"last-trial":"slot b was given up: Kernel panic"}}`},
-			"gw: it fell back to slot a, with release 2026.11: slot b was given up: Kernel panic\nhint: `tenchd slots` and `tenchd log` there say more"},
+		"it falls back": {[]string{"", `{"running":"a","next":"a","good":"a","health":{"last-trial":"slot b was given up: Kernel\u001b panic"}}`},
+			"gw: it fell back to slot a, with release 2026.11: slot b was given up: Kernel? panic\nhint: `tenchd slots` and `tenchd log` there say more"},
 		"it falls back without a word": {[]string{`{"running":"a","next":"a","good":"a"}`},
 			"gw: it fell back to slot a, with release 2026.11: it does not say why\nhint: `tenchd slots` and `tenchd log` there say more"},
 		"it is never healthy": {[]string{`{"running":"b","next":"b","good":"a","pending":true,"health":{"reasons":["lan is down"]}}`},
@@ -373,7 +374,7 @@ func TestWhatTheBoxSaysAfterwards(t *testing.T) {
 func TestSeveralHosts(t *testing.T) {
 	c := &clock{}
 	boxes := map[string]*fakeBox{}
-	for host, role := range map[string]string{"west": "master", "east": "backup", "lone": ""} {
+	for host, role := range map[string]string{"west": "master", "east": "backup", "lone": "client"} {
 		boxes[host] = newFakeBox(t, c)
 		boxes[host].role = role
 	}
@@ -412,13 +413,17 @@ func TestSeveralHosts(t *testing.T) {
 }
 
 func TestBoxWithoutUpdates(t *testing.T) {
-	for name, tc := range map[string]struct{ says, want string }{
-		"an older tenchd": {"tenchd: unknown command \"update\"\n", "gw: run tenchd update there: tenchd: unknown command \"update\""},
-		"no tenchd":       {"", "gw: run tenchd update there: exit status 127\nhint: the same command goes on where this one stopped"},
+	for name, tc := range map[string]struct {
+		says deaf
+		want string
+	}{
+		"an older tenchd":    {deaf{Status: 1, Words: "unknown command \"update\""}, "gw: run tenchd update there: unknown command \"update\""},
+		"no tenchd":          {deaf{Status: 127}, "gw: run tenchd update there: ended there with status 127"},
+		"one that is killed": {deaf{Signal: "TERM"}, "gw: run tenchd update there: ended there by signal TERM\nhint: the same command goes on where this one stopped"},
 	} {
 		c := &clock{}
 		_, _, err := rollOut(t, c, nil, []string{"gw"}, func(o *Options) {
-			o.Dial = func(context.Context, string) (Line, error) { return deaf(tc.says), nil }
+			o.Dial = func(context.Context, string) (Line, error) { return tc.says, nil }
 		})
 		if err == nil || err.Error() != tc.want {
 			t.Errorf("%s: error %v\nwant %s", name, err, tc.want)
@@ -427,11 +432,10 @@ func TestBoxWithoutUpdates(t *testing.T) {
 }
 
 // deaf is a host that does not know the command.
-type deaf string
+type deaf remote.ExitError
 
-func (d deaf) Run(_ context.Context, _ string, _ io.Reader, _, stderr io.Writer) error {
-	_, err := io.WriteString(stderr, string(d))
-	return errors.Join(err, errors.New("exit status 127"))
+func (d deaf) Run(context.Context, string, io.Reader, io.Writer) error {
+	return (*remote.ExitError)(&d)
 }
 func (deaf) Close() error { return nil }
 

@@ -1,14 +1,13 @@
 package rollout
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync/atomic"
 
+	"tench/internal/remote"
 	"tench/release/signify"
 	"tench/release/transfer"
 )
@@ -57,10 +56,9 @@ func (r refusal) Unwrap() error { return r.error }
 func converse(ctx context.Context, o Options, host string, line Line) (*session, error) {
 	fromBox, boxOut := io.Pipe()
 	boxIn, toBox := io.Pipe()
-	words := &limited{left: 16 << 10}
 	ended := make(chan error, 1)
 	go func() {
-		err := line.Run(ctx, command(o), boxIn, boxOut, words)
+		err := line.Run(ctx, command(o), boxIn, boxOut)
 		boxOut.Close() // whoever waits for the box, or writes to it, waits no more
 		boxIn.Close()
 		ended <- err
@@ -76,11 +74,12 @@ func converse(ctx context.Context, o Options, host string, line Line) (*session,
 		}
 	}
 	runErr := <-ended
-	switch text := strings.TrimSpace(words.String()); {
+	var exit *remote.ExitError
+	switch {
 	case err == nil, errors.As(err, &no), s.hello.Version != 0:
 		return s, err
-	case text != "": // it was no conversation: what the box printed says why
-		return s, refusal{fmt.Errorf("run tenchd update there: %s", text)}
+	case errors.As(runErr, &exit) && exit.Signal == "": // it was no conversation
+		return s, refusal{fmt.Errorf("run tenchd update there: %w", exit)}
 	case runErr != nil && !errors.Is(runErr, context.Canceled):
 		return s, fmt.Errorf("run tenchd update there: %w", runErr)
 	}
@@ -202,17 +201,4 @@ func (s *session) send(ctx context.Context, ops []transfer.Op) error {
 		return err
 	}
 	return sendErr
-}
-
-// limited keeps the first bytes that are written to it.
-type limited struct {
-	bytes.Buffer
-	left int
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	n := min(len(p), l.left)
-	l.left -= n
-	l.Buffer.Write(p[:n])
-	return len(p), nil
 }

@@ -142,12 +142,14 @@ func ParseOffer(m Message) (OfferBody, error) {
 
 // ParseStep reads what the box does.
 func ParseStep(m Message) (StepBody, error) {
-	return decode(m, "step", func(b StepBody) error {
+	b, err := decode(m, "step", func(b StepBody) error {
 		if b.Done < 0 || b.Total < b.Done {
 			return fmt.Errorf("%d of %d bytes", b.Done, b.Total)
 		}
 		return nil
 	})
+	b.Text = Plain(b.Text)
+	return b, err
 }
 
 // ParseDone reads how it ended.

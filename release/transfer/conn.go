@@ -75,7 +75,7 @@ func (c *Conn) Receive() (Message, error) {
 		return Message{}, lineError(err)
 	}
 	if kind == Fail {
-		return Message{}, failure{plain(string(m.Body))}
+		return Message{}, failure{Plain(string(m.Body))}
 	}
 	return m, nil
 }
@@ -89,8 +89,8 @@ func (c *Conn) Expect(kind Kind) (Message, error) {
 	return m, err
 }
 
-// plain takes out of a text what would steer a terminal.
-func plain(text string) string {
+// Plain is a text of the other side without what would steer a terminal.
+func Plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && (r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0) {
 			return '?'
