@@ -86,6 +86,9 @@ func (h History) Continue(s Start) (next History, ended bool) {
 		}
 		t := *h.Trial
 		t.Outcome = TakenBack
+		if s.State.Good == t.Slot {
+			t.Outcome = Confirmed // nobody could write it down: a power cut, or a disk that takes no more
+		}
 		return History{&t}, true
 	}
 	t := Trial{Slot: f.Slot}
