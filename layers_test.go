@@ -54,7 +54,7 @@ var layers = map[string][]string{
 	"supervisor/unit":     {"config"},
 	"supervisor/slots":    {"supervisor/system"},
 	"supervisor/crash":    {"supervisor/system"},
-	"supervisor/health":   {},
+	"supervisor/health":   {"supervisor/system"},
 	"supervisor/reach":    {"config", "supervisor/unit"},
 	"supervisor/desired":  {"config", "supervisor/unit"},
 	"supervisor/netstate": {"supervisor/system", "supervisor/unit", "supervisor/desired"},
