@@ -64,7 +64,7 @@ var layers = map[string][]string{
 	"supervisor/update":   {"config", "identity", "release", "release/signify", "release/slotimage", "release/transfer", "supervisor/system", "supervisor/unit"},
 	"supervisor/status":   {"internal/nearest", "supervisor/unit"},
 	"supervisor/console":  {"supervisor/unit", "supervisor/status", "supervisor/slots", "supervisor/health"},
-	"supervisor/door":     {"internal/nearest", "internal/sshline", "identity", "supervisor/status"},
+	"supervisor/door":     {"internal/nearest", "internal/sshline", "identity", "supervisor/status", "supervisor/system"},
 	"supervisor": {"backup", "boards", "config", "release", "supervisor/system", "supervisor/unit", "supervisor/desired",
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console", "supervisor/door", "supervisor/slots", "supervisor/health", "supervisor/crash", "supervisor/reach"},

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"tench/supervisor/system"
 )
 
 // epochName is a file below State: the epoch of the newest release that was
@@ -47,12 +47,8 @@ func (u *Updater) raise(image int64) error {
 		return nil
 	}
 	path := filepath.Join(u.State, epochName)
-	err := renameio.WriteFile(path, fmt.Appendf(nil, "%d\n", epoch), 0o644, renameio.WithTempDir(u.State))
-	if err == nil {
-		err = syncDir(u.State)
-	}
-	if err != nil {
-		return fmt.Errorf("update: write %s: %w\nhint: is the data partition full, missing or read-only? see `tenchd status`", path, err)
+	if err := system.WriteSynced(path, fmt.Appendf(nil, "%d\n", epoch), 0o644); err != nil {
+		return fmt.Errorf("update: %w\nhint: is the data partition full, missing or read-only? see `tenchd status`", err)
 	}
 	return nil
 }
