@@ -13,6 +13,7 @@ import (
 	"tench/config"
 	"tench/supervisor/door"
 	"tench/supervisor/health"
+	"tench/supervisor/proc"
 	"tench/supervisor/slots"
 	"tench/supervisor/status"
 )
@@ -287,5 +288,21 @@ func TestChooseWatchdog(t *testing.T) {
 				t.Errorf("chooseWatchdog(%q) = %q; want %q", tc.driver, got, tc.want)
 			}
 		})
+	}
+}
+
+// TestStoppedWhileWaiting stops children that wait for those before them, as the
+// way down does with menus that were to be replaced.
+func TestStoppedWhileWaiting(t *testing.T) {
+	tried := 0
+	child := proc.New(proc.Spec{Name: "menu", Path: filepath.Join(t.TempDir(), "none"), Log: func(string) {},
+		Logf: func(string, ...any) { tried++ }}, proc.NewReaper())
+	before := &running{done: make(chan struct{})}
+	r := (&pid1{}).runChildren(before, child)
+	r.stop()
+	close(before.done)
+	<-r.done
+	if tried != 0 {
+		t.Error("it was started, although it was to end")
 	}
 }
