@@ -20,10 +20,9 @@ import (
 func (c *client) secret() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "secret",
-		Short: "Passwords and keys that router.toml names",
-		Long: `secret keeps passwords and keys in the identity of this box. router.toml only
-names them: password = { secret = "isp" }. They are in no list of arguments, no log
-and no report.`,
+		Short: "Passwords and keys of this box",
+		Long: `secret keeps passwords and keys in the identity of this box, each under a name.
+They are in no list of arguments, no log, no report and no router.toml.`,
 		Example: `  tenchd secret set isp
   tenchd secret set wg0 < wg0.key
   tenchd secret list`,
