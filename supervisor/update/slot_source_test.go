@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"tench/internal/lab"
 	"tench/internal/slottest"
 )
 
@@ -104,11 +105,12 @@ func TestBrokenDownload(t *testing.T) {
 
 // The real program's command line is understood by wget of Debian, too.
 func TestFetcherIsWget(t *testing.T) {
+	lab.Require(t, "wget")
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "content of "+r.URL.Path) }))
 	defer s.Close()
 	r, err := fetch(context.Background(), s.URL+"/a")
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	if got, err := io.ReadAll(r); err != nil || string(got) != "content of /a" {
 		t.Errorf("wget fetches %q, %v", got, err)
@@ -119,7 +121,7 @@ func TestPulledOutStick(t *testing.T) {
 	// Nothing is mapped at 0: the kernel answers as for a stick that is gone.
 	f, err := os.Open("/proc/self/mem")
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	defer f.Close()
 	_, err = mediumReader{f}.Read(make([]byte, 1))
