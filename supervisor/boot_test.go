@@ -102,6 +102,18 @@ func TestConsolesFor(t *testing.T) {
 	}
 }
 
+func TestPolicyLine(t *testing.T) {
+	own := health.Policy{For: 10 * time.Second, Within: 2 * time.Minute}
+	for h, want := range map[*config.Health]health.Policy{
+		{}:                                 health.Default, // no router.toml can be used
+		{For: own.For, Within: own.Within}: own,
+	} {
+		if m, err := parseMessage(policyLine(*h)); err != nil || m.policy != want {
+			t.Errorf("%+v: PID 1 reads %+v, %v; want %+v", *h, m.policy, err, want)
+		}
+	}
+}
+
 func TestHealthLine(t *testing.T) {
 	for want, wrong := range map[string][]string{
 		"health":                     nil,
