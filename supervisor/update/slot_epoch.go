@@ -36,13 +36,8 @@ func (u *Updater) stored() int64 {
 	return n
 }
 
-// raise records what is confirmed now: Begin has made sure that the slot that
-// runs is the good one. A downgrade that was asked for lowers it again.
-func (u *Updater) raise(image int64) error {
-	epoch := u.least()
-	if image < epoch {
-		epoch = image
-	}
+// record stores the epoch below which an image is a downgrade from now on.
+func (u *Updater) record(epoch int64) error {
 	if epoch == u.stored() {
 		return nil
 	}
