@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/google/renameio/v2"
 )
 
 // Unpack writes the archive as the directory dir, which must not exist:
@@ -42,24 +44,9 @@ func (a Archive) unpack(dir string) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
 		}
-		if err := writeSynced(path, f.Data); err != nil {
+		if err := renameio.WriteFile(path, f.Data, 0o600, renameio.WithTempDir(filepath.Dir(path))); err != nil {
 			return err
 		}
 	}
 	return os.Rename(fresh, dir)
-}
-
-func writeSynced(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return f.Close()
 }

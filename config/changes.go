@@ -29,9 +29,13 @@ func Changes(old, changed Config) []string {
 	}
 	c.list("route", texts(old.Routes, Route.text), texts(changed.Routes, Route.text))
 	c.list("sysctl", texts(old.Sysctls, Sysctl.text), texts(changed.Sysctls, Sysctl.text))
+	c.list("ssh on interface", old.SSH.Interfaces, changed.SSH.Interfaces)
+	if old.SSH.Port != 0 && changed.SSH.Port != 0 {
+		c.value("ssh port", fmt.Sprint(old.SSH.Port), fmt.Sprint(changed.SSH.Port))
+	}
 	for name, differs := range map[string]bool{
 		"dns": !reflect.DeepEqual(old.DNS, changed.DNS), "ntp": !reflect.DeepEqual(old.NTP, changed.NTP),
-		"console": !reflect.DeepEqual(old.Console, changed.Console),
+		"console": !reflect.DeepEqual(old.Console, changed.Console), "health": !reflect.DeepEqual(old.Health, changed.Health),
 	} {
 		if differs {
 			c.others = append(c.others, name+" changes")

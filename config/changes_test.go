@@ -2,6 +2,8 @@ package config
 
 import (
 	"os"
+	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,6 +22,8 @@ vlan = 10
 [[route]]
 to = "10.0.0.0/8"
 via = "192.168.1.254"
+[ssh]
+interface = ["lan"]
 `
 
 const after = `hostname = "gw1"
@@ -48,6 +52,11 @@ server = ["192.0.2.53"]
 server = ["192.0.2.123"]
 [console]
 trusted = false
+[ssh]
+interface = ["wan"]
+port = 2222
+[health]
+for = "2m"
 `
 
 func parsed(t *testing.T, text string) Config {
@@ -85,13 +94,38 @@ func TestChanges(t *testing.T) {
 			"route 10.0.0.0/8 via 192.168.1.254 goes",
 			"route 10.0.0.0/8 table 100 blackhole comes",
 			"sysctl net.core.rmem_max = 262144 comes",
-			"console changes", "dns changes", "ntp changes",
+			"ssh on interface lan goes",
+			"ssh on interface wan comes",
+			"ssh port 22 -> 2222",
+			"console changes", "dns changes", "health changes", "ntp changes",
 		}},
+		{name: "the door is shut", old: before, changed: strings.Split(before, "[ssh]")[0], want: []string{"ssh on interface lan goes"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, Changes(parsed(t, tc.old), parsed(t, tc.changed))); diff != "" {
 				t.Errorf("Changes (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestChangesOfEverySection fails for a section that Changes was not taught: of
+// each, one configuration has none, and the other all that reference.toml shows.
+func TestChangesOfEverySection(t *testing.T) {
+	text, err := os.ReadFile("reference.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reference := reflect.ValueOf(parsed(t, string(text)))
+	for i := range reference.NumField() {
+		name := reference.Type().Field(i).Name
+		if reference.Field(i).IsZero() {
+			t.Errorf("%s: reference.toml shows none", name)
+		}
+		var c Config
+		reflect.ValueOf(&c).Elem().Field(i).Set(reference.Field(i))
+		if len(Changes(Config{}, c)) == 0 || len(Changes(c, Config{})) == 0 {
+			t.Errorf("%s: Changes says nothing when it comes or goes", name)
+		}
 	}
 }

@@ -34,6 +34,9 @@ func (p *pid1) runChildren(before *running, children ...*proc.Child) *running {
 		if before != nil {
 			<-before.done
 		}
+		if ctx.Err() != nil {
+			return // stopped while it waited: nothing shows up on the way down
+		}
 		var all sync.WaitGroup
 		for _, c := range children {
 			all.Add(1)

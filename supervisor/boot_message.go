@@ -33,9 +33,13 @@ type message struct {
 }
 
 // policyLine is the line that tells PID 1 of [health]. The loop sends it when
-// it sends consoles.
+// it sends consoles. Without a router.toml the default counts.
 func policyLine(h config.Health) string {
-	return fmt.Sprintf("%s %v %v", wordPolicy, h.For, h.Within)
+	p := health.Policy{For: h.For, Within: h.Within}
+	if p == (health.Policy{}) {
+		p = health.Default
+	}
+	return fmt.Sprintf("%s %v %v", wordPolicy, p.For, p.Within)
 }
 
 // wrongSeparator stands between the reasons of a health message.

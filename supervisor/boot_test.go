@@ -13,6 +13,7 @@ import (
 	"tench/config"
 	"tench/supervisor/door"
 	"tench/supervisor/health"
+	"tench/supervisor/proc"
 	"tench/supervisor/slots"
 	"tench/supervisor/status"
 )
@@ -97,6 +98,18 @@ func TestConsolesFor(t *testing.T) {
 		}
 		if diff := cmp.Diff(c, back.consoles, cmp.AllowUnexported(consoles{})); diff != "" {
 			t.Errorf("%s: read back (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}
+
+func TestPolicyLine(t *testing.T) {
+	own := health.Policy{For: 10 * time.Second, Within: 2 * time.Minute}
+	for h, want := range map[*config.Health]health.Policy{
+		{}:                                 health.Default, // no router.toml can be used
+		{For: own.For, Within: own.Within}: own,
+	} {
+		if m, err := parseMessage(policyLine(*h)); err != nil || m.policy != want {
+			t.Errorf("%+v: PID 1 reads %+v, %v; want %+v", *h, m.policy, err, want)
 		}
 	}
 }
@@ -287,5 +300,21 @@ func TestChooseWatchdog(t *testing.T) {
 				t.Errorf("chooseWatchdog(%q) = %q; want %q", tc.driver, got, tc.want)
 			}
 		})
+	}
+}
+
+// TestStoppedWhileWaiting stops children that wait for those before them, as the
+// way down does with menus that were to be replaced.
+func TestStoppedWhileWaiting(t *testing.T) {
+	tried := 0
+	child := proc.New(proc.Spec{Name: "menu", Path: filepath.Join(t.TempDir(), "none"), Log: func(string) {},
+		Logf: func(string, ...any) { tried++ }}, proc.NewReaper())
+	before := &running{done: make(chan struct{})}
+	r := (&pid1{}).runChildren(before, child)
+	r.stop()
+	close(before.done)
+	<-r.done
+	if tried != 0 {
+		t.Error("it was started, although it was to end")
 	}
 }

@@ -134,31 +134,28 @@ func (p *pid1) confirm(now time.Time) {
 	boot := p.args
 	p.spawn(func() {
 		err := confirmSlot(boot)
-		p.tasks <- func() { p.confirmed(err) }
+		var noteErr error
+		if err == nil {
+			// A history that cannot be written changes nothing: the next boot
+			// finds in grubenv how the trial ended.
+			noteErr = changeTrial(func(t *slots.Trial) { t.Outcome = slots.Confirmed })
+		}
+		p.tasks <- func() {
+			p.confirmed(err)
+			if noteErr != nil {
+				p.problem("%v", noteErr)
+			}
+		}
 	})
 }
 
-// errTakenBack means that somebody chose the other slot meanwhile.
-var errTakenBack = errors.New("it is not on trial any more: the other slot was chosen")
-
-// confirmSlot writes grubenv and then the history; a power cut in between loses
-// a line of the history.
+// confirmSlot writes grubenv, which decides.
 func confirmSlot(boot slots.Boot) error {
 	s, err := slots.OpenBoot(boot)
 	if err != nil {
 		return err
 	}
-	st, err := s.State()
-	if err != nil {
-		return err
-	}
-	if !st.Pending || st.Slot != boot.Slot {
-		return errTakenBack
-	}
-	if err := s.Confirm(); err != nil {
-		return err
-	}
-	return changeTrial(func(t *slots.Trial) { t.Outcome = slots.Confirmed })
+	return s.Confirm()
 }
 
 func (p *pid1) confirmed(err error) {
@@ -169,7 +166,7 @@ func (p *pid1) confirmed(err error) {
 		t.on = false
 		p.past.trial = slots.Trial{Slot: p.args.Slot, Release: builtRelease(), Outcome: slots.Confirmed}.String()
 		p.logf("slot %s is healthy: it is the good one from now on", p.args.Slot)
-	case errors.Is(err, errTakenBack):
+	case errors.Is(err, slots.ErrTakenBack):
 		t.on = false
 		p.logf("slot %s: %v", p.args.Slot, err)
 	default:

@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -61,7 +60,7 @@ func WatchSticks(ctx context.Context, runDir string, logf func(format string, ar
 	if err != nil {
 		return found
 	}
-	own, err := u.Slots.Device(cmp.Or(u.Slots.Running(), "a"))
+	own, err := u.Slots.Device(u.Slots.Running())
 	if err != nil {
 		return found
 	}

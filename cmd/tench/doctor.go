@@ -61,6 +61,7 @@ func needs(b boards.Board) []need {
 		{"dpkg-source", "dpkg-dev", "test", "makes source packages for a test archive"},
 		{"apt-ftparchive", "apt-utils", "test", "lists them"},
 		{"git", "git", "test", "a repository to fetch from"},
+		{"wget", "wget", "test", "fetches a URL as the one of the box does"},
 		{"/usr/lib/python3/dist-packages/pyftpdlib/__init__.py", "python3-pyftpdlib", "test", "FTP and web servers to test against"},
 		{"wget", "wget", "test", "stands in for the box's, which fetches updates"},
 		{"signify-openbsd", "signify-openbsd", "test", "reads our signatures and keys"},

@@ -5,7 +5,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"tench/supervisor"
 )
@@ -22,7 +22,7 @@ Leases and the clock are not in it: the next box gets its own.`,
 		Example: "  tench backup gw0 gw0.age       on the desk\n  tenchd backup | tar -t         on the box: what would be in it",
 		Args:    exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if isTerminal(cmd.OutOrStdout()) {
+			if tty, ok := cmd.OutOrStdout().(*os.File); ok && term.IsTerminal(int(tty.Fd())) {
 				return errors.New("backup: secrets would be shown on this terminal\nhint: on the desk, tench backup HOST FILE; here, tenchd backup > FILE")
 			}
 			return supervisor.WriteBackup(cmd.OutOrStdout(), dataDir, c.runDir)
@@ -30,14 +30,4 @@ Leases and the clock are not in it: the next box gets its own.`,
 	}
 	cmd.Flags().StringVar(&dataDir, "data", supervisor.DataDir, "directory of the generations and the identity")
 	return cmd
-}
-
-// isTerminal reports whether what is written to w is shown.
-func isTerminal(w any) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
 }

@@ -8,10 +8,10 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
 	"golang.org/x/crypto/ssh"
 
 	"tench/identity"
+	"tench/supervisor/system"
 )
 
 // identityDir is the identity's name below the data directory.
@@ -68,22 +68,12 @@ func makeKey(path string) (ssh.Signer, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("host key: %w", err)
 	}
-	if err := renameio.WriteFile(path, text, 0o600, renameio.WithTempDir(dir), renameio.WithStaticPermissions(0o600)); err != nil {
-		return nil, fmt.Errorf("host key: write %s: %w", path, err)
+	err = system.WriteSynced(path, text, 0o600)
+	if err == nil {
+		err = system.SyncDir(filepath.Dir(dir)) // which may have a new directory
 	}
-	// The name, and that of a new directory, survive a power cut from here on.
-	for _, d := range []string{dir, filepath.Dir(dir)} {
-		if err := syncDir(d); err != nil {
-			return nil, fmt.Errorf("host key: %w", err)
-		}
+	if err != nil {
+		return nil, fmt.Errorf("host key: %w", err)
 	}
 	return identity.ParseHostKey(text)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -12,8 +12,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
+
+	"tench/supervisor/system"
 )
 
 // StateName is the file below the run directory in which the door says how it
@@ -138,7 +139,7 @@ func (n *notes) keep(ctx context.Context, dir string, log func(format string, ar
 		text, err := json.Marshal(n.state)
 		n.mu.Unlock()
 		if err == nil {
-			err = renameio.WriteFile(path, append(text, '\n'), 0o600)
+			err = system.WriteFile(path, append(text, '\n'), 0o600)
 		}
 		if err != nil && last == nil {
 			log("state: %v", err)

@@ -1,14 +1,10 @@
 package health
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
+	"tench/supervisor/system"
 )
 
 // NoteName is the file below the run directory in which PID 1 says how the box
@@ -31,28 +27,17 @@ type Note struct {
 // ReadNote reads the note in the folder dir. Where there is no PID 1, as in a
 // lab, there is none: the zero Note.
 func ReadNote(dir string) (Note, error) {
-	var n Note
-	data, err := os.ReadFile(filepath.Join(dir, NoteName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return n, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &n)
-	}
+	n, err := system.ReadJSON[Note](filepath.Join(dir, NoteName))
 	if err != nil {
-		return Note{}, fmt.Errorf("health: read %s: %w", NoteName, err)
+		return n, fmt.Errorf("health: %w", err)
 	}
 	return n, nil
 }
 
 // Write puts the note into the folder dir.
 func (n Note) Write(dir string) error {
-	data, err := json.MarshalIndent(n, "", "  ")
-	if err == nil {
-		err = renameio.WriteFile(filepath.Join(dir, NoteName), append(data, '\n'), 0o644, renameio.WithTempDir(dir))
-	}
-	if err != nil {
-		return fmt.Errorf("health: write %s: %w", NoteName, err)
+	if err := system.WriteJSON(filepath.Join(dir, NoteName), n); err != nil {
+		return fmt.Errorf("health: %w", err)
 	}
 	return nil
 }

@@ -1,11 +1,7 @@
 package slots
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"tench/supervisor/system"
@@ -86,6 +82,9 @@ func (h History) Continue(s Start) (next History, ended bool) {
 		}
 		t := *h.Trial
 		t.Outcome = TakenBack
+		if s.State.Good == t.Slot {
+			t.Outcome = Confirmed // nobody could write it down: a power cut, or a disk that takes no more
+		}
 		return History{&t}, true
 	}
 	t := Trial{Slot: f.Slot}
@@ -118,27 +117,16 @@ func (t Trial) why(cause, crash string) string {
 
 // ReadHistory reads the History in the folder dir; there may be none yet.
 func ReadHistory(dir string) (History, error) {
-	var h History
-	data, err := os.ReadFile(filepath.Join(dir, HistoryName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return h, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &h)
-	}
+	h, err := system.ReadJSON[History](filepath.Join(dir, HistoryName))
 	if err != nil {
-		return History{}, fmt.Errorf("slots: read %s: %w", HistoryName, err)
+		return h, fmt.Errorf("slots: %w", err)
 	}
 	return h, nil
 }
 
 // Write stores the History in the folder dir.
 func (h History) Write(dir string) error {
-	data, err := json.MarshalIndent(h, "", "  ")
-	if err == nil {
-		err = system.WriteSynced(filepath.Join(dir, HistoryName), append(data, '\n'), 0o644)
-	}
-	if err != nil {
+	if err := system.WriteJSON(filepath.Join(dir, HistoryName), h); err != nil {
 		return fmt.Errorf("slots: %w", err)
 	}
 	return nil

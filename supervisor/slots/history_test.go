@@ -43,6 +43,8 @@ func TestHistory(t *testing.T) {
 		{name: "another release in the same slot", before: &Trial{Slot: "b", Release: "2026.10", Boots: 1}, starts: []Start{trial(2)},
 			want: "slot b (2026.12) is on trial"},
 		{name: "taken back", starts: []Start{trial(2), plain}, want: "slot b (2026.12) was taken back", ended: true},
+		{name: "confirmed and not written down", starts: []Start{trial(2), {Boot: Boot{Slot: "b"}, Release: "2026.12", State: good("b")}},
+			want: "slot b (2026.12) passed its trial", ended: true},
 		{name: "told once", before: &Trial{Slot: "b", Outcome: GivenUp, Why: "x"}, starts: []Start{plain}, want: "slot b was given up: x"},
 		{name: "armed and not tried yet", before: &Trial{Slot: "b", Boots: 1}, starts: []Start{{Boot: Boot{Slot: "a"}, State: pending("b", 2)}}, want: "slot b is on trial"},
 	} {

@@ -46,6 +46,9 @@ const MaxTries = 3
 // slot, e.g. over the network.
 var ErrNoSlots = errors.New("this box was not booted from a slot")
 
+// ErrTakenBack is in the chain of errors about a slot that is on trial no more.
+var ErrTakenBack = errors.New("it is not on trial any more: the other slot was chosen")
+
 // State is what grubenv says, as GRUB understands it.
 type State struct {
 	Slot    string // "a" or "b": what is started next
@@ -175,9 +178,16 @@ func (s Slots) Vacate() error {
 	})
 }
 
-// Confirm makes the running slot the good one.
+// Confirm makes the running slot, which is on trial, the good one; again where it
+// is that already. The error has ErrTakenBack in its chain when somebody chose
+// the other slot meanwhile.
 func (s Slots) Confirm() error {
-	return s.change(func(State) (State, error) { return good(s.running), nil })
+	return s.change(func(st State) (State, error) {
+		if st.Slot != s.running {
+			return st, ErrTakenBack
+		}
+		return good(s.running), nil
+	})
 }
 
 // ForgetFailure clears the note that GRUB left about a slot that it gave up.

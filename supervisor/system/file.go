@@ -1,6 +1,8 @@
 package system
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -26,13 +28,40 @@ func WriteSynced(path string, data []byte, mode fs.FileMode) error {
 	if err := WriteFile(path, data, mode); err != nil {
 		return err
 	}
-	d, err := os.Open(filepath.Dir(path))
+	return SyncDir(filepath.Dir(path))
+}
+
+// SyncDir makes the names in dir survive a power cut.
+func SyncDir(dir string) error {
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// ReadJSON reads a file of ours. Where there is none yet, and with an error, it
+// returns the zero value.
+func ReadJSON[T any](path string) (T, error) {
+	var v T
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return v, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &v)
+	}
+	if err != nil {
+		return *new(T), fmt.Errorf("%s: read: %w", path, err)
+	}
+	return v, nil
+}
+
+// WriteJSON stores v for ReadJSON and for people, as WriteSynced does.
+func WriteJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
 		return fmt.Errorf("%s: write: %w", path, err)
 	}
-	return nil
+	return WriteSynced(path, append(data, '\n'), 0o644)
 }

@@ -218,6 +218,13 @@ func (j *Job) install(ctx context.Context, src io.Reader) (slotimage.Info, error
 	if err := j.admit(info); err != nil {
 		return info, err
 	}
+	// Begin has made sure that the slot that runs is the good one: its release
+	// was confirmed. A data partition that takes no writes is noticed here, and
+	// not after an hour on a slow line.
+	least := j.u.least()
+	if err := j.u.record(least); err != nil {
+		return info, err
+	}
 	if err := j.u.Slots.Vacate(); err != nil {
 		return info, fmt.Errorf("update: %w", err)
 	}
@@ -233,7 +240,8 @@ func (j *Job) install(ctx context.Context, src io.Reader) (slotimage.Info, error
 	if err := j.admit(info); err != nil {
 		return info, err
 	}
-	if err := j.u.raise(info.Epoch); err != nil {
+	// A downgrade that was asked for is none the next time.
+	if err := j.u.record(min(least, info.Epoch)); err != nil {
 		return info, err
 	}
 	j.u.Step("arm slot "+j.target, 0, 0)

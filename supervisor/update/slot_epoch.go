@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"tench/supervisor/system"
 )
 
 // epochName is a file below State: the epoch of the newest release that ran,
@@ -38,23 +38,14 @@ func (u *Updater) stored() int64 {
 	return n
 }
 
-// raise records what is confirmed now: Begin has made sure that the slot that
-// runs is the good one. A downgrade that was asked for lowers it again.
-func (u *Updater) raise(image int64) error {
-	epoch := u.least()
-	if image < epoch {
-		epoch = image
-	}
+// record stores the epoch below which an image is a downgrade from now on.
+func (u *Updater) record(epoch int64) error {
 	if epoch == u.stored() {
 		return nil
 	}
 	path := filepath.Join(u.State, epochName)
-	err := renameio.WriteFile(path, fmt.Appendf(nil, "%d\n", epoch), 0o644, renameio.WithTempDir(u.State))
-	if err == nil {
-		err = syncDir(u.State)
-	}
-	if err != nil {
-		return fmt.Errorf("update: write %s: %w\nhint: is the data partition full, missing or read-only? see `tenchd status`", path, err)
+	if err := system.WriteSynced(path, fmt.Appendf(nil, "%d\n", epoch), 0o644); err != nil {
+		return fmt.Errorf("update: %w\nhint: is the data partition full, missing or read-only? see `tenchd status`", err)
 	}
 	return nil
 }

@@ -378,6 +378,20 @@ func TestDowngrade(t *testing.T) {
 	}
 }
 
+// The downgrades of tomorrow cannot be told: that is said before the slot is
+// written, and not after.
+func TestDataThatTakesNoWrites(t *testing.T) {
+	b, image := newBox(t), newImage.Bytes()
+	b.u.State = "/proc"
+	err := b.update(ticketOf(t, image), image)
+	if err == nil || !strings.HasSuffix(err.Error(), "\nhint: is the data partition full, missing or read-only? see `tenchd status`") {
+		t.Errorf("error %v", err)
+	}
+	if b.slots["b"].ops > 0 || b.vacated > 0 {
+		t.Error("the slot was written")
+	}
+}
+
 func TestWornMedium(t *testing.T) {
 	b, image := newBox(t), newImage.Bytes()
 	b.slots["b"].worn = true

@@ -15,10 +15,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"tench/release/slotimage"
 	"tench/release/transfer"
+	"tench/supervisor/system"
 )
 
 const (
@@ -182,7 +181,7 @@ const partialName = "update-partial"
 func (w *writer) notePartial() {
 	data, err := json.Marshal(transfer.Partial{SHA256: w.job.grant.SHA256, Bytes: w.end})
 	if err == nil {
-		err = renameio.WriteFile(w.job.u.partialPath(), data, 0o600)
+		err = system.WriteFile(w.job.u.partialPath(), data, 0o600)
 	}
 	if err != nil {
 		w.job.u.Log("note how far the update is: %v", err)

@@ -33,8 +33,9 @@ func (u *Updater) LookAt(ctx context.Context, device string) (slotimage.Info, er
 	return info, err
 }
 
-// stickFlags let nothing on a stick of somebody's be run, or be written to.
-const stickFlags = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+// stickFlags let nothing on a stick of somebody's be run or be written to, or
+// lead to files of the box: a stick is looked at before anybody is asked.
+const stickFlags = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOSYMFOLLOW
 
 // sticks are the file systems of a stick; noload leaves the journal alone, whose
 // replay would write.

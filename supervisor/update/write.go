@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"tench/supervisor/system"
 )
 
 // Each change of the store is a row of steps. Power may fail between any two of
@@ -45,7 +45,7 @@ func (s Store) trySteps(data []byte, about About, r Record) []func() error {
 	about.Unproven = true
 	return append(s.storeSteps(r.Number, data, about),
 		func() error { return s.writeJSON(trialName, r) },
-		func() error { return syncDir(s.Dir) })
+		func() error { return system.SyncDir(s.Dir) })
 }
 
 // Confirm makes the generation on trial the current one. Once that is on the
@@ -147,20 +147,20 @@ func (s Store) storeSteps(n int, data []byte, about About) []func() error {
 	fresh := filepath.Join(s.Dir, newPrefix+strconv.Itoa(n))
 	return []func() error{
 		func() error { return os.MkdirAll(s.Dir, 0o755) },
-		func() error { return syncDir(filepath.Dir(s.Dir)) },
+		func() error { return system.SyncDir(filepath.Dir(s.Dir)) },
 		func() error { return os.RemoveAll(fresh) },
 		func() error { return os.Mkdir(fresh, 0o755) },
-		func() error { return writeSynced(filepath.Join(fresh, fileName), data) },
+		func() error { return system.WriteFile(filepath.Join(fresh, fileName), data, 0o644) },
 		func() error {
 			text, err := json.Marshal(about)
 			if err != nil {
 				return err
 			}
-			return writeSynced(filepath.Join(fresh, aboutName), append(text, '\n'))
+			return system.WriteFile(filepath.Join(fresh, aboutName), append(text, '\n'), 0o644)
 		},
-		func() error { return syncDir(fresh) },
+		func() error { return system.SyncDir(fresh) },
 		func() error { return os.Rename(fresh, filepath.Join(s.Dir, strconv.Itoa(n))) },
-		func() error { return syncDir(s.Dir) },
+		func() error { return system.SyncDir(s.Dir) },
 	}
 }
 
@@ -168,7 +168,7 @@ func (s Store) storeSteps(n int, data []byte, about About) []func() error {
 func (s Store) currentSteps(n int) []func() error {
 	return []func() error{
 		func() error { return s.write(currentName, fmt.Appendf(nil, "%d\n", n)) },
-		func() error { return syncDir(s.Dir) },
+		func() error { return system.SyncDir(s.Dir) },
 	}
 }
 
@@ -182,7 +182,7 @@ func (s Store) endSteps(n int, about About) []func() error {
 	}
 	return append([]func() error{
 		func() error { return s.writeJSON(filepath.Join(dir, aboutName), about) },
-		func() error { return syncDir(filepath.Join(s.Dir, dir)) },
+		func() error { return system.SyncDir(filepath.Join(s.Dir, dir)) },
 	}, steps...)
 }
 
@@ -196,7 +196,7 @@ func (s Store) forgetSteps(n int) []func() error {
 			}
 			return os.Remove(filepath.Join(s.Dir, trialName))
 		},
-		func() error { return syncDir(s.Dir) },
+		func() error { return system.SyncDir(s.Dir) },
 	}
 }
 
@@ -230,7 +230,7 @@ func (s Store) prune() {
 // write replaces a file of the store so that a power cut leaves the old or the
 // new one.
 func (s Store) write(name string, data []byte) error {
-	return renameio.WriteFile(filepath.Join(s.Dir, name), data, 0o644, renameio.WithTempDir(s.Dir))
+	return system.WriteFile(filepath.Join(s.Dir, name), data, 0o644)
 }
 
 func (s Store) writeJSON(name string, v any) error {
@@ -239,29 +239,4 @@ func (s Store) writeJSON(name string, v any) error {
 		return err
 	}
 	return s.write(name, append(text, '\n'))
-}
-
-func writeSynced(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-// syncDir makes the names in dir survive a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
