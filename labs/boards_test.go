@@ -67,13 +67,13 @@ func bootBoard(t *testing.T, b boards.Board, firmware string) {
 	if !strings.HasPrefix(m[0], b.QEMU.Expected) {
 		t.Errorf("the ready line is %q, board.toml expects %q", m[0], b.QEMU.Expected)
 	}
-	c.Send(t, "\n1\n")
-	// QEMU's user network gives its guest this address.
-	c.Expect(t, `10\.0\.2\.15/24`, menuTimeout)
+	shell(t, c)
+	// QEMU's user network gives its guest this address, to a slow one late.
+	c.Send(t, "until ip addr | grep -q 10.0.2.15/24; do sleep 1; done; tenchd status\n")
+	c.Expect(t, `bound +10\.0\.2\.15/24`, bootTimeout)
 	for _, q := range b.Quirks {
 		c.Expect(t, "quirk "+q.Name+" +in force", menuTimeout)
 	}
-	c.Send(t, "\n7\n")
 	c.Send(t, "tenchd sbom\n")
 	c.Expect(t, `(?m)^linux +6\.`, menuTimeout)
 	readReport(t, c, b)
