@@ -17,6 +17,7 @@ type slotsAnswer struct {
 	Good    string `json:"good"`
 	Pending bool   `json:"pending"` // Next is on trial
 	Health  struct {
+		Trial     bool     `json:"trial"`      // PID 1 has not seen its verdict stored yet
 		Reasons   []string `json:"reasons"`    // what is not well
 		LastTrial string   `json:"last-trial"` // e.g. "slot b was given up: …"
 	} `json:"health"`
@@ -38,7 +39,7 @@ const (
 
 func (a slotsAnswer) phase(target string) phase {
 	switch {
-	case a.Running == target && a.Good == target:
+	case a.Running == target && a.Good == target && !a.Health.Trial:
 		return confirmed
 	case a.Running == target:
 		return trying

@@ -351,6 +351,8 @@ func TestWhatTheBoxSaysAfterwards(t *testing.T) {
 			"gw: it fell back to slot a, with release 2026.11: it does not say why\nhint: `tenchd slots` and `tenchd log` there say more"},
 		"it is never healthy": {[]string{`{"running":"b","next":"b","good":"a","pending":true,"health":{"reasons":["lan is down"]}}`},
 			"gw: not healthy within 10 min: slot b is on trial: lan is down\nhint: if it does not become so it falls back by itself; --wait waits longer"},
+		"its grubenv says good and its PID 1 does not yet": {[]string{`{"running":"b","next":"b","good":"b","health":{"trial":true}}`},
+			"gw: not healthy within 10 min: slot b is on trial\nhint: if it does not become so it falls back by itself; --wait waits longer"},
 		"it never comes back": {[]string{""},
 			"gw: not healthy within 10 min: run tenchd slots --json there: connection refused\nhint: if it does not become so it falls back by itself; --wait waits longer"},
 		"it never reboots": {[]string{`{"running":"a","next":"b","good":"a","pending":true}`},
