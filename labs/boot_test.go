@@ -33,12 +33,18 @@ func boot(t testing.TB, args ...string) *lab.Console {
 // powerOff leaves through the menu, and QEMU must end by itself.
 func powerOff(t *testing.T, c *lab.Console) {
 	t.Helper()
-	c.Send(t, "9\n")
-	c.Expect(t, `yes`, menuTimeout)
-	c.Send(t, "yes\n")
+	confirmPowerOff(t, c)
 	if err := c.Ended(t, bootTimeout); err != nil {
 		t.Errorf("power off from the menu: QEMU ended with %v", err)
 	}
+}
+
+// confirmPowerOff asks the menu to power off, and answers what it asks.
+func confirmPowerOff(t *testing.T, c *lab.Console) {
+	t.Helper()
+	c.Send(t, "9\n")
+	c.Expect(t, `yes`, menuTimeout)
+	c.Send(t, "yes\n")
 }
 
 func TestBoot(t *testing.T) {
