@@ -54,6 +54,7 @@ var layers = map[string][]string{
 	"supervisor/unit":     {"config"},
 	"supervisor/slots":    {"supervisor/system"},
 	"supervisor/crash":    {"supervisor/system"},
+	"supervisor/packed":   {},
 	"supervisor/health":   {"supervisor/system"},
 	"supervisor/reach":    {"config", "supervisor/unit"},
 	"supervisor/desired":  {"config", "supervisor/unit"},
@@ -71,7 +72,7 @@ var layers = map[string][]string{
 
 	"cmd/tench": {"internal/remote", "backup", "backup/sealed", "boards", "config", "identity", "overlays", "build", "build/disk", "build/flash", "build/imagediff", "release", "release/audit", "release/dist",
 		"release/publish", "release/rollout", "release/signify"},
-	"cmd/tenchd": {"boards", "config", "identity", "supervisor", "supervisor/status", "supervisor/console", "supervisor/door", "supervisor/update"},
+	"cmd/tenchd": {"boards", "config", "identity", "supervisor", "supervisor/packed", "supervisor/status", "supervisor/console", "supervisor/door", "supervisor/update"},
 
 	"internal/lab": {},
 	"labs":         {"boards", "release", "internal/lab"},

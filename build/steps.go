@@ -25,7 +25,7 @@ import (
 // the same inputs. The quick steps have their code itself as an input.
 const (
 	kernelVersion   = 3
-	commandsVersion = 2
+	commandsVersion = 3
 )
 
 // code is the Go code of a package of this tree as an input of a step.
@@ -244,7 +244,7 @@ func (p *plan) initrd(ctx context.Context, made programs) (cache.Product, error)
 			return err
 		}
 		_, err = rootfs.Build(ctx, p.b, rootfs.Files{
-			Tenchd: made.tenchd.Path("tenchd"), Busybox: made.commands.Path("bb"), Commands: strings.Fields(string(names)),
+			Tenchd: made.tenchd.Path("tenchd"), Busybox: made.commands.Path("bb"), Packed: made.commands.Path("bb.zst"), Commands: strings.Fields(string(names)),
 			Programs: daemons,
 			Etc:      map[string][]byte{"board.toml": boardFile, "build.json": info, "sbom.json": made.bom},
 			Overlays: layers,

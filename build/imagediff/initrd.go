@@ -16,16 +16,35 @@ const (
 	maxUnpacked = 1 << 30   // bytes of an initramfs
 )
 
-// initrdTree lists the files of an initramfs: cpio in "newc" format in zstd.
-func initrdTree(packed []byte) (tree, error) {
-	archive, err := unzstd(packed)
+// initrdTree lists the files of an initramfs: cpio archives in "newc" format,
+// zeros between them, and then one in zstd.
+func initrdTree(initrd []byte) (tree, error) {
+	files := tree{}
+	for bytes.HasPrefix(initrd, []byte(newcMagic)) {
+		size, err := files.addArchive(initrd)
+		if err != nil {
+			return nil, err
+		}
+		initrd = bytes.TrimLeft(initrd[size:], "\x00")
+	}
+	if len(initrd) == 0 && len(files) > 0 {
+		return files, nil
+	}
+	archive, err := unzstd(initrd)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkNewc(archive); err != nil {
-		return nil, fmt.Errorf("cpio: %w", err)
+	_, err = files.addArchive(archive)
+	return files, err
+}
+
+// addArchive adds the files of the archive that the data begins with, and
+// returns its size.
+func (files tree) addArchive(archive []byte) (int, error) {
+	size, err := checkNewc(archive)
+	if err != nil {
+		return 0, fmt.Errorf("cpio: %w", err)
 	}
-	files := tree{}
 	err = cpio.ForEachRecord(cpio.Newc.Reader(bytes.NewReader(archive)), func(r cpio.Record) error {
 		if r.Name == cpio.Trailer {
 			return nil
@@ -42,9 +61,9 @@ func initrdTree(packed []byte) (tree, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cpio: %w", err)
+		return 0, fmt.Errorf("cpio: %w", err)
 	}
-	return files, nil
+	return size, nil
 }
 
 // unzstd unpacks the zstd at the start of packed. With an error it returns what
@@ -75,27 +94,27 @@ const (
 )
 
 // checkNewc refuses lengths that lead out of the archive: u-root's reader
-// reserves memory for whatever a header names.
-func checkNewc(archive []byte) error {
+// reserves memory for whatever a header names. It returns the archive's size.
+func checkNewc(archive []byte) (int, error) {
 	at, entries := 0, 0
 	for {
 		if len(archive)-at < newcHeader || !bytes.HasPrefix(archive[at:], []byte(newcMagic)) {
-			return fmt.Errorf("no entry at byte %d", at)
+			return 0, fmt.Errorf("no entry at byte %d", at)
 		}
 		if entries++; entries > maxEntries {
-			return fmt.Errorf("more than %d entries", maxEntries)
+			return 0, fmt.Errorf("more than %d entries", maxEntries)
 		}
 		size, err1 := newcField(archive[at+newcSizeAt:])
 		name, err2 := newcField(archive[at+newcNameAt:])
 		if err := errors.Join(err1, err2); err != nil {
-			return fmt.Errorf("entry at byte %d: %w", at, err)
+			return 0, fmt.Errorf("entry at byte %d: %w", at, err)
 		}
 		begin := round4(at + newcHeader + name)
 		if name == 0 || begin > len(archive) || round4(begin+size) > len(archive) {
-			return fmt.Errorf("entry at byte %d: a name of %d and %d bytes lead out of the archive", at, name, size)
+			return 0, fmt.Errorf("entry at byte %d: a name of %d and %d bytes lead out of the archive", at, name, size)
 		}
 		if string(archive[at+newcHeader:at+newcHeader+name-1]) == cpio.Trailer {
-			return nil
+			return round4(begin + size), nil
 		}
 		at = round4(begin + size)
 	}

@@ -20,7 +20,9 @@ func TestInitrdThatIsNone(t *testing.T) {
 		want string
 	}{
 		"empty":        {packZstd(t, nil), "cpio: no entry at byte 0"},
-		"not packed":   {good, "zstd: invalid input: magic number mismatch"},
+		"neither":      {[]byte("text"), "zstd: invalid input: magic number mismatch"},
+		"rubbish next": {append(bytes.Clone(good), "text"...), "zstd: invalid input: magic number mismatch"},
+		"twice":        {append(bytes.Clone(good), packZstd(t, good)...), "cpio: /a is there twice"},
 		"cut":          {packZstd(t, good[:60]), "cpio: no entry at byte 0"},
 		"giant file":   {set(newcSizeAt, "ffffffff"), "cpio: entry at byte 0: a name of 2 and 4294967295 bytes lead out of the archive"},
 		"giant name":   {set(newcNameAt, "ffffffff"), "cpio: entry at byte 0: a name of 4294967295 and 4 bytes lead out of the archive"},
@@ -186,7 +188,7 @@ func FuzzFAT(f *testing.F) {
 func FuzzInitrd(f *testing.F) {
 	f.Add(archive(f, map[string]string{"a": "text", "b": ""}))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if checkNewc(data) == nil {
+		if _, err := checkNewc(data); err == nil {
 			_, _ = initrdTree(packZstd(t, data)) // must come back
 		}
 	})

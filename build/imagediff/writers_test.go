@@ -90,11 +90,13 @@ func TestInitrdOfCpioAndZstd(t *testing.T) {
 		t.Fatal(err)
 	}
 	archive := made(t, dir, []byte("bin\nbin/program\ninit\n"), "cpio", "--quiet", "-o", "-H", "newc")
-	files, err := initrdTree(made(t, dir, archive, "zstd", "-19", "--single-thread", "-q", "-c"))
+	put(t, filepath.Join(dir, "first"), []byte("words"))
+	first := made(t, dir, []byte("first\n"), "cpio", "--quiet", "-o", "-H", "newc") // with zeros behind it
+	files, err := initrdTree(append(first, made(t, dir, archive, "zstd", "-19", "--single-thread", "-q", "-c")...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"bin": "", "bin/program": "text", "init": "bin/program"}
+	want := map[string]string{"first": "words", "bin": "", "bin/program": "text", "init": "bin/program"}
 	if diff := cmp.Diff(want, contents(t, files)); diff != "" {
 		t.Errorf("initrd (-want +got):\n%s", diff)
 	}

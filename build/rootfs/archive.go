@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 
 	"github.com/google/renameio/v2"
@@ -22,8 +23,8 @@ import (
 // in every boot.
 var compressor = []string{"zstd", "-19", "--single-thread", "-q", "-c"}
 
-// writeArchive writes the compressed archive to file and returns its size. The
-// file appears whole or not at all.
+// writeArchive writes both archives to file and returns its size. The file
+// appears whole or not at all.
 func writeArchive(ctx context.Context, list []overlays.Entry, file string, o Options) (int64, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return 0, err
@@ -33,7 +34,11 @@ func writeArchive(ctx context.Context, list []overlays.Entry, file string, o Opt
 		return 0, err
 	}
 	defer out.Cleanup()
-	if err := compress(ctx, list, out, o); err != nil {
+	first, rest := split(list)
+	if err := writePlain(out, first, o); err != nil {
+		return 0, fmt.Errorf("write %s: %w", file, err)
+	}
+	if err := compress(ctx, rest, out, o); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
@@ -44,6 +49,35 @@ func writeArchive(ctx context.Context, list []overlays.Entry, file string, o Opt
 		return 0, err
 	}
 	return size, out.CloseAtomicallyReplace()
+}
+
+// split takes out what is packed already, with the folder that it is in.
+func split(list []overlays.Entry) (packed, rest []overlays.Entry) {
+	for _, e := range list {
+		if e.Path == packedName || e.Path == path.Dir(packedName) {
+			packed = append(packed, e)
+		} else {
+			rest = append(rest, e)
+		}
+	}
+	return packed, rest
+}
+
+// alignment is where the second archive may begin: the kernel wants multiples
+// of four, and updates compare blocks of this size.
+const alignment = 4096
+
+// writePlain writes an archive as it is, and zeros up to where the next begins.
+func writePlain(out io.WriteSeeker, list []overlays.Entry, o Options) error {
+	if err := writeCPIO(out, list, o.Epoch.Unix()); err != nil {
+		return err
+	}
+	size, err := out.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(make([]byte, -size&(alignment-1)))
+	return err
 }
 
 // compress writes the archive into the compressor and its output to out.

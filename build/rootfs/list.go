@@ -74,20 +74,26 @@ func (l list) sorted() []overlays.Entry {
 func ownEntries(f Files) ([]overlays.Entry, error) {
 	own := []overlays.Entry{
 		link("init", "bin/tenchd"),
+		link("bin/bb", "tenchd"),
 		link("bin/sh", "gosh"),
 		// The kernel opens the console before PID 1 mounts /dev.
 		{Path: "dev/console", Mode: fs.ModeDevice | fs.ModeCharDevice | 0o600, From: "the build"},
 		{Path: "dev/null", Mode: fs.ModeDevice | fs.ModeCharDevice | 0o666, From: "the build"},
 	}
-	programs := map[string]string{"bin/tenchd": f.Tenchd, "bin/bb": f.Busybox}
+	programs := map[string]string{"bin/tenchd": f.Tenchd}
 	maps.Copy(programs, f.Programs)
 	for name, file := range programs {
-		data, err := os.ReadFile(file)
+		e, err := programEntry(name, file)
 		if err != nil {
 			return nil, err
 		}
-		own = append(own, overlays.Entry{Path: name, Mode: 0o755, Data: data, From: file})
+		own = append(own, e)
 	}
+	packed, err := os.ReadFile(f.Packed)
+	if err != nil {
+		return nil, err
+	}
+	own = append(own, overlays.Entry{Path: packedName, Mode: 0o644, Data: packed, From: f.Packed})
 	for _, name := range f.Commands {
 		own = append(own, link("bin/"+name, "bb"))
 	}
@@ -95,6 +101,14 @@ func ownEntries(f Files) ([]overlays.Entry, error) {
 		own = append(own, overlays.Entry{Path: "etc/tench/" + name, Mode: 0o644, Data: data, From: "the build"})
 	}
 	return own, nil
+}
+
+// packedName is the packed busybox.
+const packedName = "bin/bb.zst"
+
+func programEntry(name, file string) (overlays.Entry, error) {
+	data, err := os.ReadFile(file)
+	return overlays.Entry{Path: name, Mode: 0o755, Data: data, From: file}, err
 }
 
 func link(p, target string) overlays.Entry {

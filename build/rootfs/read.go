@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -19,27 +20,73 @@ import (
 // Read lists what the initramfs in file holds, in the order of the archive. It
 // shares nothing with the code that wrote it, so that a mistake there is seen.
 func Read(ctx context.Context, file string) ([]flist.Entry, error) {
-	cmd := exec.CommandContext(ctx, "zstd", "-dcq", file)
-	var complaint strings.Builder
-	cmd.Stderr = &complaint
-	pipe, err := cmd.StdoutPipe()
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("rootfs: %w", err)
+	}
+	defer f.Close()
+	list, err := readArchives(ctx, bufio.NewReader(f))
 	if err != nil {
 		return nil, fmt.Errorf("rootfs: read %s: %w", file, err)
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("rootfs: read %s: %w", file, err)
+	return list, nil
+}
+
+// readArchives reads what the kernel unpacks: archives as they are, zeros
+// between them, and at the end one in zstd.
+func readArchives(ctx context.Context, r *bufio.Reader) ([]flist.Entry, error) {
+	seen := map[string]bool{}
+	var list []flist.Entry
+	for {
+		next, err := r.Peek(1)
+		if err == io.EOF && len(list) > 0 {
+			return list, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch next[0] {
+		case 0:
+			_, _ = r.Discard(1)
+			continue
+		case newcMagic[0]:
+			c := newcReader{r: r}
+			part, err := c.archive(seen)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, part...)
+		default:
+			part, err := readPacked(ctx, r, seen)
+			return append(list, part...), err
+		}
 	}
-	list, err := readCPIO(pipe)
+}
+
+// readPacked reads the archive in what zstd unpacks from r.
+func readPacked(ctx context.Context, r io.Reader, seen map[string]bool) ([]flist.Entry, error) {
+	cmd := exec.CommandContext(ctx, "zstd", "-dcq")
+	var complaint strings.Builder
+	cmd.Stdin, cmd.Stderr = r, &complaint
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	c := newcReader{r: bufio.NewReader(pipe)}
+	list, err := c.archive(seen)
+	if err == nil {
+		err = c.end()
+	}
 	if err != nil {
 		_, _ = io.Copy(io.Discard, pipe) // let zstd come to its own end
 	}
 	if failed := cmd.Wait(); failed != nil {
 		err = fmt.Errorf("zstd: %w: %s", failed, strings.TrimSpace(complaint.String()))
 	}
-	if err != nil {
-		return nil, fmt.Errorf("rootfs: read %s: %w", file, err)
-	}
-	return list, nil
+	return list, err
 }
 
 const (
@@ -60,24 +107,23 @@ const (
 	newcNameSize = 11
 )
 
-// readCPIO reads an archive in the "newc" format, see writeCPIO.
-func readCPIO(r io.Reader) ([]flist.Entry, error) {
-	c := newcReader{r: bufio.NewReader(r)}
+// archive reads an archive in the "newc" format, see writeCPIO. seen are the
+// paths of the archives before it.
+func (c *newcReader) archive(seen map[string]bool) ([]flist.Entry, error) {
 	var list []flist.Entry
-	seen := map[string]bool{}
 	for {
 		e, err := c.entry()
 		if err != nil {
 			return nil, fmt.Errorf("entry %d at byte %d: %w", len(list)+1, c.at, err)
 		}
 		if e.Path == newcTrailer {
-			return list, c.end()
+			return list, nil
 		}
 		if err := e.Check(); err != nil {
 			return nil, err
 		}
 		if seen[e.Path] {
-			return nil, fmt.Errorf("%s is in the archive twice", e.Path)
+			return nil, fmt.Errorf("%s is in the initramfs twice", e.Path)
 		}
 		seen[e.Path] = true
 		list = append(list, e)

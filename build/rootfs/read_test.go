@@ -1,7 +1,9 @@
 package rootfs
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tench/internal/flist"
 	"tench/overlays"
 )
 
@@ -34,7 +37,8 @@ func TestReadOurs(t *testing.T) {
 	}
 	want := []string{
 		"drwxr-xr-x 0:0 bin",
-		"-rwxr-xr-x 0:0 bin/bb",
+		"-rw-r--r-- 0:0 bin/bb.zst",
+		"lrwxrwxrwx 0:0 bin/bb -> tenchd",
 		"lrwxrwxrwx 0:0 bin/gosh -> bb",
 		"lrwxrwxrwx 0:0 bin/ls -> bb",
 		"lrwxrwxrwx 0:0 bin/sh -> gosh",
@@ -81,7 +85,7 @@ func TestReadTheirs(t *testing.T) {
 		t.Fatal(err)
 	}
 	archive := gnuArchive(t, dir)
-	got, err := readCPIO(bytes.NewReader(archive))
+	got, err := readBytes(t.Context(), archive)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,14 +107,15 @@ func TestReadTheirs(t *testing.T) {
 		"no trailer":      {archive[:bytes.Index(archive, []byte(newcTrailer))-newcHeader], "EOF"},
 		"other magic":     {[]byte("070707" + string(archive[6:])), `entry 1 at byte 110: magic "070707" is not 070701`},
 		"not hexadecimal": {[]byte(newcMagic + "0000000x" + string(archive[14:])), `number "0000000x" is not hexadecimal`},
-		"another behind":  {append(bytes.Clone(archive), archive...), "there is more behind the end of the archive"},
-		"two of one path": {append(bytes.Clone(first), archive...), "bin is in the archive twice"},
+		"twice in two":    {append(bytes.Clone(archive), archive...), "bin is in the initramfs twice"},
+		"another behind":  {zstd(t, append(bytes.Clone(archive), archive...)), "there is more behind the end of the archive"},
+		"two of one path": {append(bytes.Clone(first), archive...), "bin is in the initramfs twice"},
 		"leaves the tree": {bytes.Replace(archive, []byte("bin/run\x00"), []byte("../runn\x00"), 1), `"../runn": a path has no leading slash`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := readCPIO(bytes.NewReader(tc.data))
+			_, err := readBytes(t.Context(), tc.data)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("readCPIO = %v, want an error with %q", err, tc.want)
+				t.Errorf("readArchives = %v, want an error with %q", err, tc.want)
 			}
 		})
 	}
@@ -127,6 +132,15 @@ func TestReadDamaged(t *testing.T) {
 	}
 }
 
+func readBytes(ctx context.Context, data []byte) ([]flist.Entry, error) {
+	return readArchives(ctx, bufio.NewReader(bytes.NewReader(data)))
+}
+
+func zstd(t *testing.T, data []byte) []byte {
+	t.Helper()
+	return []byte(run(t, data, "zstd", "-cq"))
+}
+
 func FuzzReadCPIO(f *testing.F) {
 	var ours bytes.Buffer
 	if err := writeCPIO(&ours, []overlays.Entry{file("a", []byte("abc")), {Path: "b", Mode: fs.ModeSymlink | 0o777, Link: "a"}}, 1); err != nil {
@@ -134,7 +148,8 @@ func FuzzReadCPIO(f *testing.F) {
 	}
 	f.Add(ours.Bytes())
 	f.Fuzz(func(t *testing.T, data []byte) {
-		list, err := readCPIO(bytes.NewReader(data))
+		c := newcReader{r: bufio.NewReader(bytes.NewReader(data))}
+		list, err := c.archive(map[string]bool{})
 		if err != nil {
 			return
 		}

@@ -12,12 +12,18 @@
 //
 //	/init              -> bin/tenchd
 //	/bin/tenchd        PID 1 and its roles
-//	/bin/bb            the u-root commands, and a link to it for each
+//	/bin/bb            -> tenchd, until a command is first called: that unpacks
+//	/bin/bb.zst        the u-root commands, and a link to bb for each
 //	/bin/sh            -> gosh
 //	/bin/NAME          programs in C, static
 //	/etc/tench/        what the build knows: board.toml, build.json, sbom.json
 //	/dev/console, /dev/null
 //	everything of the overlays
+//
+// The commands stay packed because the kernel would unpack them in every boot, a
+// third of its time, and few boots need one. They are an archive of their own,
+// the first and not compressed again, so that an update in which they are the
+// same finds them where they were.
 //
 // Equal inputs give equal bytes: entries are sorted, owned by root, numbered in
 // order and dated with the release's epoch.
@@ -37,7 +43,8 @@ import (
 // Files are what the root file system is made of.
 type Files struct {
 	Tenchd   string            // path of the static tenchd
-	Busybox  string            // path of the static busybox
+	Busybox  string            // path of the static busybox, to be checked
+	Packed   string            // path of the same, packed with zstd: this is in the tree
 	Commands []string          // names to link to the busybox
 	Programs map[string]string // path in the tree, e.g. "bin/bird" -> path of a static program
 	Etc      map[string][]byte // files for /etc/tench, by name, e.g. "board.toml"
@@ -56,7 +63,7 @@ type Initrd struct {
 	Path     string // initrd below Options.Out
 	List     string // root.mtree beside it: mtree(5)
 	Size     int64  // compressed, in bytes
-	Unpacked int64  // what it takes of the box's RAM, in bytes
+	Unpacked int64  // what it takes of the box's RAM once a command was called, in bytes
 }
 
 // maxRAMPercent is how much of the board's memory the unpacked root may take:
@@ -79,10 +86,15 @@ func build(ctx context.Context, b boards.Board, f Files, o Options) (Initrd, err
 	if err != nil {
 		return Initrd{}, err
 	}
-	if err := checkPrograms(b, list); err != nil {
+	commands, err := programEntry("bin/bb", f.Busybox)
+	if err != nil {
 		return Initrd{}, err
 	}
-	rd := Initrd{Path: filepath.Join(o.Out, "initrd"), List: filepath.Join(o.Out, "root.mtree"), Unpacked: unpackedSize(list)}
+	inUse := append(list, commands)
+	if err := checkPrograms(b, inUse); err != nil {
+		return Initrd{}, err
+	}
+	rd := Initrd{Path: filepath.Join(o.Out, "initrd"), List: filepath.Join(o.Out, "root.mtree"), Unpacked: unpackedSize(inUse)}
 	if err := checkRAM(b, rd.Unpacked); err != nil {
 		return Initrd{}, err
 	}

@@ -3,6 +3,7 @@ package rootfs
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -60,7 +61,7 @@ func testFiles(t *testing.T, overlay ...overlays.Entry) Files {
 	t.Helper()
 	dir := t.TempDir()
 	f := Files{
-		Tenchd: filepath.Join(dir, "tenchd"), Busybox: filepath.Join(dir, "bb"),
+		Tenchd: filepath.Join(dir, "tenchd"), Busybox: filepath.Join(dir, "bb"), Packed: filepath.Join(dir, "bb.zst"),
 		Commands: []string{"gosh", "ls"},
 		Etc:      map[string][]byte{"board.toml": []byte("title\n"), "build.json": []byte("{}\n")},
 		Overlays: overlay,
@@ -70,7 +71,25 @@ func testFiles(t *testing.T, overlay ...overlays.Entry) Files {
 			t.Fatal(err)
 		}
 	}
+	run(t, nil, "zstd", "-q", f.Busybox, "-o", f.Packed)
 	return f
+}
+
+// archives unpacks an initramfs as the kernel does: the first archive is as it
+// is, the second in zstd and at the next multiple of alignment that it begins at.
+func archives(t *testing.T, file string) (first, second string) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := 0
+	for !bytes.HasPrefix(data[at:], []byte("\x28\xb5\x2f\xfd")) {
+		if at += alignment; at >= len(data) {
+			t.Fatalf("%s: no zstd at a multiple of %d", file, alignment)
+		}
+	}
+	return string(data[:at]), run(t, data[at:], "zstd", "-dcq")
 }
 
 func file(path string, data []byte) overlays.Entry {
@@ -100,18 +119,24 @@ func TestArchiveAsOthersReadIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, nil, "zstd", "-tq", rd.Path)
 	if info, err := os.Stat(rd.Path); err != nil || info.Size() != rd.Size {
 		t.Errorf("%s has %v bytes (%v), Build said %d", rd.Path, info.Size(), err, rd.Size)
 	}
-	archive := run(t, nil, "zstd", "-dcq", rd.Path)
+	first, archive := archives(t, rd.Path)
 	var got []string
-	for _, line := range strings.Split(strings.TrimSpace(run(t, []byte(archive), "cpio", "-tvn", "--quiet")), "\n") {
-		got = append(got, strings.Join(strings.Fields(line), " "))
+	for _, part := range []string{first, archive} {
+		for _, line := range strings.Split(strings.TrimSpace(run(t, []byte(part), "cpio", "-tvn", "--quiet")), "\n") {
+			got = append(got, strings.Join(strings.Fields(line), " "))
+		}
+	}
+	packed, err := os.Stat(f.Packed)
+	if err != nil {
+		t.Fatal(err)
 	}
 	want := []string{
 		"drwxr-xr-x 2 0 0 0 Nov 1 12:00 bin",
-		"-rwxr-xr-x 1 0 0 64 Nov 1 12:00 bin/bb",
+		fmt.Sprintf("-rw-r--r-- 1 0 0 %d Nov 1 12:00 bin/bb.zst", packed.Size()),
+		"lrwxrwxrwx 1 0 0 6 Nov 1 12:00 bin/bb -> tenchd",
 		"lrwxrwxrwx 1 0 0 2 Nov 1 12:00 bin/gosh -> bb",
 		"lrwxrwxrwx 1 0 0 2 Nov 1 12:00 bin/ls -> bb",
 		"lrwxrwxrwx 1 0 0 4 Nov 1 12:00 bin/sh -> gosh",
@@ -136,6 +161,10 @@ func TestArchiveAsOthersReadIt(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("cpio -tv (-want +got)\n%s", diff)
 	}
+	bb := run(t, []byte(run(t, []byte(first), "cpio", "-i", "--quiet", "--to-stdout", "bin/bb.zst")), "zstd", "-dcq")
+	if bb != string(program(class64, emAMD64)) {
+		t.Error("bin/bb.zst is not the busybox")
+	}
 	hosts := run(t, []byte(archive), "cpio", "-i", "--quiet", "--to-stdout", "etc/hosts")
 	if hosts != "localhost\n" {
 		t.Errorf("etc/hosts = %q", hosts)
@@ -157,10 +186,13 @@ func TestListAsOthersReadIt(t *testing.T) {
 	if err := os.Chmod(tree, 0o755); err != nil { // whatever the umask
 		t.Fatal(err)
 	}
-	unpack := exec.Command("cpio", "-id", "--quiet", "-f", "dev/*") // making devices needs root
-	unpack.Dir, unpack.Stdin = tree, strings.NewReader(run(t, nil, "zstd", "-dcq", rd.Path))
-	if out, err := unpack.CombinedOutput(); err != nil {
-		t.Fatalf("cpio: %v\n%s", err, out)
+	first, second := archives(t, rd.Path)
+	for _, part := range []string{first, second} {
+		unpack := exec.Command("cpio", "-id", "--quiet", "-f", "dev/*") // making devices needs root
+		unpack.Dir, unpack.Stdin = tree, strings.NewReader(part)
+		if out, err := unpack.CombinedOutput(); err != nil {
+			t.Fatalf("cpio: %v\n%s", err, out)
+		}
 	}
 	compare := func() string {
 		out, _ := exec.Command("mtree", "-f", rd.List, "-p", tree, "-k", "type,mode,size,link,sha256").CombinedOutput()
@@ -194,6 +226,23 @@ func TestBuildTwiceIsTheSame(t *testing.T) {
 	}
 }
 
+// The commands are where they were when tenchd is another: an update does not
+// send them again.
+func TestPackedCommandsStayInPlace(t *testing.T) {
+	var heads [2][]byte
+	for i, host := range []string{"localhost\n", "another, and longer\n"} {
+		rd, err := Build(t.Context(), board, testFiles(t, file("bin/a", []byte(host)), file("etc/hosts", []byte(host))), Options{Out: t.TempDir(), Epoch: epoch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _ := archives(t, rd.Path)
+		heads[i] = []byte(first)
+	}
+	if !bytes.Equal(heads[0], heads[1]) {
+		t.Error("the first archives of two initramfs with the same commands differ")
+	}
+}
+
 func TestBuildRefuses(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -211,14 +260,21 @@ func TestBuildRefuses(t *testing.T) {
 			"/bin/ls comes from two places: the build and overlay/bin/ls"},
 		{"file below a file", []overlays.Entry{file("init/x", nil)}, "is below /init, which is no folder"},
 		{"path that leaves the tree", []overlays.Entry{file("../x", nil)}, "is not a path below the root"},
+		{"commands for another CPU", nil, "/bin/bb (BUSYBOX): is for EM_386 with 32 bits"},
 		{"too large for the board", []overlays.Entry{file("big", make([]byte, 26<<20))},
 			"unpacked it takes 26.1 MiB, and board small with 64 MiB of RAM has 25.6 MiB for it (40 %)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			out := t.TempDir()
-			_, err := Build(t.Context(), board, testFiles(t, tt.overlay...), Options{Out: out, Epoch: epoch})
-			if err == nil || !strings.Contains(err.Error(), tt.want) {
+			f := testFiles(t, tt.overlay...)
+			if tt.overlay == nil {
+				if err := os.WriteFile(f.Busybox, program(class32, em386), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := Build(t.Context(), board, f, Options{Out: out, Epoch: epoch})
+			if err == nil || !strings.Contains(err.Error(), strings.Replace(tt.want, "BUSYBOX", f.Busybox, 1)) {
 				t.Errorf("Build = %v, want an error with %q", err, tt.want)
 			}
 			if left, _ := os.ReadDir(out); len(left) > 0 {

@@ -28,6 +28,7 @@ const commandsDir = "build/userland/commands"
 // Busybox is one binary that acts as the command it is called by.
 type Busybox struct {
 	Path     string   // the file, e.g. out/bb
+	Packed   string   // the same, packed with zstd: out/bb.zst
 	Commands []string // names to link to it, sorted, e.g. "cat"
 	// Modules are what it was made of. The program itself does not tell: it is
 	// compiled of rewritten sources, outside of any module.
@@ -35,7 +36,7 @@ type Busybox struct {
 }
 
 // Commands builds the u-root commands that build/userland/commands/go.mod below
-// root names as tools, for the board, into o.Out/bb. o.Scratch/bb is emptied: it
+// root names as tools, for the board, into o.Out/bb and o.Out/bb.zst. o.Scratch/bb is emptied: it
 // takes the commands' rewritten sources.
 //
 // gobusybox itself would compile with "go build -a", 40 CPU seconds each time.
@@ -143,7 +144,26 @@ func compileCommands(ctx context.Context, b boards.Board, gopath string, package
 	if err := p.build(ctx, o.log()); err != nil {
 		return Busybox{}, err
 	}
-	return Busybox{Path: out, Commands: commandNames(packages)}, nil
+	packed, err := pack(ctx, out, o)
+	if err != nil {
+		return Busybox{}, err
+	}
+	return Busybox{Path: out, Packed: packed, Commands: commandNames(packages)}, nil
+}
+
+// pack packs a file with zstd into FILE.zst. Level 19 on one thread always gives
+// the same bytes.
+func pack(ctx context.Context, file string, o Options) (string, error) {
+	packed := file + ".zst"
+	cmd := exec.CommandContext(ctx, "zstd", "-19", "--single-thread", "-q", "-f", file, "-o", packed)
+	cmd.Stderr = o.log()
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		return "", fmt.Errorf("zstd %s: %w", file, err)
+	}
+	return packed, nil
 }
 
 // commandPackages returns the import paths on the tool lines of dir/go.mod.

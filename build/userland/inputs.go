@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"go/build"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -30,12 +31,13 @@ func TenchdInputs(ctx context.Context, b boards.Board, root string) ([]cache.Inp
 	if err != nil {
 		return nil, fmt.Errorf("tenchd: %w", err)
 	}
+	inputs = append(inputs, textInput("flags", strings.Join(tenchdFlags, " ")))
 	return append(inputs, packages...), nil
 }
 
 // CommandsInputs lists what Commands depends on: the Go version, the target, the
-// gobusybox that rewrites the sources, and the go.mod and go.sum that list and
-// pin the commands.
+// gobusybox that rewrites the sources, the go.mod and go.sum that list and pin the
+// commands, and the zstd that packs them.
 func CommandsInputs(ctx context.Context, b boards.Board, root string) ([]cache.Input, error) {
 	inputs, err := commonInputs(ctx, b, filepath.Join(root, commandsDir))
 	if err != nil {
@@ -45,7 +47,11 @@ func CommandsInputs(ctx context.Context, b boards.Board, root string) ([]cache.I
 	if err != nil {
 		return nil, fmt.Errorf("commands: %w", err)
 	}
-	return append(inputs, textInput("gobusybox", version+" "+strings.Join(commandFlags, " "))), nil
+	zstd, err := exec.CommandContext(ctx, "zstd", "--version").Output()
+	if err != nil {
+		return nil, fmt.Errorf("commands: run zstd: %w\nhint: tench doctor --for build", err)
+	}
+	return append(inputs, textInput("gobusybox", version+" "+strings.Join(commandFlags, " ")), textInput("zstd", string(zstd))), nil
 }
 
 // commonInputs are the inputs of every Go program of the module in dir.

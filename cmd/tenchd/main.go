@@ -1,6 +1,7 @@
 // Command tenchd is the box. As PID 1 it brings the box up and keeps it up; in
 // the roles loop, console and door it is a child of PID 1; otherwise it is the client
-// that asks the running box.
+// that asks the running box. By the name of a u-root command it becomes that one,
+// see supervisor/packed.
 //
 //	main.go      run: PID 1, roles, clients, and how errors are shown
 //	roles.go     tenchd loop, tenchd console, tenchd door
@@ -28,11 +29,16 @@ import (
 	"syscall"
 
 	"tench/supervisor"
+	"tench/supervisor/packed"
 )
 
 func main() {
 	if os.Getpid() == 1 {
 		supervisor.Init()
+	}
+	if packed.Wanted(packed.Bin, os.Args[0]) {
+		fmt.Fprintln(os.Stderr, packed.Exec(packed.Bin, os.Args))
+		os.Exit(126) // as a shell says that it cannot run a program
 	}
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
