@@ -45,10 +45,11 @@ var layers = map[string][]string{
 	"build/cross":     {"internal/procgroup", "boards", "release", "build/isa", "build/farm"},
 	"build/rootfs":    {"internal/flist", "boards", "overlays", "config", "build/isa"},
 	"build/disk":      {"backup", "boards"},
+	"build/loaders":   {},
 	"build/imagediff": {},
 	"build/flash":     {"boards", "identity", "release", "release/signify", "build/disk"},
 	"build": {"internal/flist", "internal/nearest", "internal/tomlfile", "boards", "overlays", "config", "release", "release/sbom", "release/slotimage", "build/source", "build/cache", "build/bundle",
-		"build/farm", "build/kernel", "build/cross", "build/userland", "build/rootfs", "build/disk"},
+		"build/farm", "build/kernel", "build/cross", "build/userland", "build/rootfs", "build/disk", "build/loaders"},
 
 	"supervisor/system":   {},
 	"supervisor/unit":     {"config"},
