@@ -77,7 +77,7 @@ var layers = map[string][]string{
 	"pxe/view":  {"boards", "release", "pxe/boxes", "pxe/event", "pxe/tftp"},
 	"pxe/track": {"pxe/event"},
 	"pxe/web":   {"pxe/event", "pxe/track"},
-	"pxe":       {"boards", "release", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp", "pxe/track", "pxe/view", "pxe/web"},
+	"pxe":       {"boards", "release", "release/audit", "release/signify", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp", "pxe/track", "pxe/view", "pxe/web"},
 
 	"cmd/tench": {"internal/remote", "backup", "backup/sealed", "boards", "config", "identity", "overlays", "build", "build/disk", "build/flash", "build/imagediff", "release", "release/audit", "release/dist",
 		"release/publish", "release/rollout", "release/signify",

@@ -19,7 +19,7 @@ func (v View) openBSD(b Box, path string) (File, error) {
 	switch b.System {
 	case boxes.OpenBSD:
 		if text := b.openBSDFile(path); text != nil {
-			return bytesFile(text), nil
+			return Bytes(text), nil
 		}
 		if path == autoInstall {
 			return b.Tree.Open(b.BootFile())
@@ -114,5 +114,5 @@ func (b Box) loaderConf() (File, error) {
 	if b.Tree.Has("boot/mfsroot") || b.Tree.Has("boot/mfsroot.gz") {
 		out.WriteString("mfsroot_load=\"YES\"\nmfsroot_type=\"mfs_root\"\nmfsroot_name=\"/boot/mfsroot\"\nvfs.root.mountfrom=\"ufs:/dev/md0\"\n")
 	}
-	return bytesFile(out.Bytes()), nil
+	return Bytes(out.Bytes()), nil
 }

@@ -12,8 +12,8 @@ type File interface {
 	Size() int64
 }
 
-// bytesFile is a file that we made.
-func bytesFile(data []byte) File { return memory{bytes.NewReader(data)} }
+// Bytes is a file that is in memory.
+func Bytes(data []byte) File { return memory{bytes.NewReader(data)} }
 
 type memory struct{ *bytes.Reader }
 

@@ -10,7 +10,9 @@
 //	folder.go   a folder of files that nothing leads out of
 //	file.go     File
 //
-// A box that boots tench finds, besides the loaders of package build/loaders,
+// A box that boots tench finds, besides the loaders of package build/loaders
+// (which a box that is to boot its disk does not: where another DHCP server names
+// a loader whoever asks, this sends the firmware on to the disk),
 //
 //	boot.ipxe, autoexec.ipxe                      iPXE
 //	grub/grub.cfg-01-MAC, grub/grub.cfg           GRUB, which asks in this order, and in between
@@ -92,12 +94,12 @@ func (v View) Open(b Box, name string) (File, error) {
 	if b.System == boxes.OpenBSD || b.System == boxes.FreeBSD {
 		return v.openBSD(b, path)
 	}
-	if data, ok := v.Loaders[path]; ok {
-		return bytesFile(data), nil
+	if data, ok := v.Loaders[path]; ok && b.Job != Disk {
+		return Bytes(data), nil
 	}
 	if script := v.script(b, path); script != nil {
 		text, err := script(b)
-		return bytesFile(text), err
+		return Bytes(text), err
 	}
 	switch {
 	case b.Job != Install && b.Job != Run:
