@@ -27,6 +27,7 @@ import (
 type Products struct {
 	Dir     string
 	Release string // e.g. "2026.11"
+	listing string // SHA256
 	sums    map[string]string
 
 	mu   sync.Mutex
@@ -66,7 +67,7 @@ func OpenProducts(ctx context.Context, dir string, o audit.Options) (*Products, 
 	if again, err := os.ReadFile(filepath.Join(dir, release.SumsFile)); err != nil || string(again) != string(data) {
 		return nil, fmt.Errorf("pxe: %s: %s changed while it was looked at\nhint: start again when whoever writes there is done", dir, release.SumsFile)
 	}
-	p := &Products{Dir: dir, sums: map[string]string{}, held: map[string]held{}}
+	p := &Products{Dir: dir, listing: string(data), sums: map[string]string{}, held: map[string]held{}}
 	for _, f := range list {
 		p.sums[f.File] = f.SHA256
 	}
@@ -94,9 +95,13 @@ func (p *Products) Kernel(board string) (view.File, error) { return p.open(relea
 // Initrd opens a board's initramfs.
 func (p *Products) Initrd(board string) (view.File, error) { return p.open(release.InitrdName(board)) }
 
-// Image is the path of a board's image, packed or not, and its SHA-256 as it is
-// in the directory.
+// Image is the path of a board's image, packed or not, and the SHA-256 that it
+// must have: package flash, which reads it, holds it to SHA256, and that must
+// still be the one of the start.
 func (p *Products) Image(board string) (path, sum string, err error) {
+	if now, err := os.ReadFile(filepath.Join(p.Dir, release.SumsFile)); err != nil || string(now) != p.listing {
+		return "", "", fmt.Errorf("pxe: %s: %w", filepath.Join(p.Dir, release.SumsFile), errChanged)
+	}
 	for _, name := range []string{release.ImageName(board), release.PackedImageName(board)} {
 		if sum := p.sums[name]; sum != "" {
 			return filepath.Join(p.Dir, name), sum, nil
@@ -137,7 +142,7 @@ func (p *Products) open(name string) (view.File, error) {
 }
 
 // errChanged is why a file is refused that was right at the start.
-var errChanged = errors.New("its hash is not the one that was verified when the server started\nhint: start tench pxe again, if somebody built it anew")
+var errChanged = errors.New("it is not what was verified when the box was armed\nhint: arm the box again, if somebody built it anew")
 
 func identify(f *os.File) (fileID, error) {
 	info, err := f.Stat()

@@ -59,14 +59,25 @@ func (b Box) FirstFile() string {
 	return b.BootFile()
 }
 
+// AnsweredBy reports whether a name is the one by which OpenBSD's installer
+// fetches its answers.
+func (b Box) AnsweredBy(name string) bool {
+	path, ok := clean(name)
+	return ok && b.System == boxes.OpenBSD && b.Answers != nil && b.isAnswers(path)
+}
+
+func (b Box) isAnswers(path string) bool {
+	return path == "install.conf" || path == b.MAC.String()+"-install.conf"
+}
+
 // openBSDFile is a file that we write for a box with OpenBSD; nil for another.
 // boot.conf(8) and install.conf have fixed names, so that two boxes could not
 // have different ones in one folder.
 func (b Box) openBSDFile(path string) []byte {
-	switch path {
-	case "etc/boot.conf":
+	switch {
+	case path == "etc/boot.conf":
 		return b.bootConf()
-	case "install.conf", b.MAC.String() + "-install.conf":
+	case b.isAnswers(path):
 		return b.Answers
 	}
 	return nil
