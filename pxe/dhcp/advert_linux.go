@@ -2,12 +2,14 @@ package dhcp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"time"
 
 	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
 
 	"tench/pxe/event"
 )
@@ -65,7 +67,11 @@ func (a *advertiser) serve(now func() time.Time, sink event.Sink) error {
 		_, err = a.conn.WriteTo(advert(event.MAC(a.iface.HardwareAddr)), &ipv6.ControlMessage{IfIndex: a.iface.Index, HopLimit: 255},
 			&net.IPAddr{IP: to.AsSlice(), Zone: a.iface.Name})
 		e := event.Event{Time: now(), Box: mac, IP: source, Kind: event.Solicit, Text: "told that there is no IPv6 router"}
-		if err != nil {
+		switch {
+		case errors.Is(err, unix.EADDRNOTAVAIL):
+			// For a second from when the cable is plugged in (RFC 4862, 5.4).
+			e.Kind, e.Text = event.Silent, "it asks for an IPv6 router while our own address is still being checked; it will ask again"
+		case err != nil:
 			e.Kind, e.Text = event.Trouble, fmt.Sprintf("dhcp: send router advertisement to %v: %v", to, err)
 		}
 		sink.Send(e)

@@ -17,13 +17,12 @@ import (
 // wire, or what the client's documentation says where it is named.
 
 var (
-	self      = netip.MustParsePrefix("192.0.2.1/24")
-	mac       = event.MAC{0x52, 0x54, 0, 0x12, 0x34, 0x56}
-	piMAC     = event.MAC{0xb8, 0x27, 0xeb, 1, 2, 3}
-	start     = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
-	broadcast = netip.MustParseAddrPort("255.255.255.255:68")
-	nobody    = netip.MustParseAddrPort("0.0.0.0:68")
-	testUUID  = []byte{0, 0x10, 0x11, 0x12, 0x13, 0x20, 0x21, 0x30, 0x31, 0x40, 0x41, 0x50, 0x51, 0x52, 0x53, 0x54, 0x55}
+	self     = netip.MustParsePrefix("192.0.2.1/24")
+	mac      = event.MAC{0x52, 0x54, 0, 0x12, 0x34, 0x56}
+	piMAC    = event.MAC{0xb8, 0x27, 0xeb, 1, 2, 3}
+	start    = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	nobody   = netip.MustParseAddrPort("0.0.0.0:68")
+	testUUID = []byte{0, 0x10, 0x11, 0x12, 0x13, 0x20, 0x21, 0x30, 0x31, 0x40, 0x41, 0x50, 0x51, 0x52, 0x53, 0x54, 0x55}
 )
 
 // option is a raw option of a message.

@@ -23,7 +23,7 @@ type bench struct {
 	near map[netip.Addr]neighbour
 }
 
-func newBench(t testing.TB, mode Mode, server netip.Prefix) *bench {
+func newBench(t *testing.T, mode Mode, server netip.Prefix) *bench {
 	t.Helper()
 	b := &bench{now: start, boot: Boot{File: "loader", Rule: "the rule"}, near: map[netip.Addr]neighbour{}}
 	b.core = &core{
@@ -41,7 +41,7 @@ func newBench(t testing.TB, mode Mode, server netip.Prefix) *bench {
 }
 
 // send gives the core a message and returns its answer, nil for none.
-func (b *bench) send(t testing.TB, m *dhcpv4.DHCPv4, port uint16) (*dhcpv4.DHCPv4, outcome) {
+func (b *bench) send(t *testing.T, m *dhcpv4.DHCPv4, port uint16) (*dhcpv4.DHCPv4, outcome) {
 	t.Helper()
 	from := nobody
 	if a := address(m.ClientIPAddr); a.IsValid() {

@@ -38,6 +38,7 @@ func (b *bucket) fill(rate, burst float64, now time.Time) {
 type limiter struct {
 	clients map[event.MAC]*bucket
 	all     bucket
+	swept   time.Time // when the table was last looked through
 }
 
 // verdict is what becomes of a packet.
@@ -57,6 +58,7 @@ func (l *limiter) take(mac event.MAC, now time.Time) verdict {
 	if l.all.tokens < 1 {
 		return ignore
 	}
+	l.all.tokens--
 	b := l.client(mac, now)
 	if b == nil {
 		return ignore
@@ -71,18 +73,21 @@ func (l *limiter) take(mac event.MAC, now time.Time) verdict {
 	}
 	b.told = b.told && b.tokens < clientBurst/2
 	b.tokens--
-	l.all.tokens--
 	return pass
 }
 
-// client finds or makes the bucket of mac. When the table is full, those who were
-// quiet for so long that they are at no limit are forgotten; nil when there are
-// none.
+// client finds or makes the bucket of mac; nil when the table is full. Once a
+// second those are forgotten then who were quiet for so long that they are at no
+// limit.
 func (l *limiter) client(mac event.MAC, now time.Time) *bucket {
 	if b := l.clients[mac]; b != nil {
 		return b
 	}
 	if len(l.clients) >= mostClients {
+		if now.Sub(l.swept) < time.Second {
+			return nil
+		}
+		l.swept = now
 		for m, b := range l.clients {
 			if now.Sub(b.last) > clientBurst/perClient*time.Second {
 				delete(l.clients, m)

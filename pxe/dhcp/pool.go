@@ -94,7 +94,7 @@ func (p *pool) offer(mac event.MAC, want netip.Addr, now time.Time, near map[net
 		}
 		return l.addr, true
 	}
-	if p.has(want) && p.free(want, mac, now, near) {
+	if p.has(want) && p.free(want, mac, now) && !usedByOther(want, mac, near) {
 		return p.give(mac, want, now), true
 	}
 	h := fnv.New32a()
@@ -108,7 +108,7 @@ func (p *pool) offer(mac event.MAC, want netip.Addr, now time.Time, near map[net
 			if unused && (p.byAddr[a] != nil || known) {
 				continue
 			}
-			if p.free(a, mac, now, near) {
+			if p.free(a, mac, now) && !usedByOther(a, mac, near) {
 				return p.give(mac, a, now), true
 			}
 		}
@@ -121,20 +121,19 @@ func (p *pool) offer(mac event.MAC, want netip.Addr, now time.Time, near map[net
 func (p *pool) take(mac event.MAC, want netip.Addr, now time.Time, near map[netip.Addr]neighbour) (refusal string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := p.byMAC[mac]
 	switch {
+	case !p.has(want):
+		return fmt.Sprintf("%v is none of the addresses that we give", want)
+	case !p.free(want, mac, now):
+		return fmt.Sprintf("%v is leased to somebody else", want)
 	case usedByOther(want, mac, near):
 		p.spoilLocked(want, now)
 		return fmt.Sprintf("%v is used by %v", want, near[want].mac)
-	case l != nil && l.addr == want:
-	case !p.has(want):
-		return fmt.Sprintf("%v is none of the addresses that we give", want)
-	case !p.free(want, mac, now, near):
-		return fmt.Sprintf("%v is leased to somebody else", want)
-	default:
-		p.give(mac, want, now)
-		l = p.byMAC[mac]
 	}
+	if l := p.byMAC[mac]; l == nil || l.addr != want {
+		p.give(mac, want, now)
+	}
+	l := p.byMAC[mac]
 	l.bound, l.until = true, now.Add(leaseTime)
 	return ""
 }
@@ -191,10 +190,10 @@ func (p *pool) has(a netip.Addr) bool {
 	return found
 }
 
-// free reports whether mac may have a.
-func (p *pool) free(a netip.Addr, mac event.MAC, now time.Time, near map[netip.Addr]neighbour) bool {
+// free reports whether mac may have a, as far as leases go.
+func (p *pool) free(a netip.Addr, mac event.MAC, now time.Time) bool {
 	l := p.byAddr[a]
-	return (l == nil || l.mac == mac || now.After(l.until)) && !usedByOther(a, mac, near)
+	return l == nil || l.mac == mac || now.After(l.until)
 }
 
 // give promises a to mac, and to nobody else.
