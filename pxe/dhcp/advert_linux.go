@@ -26,7 +26,7 @@ func newAdvertiser(ctx context.Context, iface *net.Interface) (*advertiser, erro
 	lc := net.ListenConfig{Control: onDevice(iface.Name)}
 	pc, err := lc.ListenPacket(ctx, "ip6:ipv6-icmp", "::")
 	if err != nil {
-		return nil, fmt.Errorf("open ICMPv6 socket on %s: %w", iface.Name, hinted(err, 0))
+		return nil, fmt.Errorf("open ICMPv6 socket on %s: %w", iface.Name, hinted(err, iface.Name, 0))
 	}
 	conn := ipv6.NewPacketConn(pc)
 	var filter ipv6.ICMPFilter

@@ -16,7 +16,7 @@
 //	watch_linux.go      a packet socket that hears what other servers say
 //	probe_linux.go      Probe: who answers a DISCOVER
 //	advert_linux.go     the socket for it
-//	neighbours_linux.go the kernel's neighbour table
+//	link_linux.go       the kernel's word on the interface: neighbours, carrier
 //
 // Messages are encoded and parsed by github.com/insomniacslk/dhcp. The rules for
 // boot clients are from the PXE specification 2.1 (Intel, 1999), RFC 4578, the

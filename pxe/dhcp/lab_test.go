@@ -341,10 +341,14 @@ func TestAnotherServerAppearsLab(t *testing.T) {
 		return
 	}
 	for _, tc := range []struct {
-		name  string
-		every time.Duration
-		box   bool
-	}{{"by a probe", 300 * time.Millisecond, false}, {"by its answer to a box", time.Hour, true}} {
+		name         string
+		every        time.Duration
+		box, unplugs bool
+	}{
+		{"by a probe", 300 * time.Millisecond, false, false},
+		{"by its answer to a box", time.Hour, true, false},
+		{"when the cable is plugged in", time.Hour, false, true},
+	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Cleanup(func() {
 				for _, peer := range []string{"switch", "box", "router"} {
@@ -357,11 +361,20 @@ func TestAnotherServerAppearsLab(t *testing.T) {
 			plugTogether(t)
 			o := options(t, Full)
 			o.ProbeEvery = tc.every
+			if tc.unplugs {
+				lab.Run(t, "switch", "ip", "link", "set", "port-eth0", "down")
+			}
 			s := serve(t, o)
 			if s.said(event.Foreign, event.MAC{}, "") {
 				t.Fatal("another server is spoken of, and there is none")
 			}
 			dnsmasq(t, "--dhcp-broadcast")
+			if tc.unplugs {
+				lab.Eventually(t, 10*time.Second, "dnsmasq listens", func() bool {
+					return strings.Contains(lab.Run(t, "router", "ss", "-uln"), ":67")
+				})
+				lab.Run(t, "switch", "ip", "link", "set", "port-eth0", "up")
+			}
 			lab.Eventually(t, 30*time.Second, "it is said", func() bool {
 				if tc.box { // until dnsmasq is quicker, or answers as well
 					lab.Run(t, "box", "udhcpc", "-i", "box0", "-n", "-q", "-f", "-B", "-s", "/bin/true")
@@ -369,6 +382,38 @@ func TestAnotherServerAppearsLab(t *testing.T) {
 				return s.said(event.Foreign, event.MAC{}, "192.0.2.9")
 			})
 		})
+	}
+}
+
+// TestInterfaceGoneLab pulls the adapter out of the machine.
+func TestInterfaceGoneLab(t *testing.T) {
+	if !lab.Isolate(t) {
+		return
+	}
+	plugTogether(t)
+	s, err := Listen(t.Context(), options(t, Full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(t.Context()) }()
+	lab.Run(t, "", "ip", "link", "del", "eth0")
+	if err := <-done; err == nil || err.Error() != "dhcp: eth0: serve: the interface is gone" {
+		t.Errorf("Serve = %v", err)
+	}
+}
+
+// TestInterfaceDownLab starts on an interface that is down.
+func TestInterfaceDownLab(t *testing.T) {
+	if !lab.Isolate(t) {
+		return
+	}
+	plugTogether(t)
+	lab.Run(t, "", "ip", "link", "set", "eth0", "down")
+	_, err := Listen(t.Context(), options(t, Full))
+	const want = "dhcp: eth0: probe: send DISCOVER: network is down\nhint: sudo ip link set eth0 up"
+	if err == nil || err.Error() != want {
+		t.Errorf("Listen = %v, want %s", err, want)
 	}
 }
 

@@ -49,7 +49,7 @@ func (w *watcher) ask(random io.Reader) error {
 	}
 	for _, b := range probes(w.iface.HardwareAddr, xid) {
 		if err := w.send(b); err != nil {
-			return fmt.Errorf("send DISCOVER: %w", err)
+			return fmt.Errorf("send DISCOVER: %w", hinted(err, w.iface.Name, 0))
 		}
 	}
 	return nil

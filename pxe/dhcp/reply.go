@@ -76,7 +76,7 @@ func (c *core) addBoot(r *dhcpv4.DHCPv4, who Client, b Boot) {
 	// The server's name is its address: OpenBSD's installer takes the name for
 	// the place of its answers and sets, before it looks at the address.
 	name, end := c.server.Addr().String(), ""
-	if who.Loader == "" && !who.Firmware.EFI() {
+	if who.Loader == "" && who.Firmware == BIOS {
 		end = "\x00" // old ROMs read options up to a zero
 	}
 	r.ServerIPAddr, r.ServerHostName = c.self(), name

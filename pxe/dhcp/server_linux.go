@@ -137,11 +137,12 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
-	packets, heard := make(chan packet, 64), make(chan Found, 16)
+	packets, heard, plugged := make(chan packet, 64), make(chan Found, 16), make(chan struct{}, 1)
 	for _, l := range s.sockets {
 		wg.Go(func() { cancel(pump(ctx, l.receive, packets)) })
 	}
 	wg.Go(func() { cancel(pump(ctx, s.watcher.hear, heard)) })
+	wg.Go(func() { cancel(watchCarrier(ctx, s.opts.Interface.Index, plugged)) })
 	if s.advert != nil {
 		wg.Go(func() { cancel(s.advert.serve(s.opts.Now, s.opts.Sink)) })
 	}
@@ -151,11 +152,11 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.mode == Proxy && len(s.found) == 0 {
 		s.trouble("nobody gives addresses: is the other DHCP server on?\nhint: --mode full gives them itself")
 	}
-	s.loop(ctx, packets, heard)
+	s.loop(ctx, inputs{packets, heard, plugged})
 	s.close()
 	wg.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("dhcp: %s: receive: %w", s.opts.Interface.Name, err)
+		return fmt.Errorf("dhcp: %s: serve: %w", s.opts.Interface.Name, err)
 	}
 	return nil
 }
@@ -175,24 +176,37 @@ func pump[T any](ctx context.Context, next func() (T, error), to chan<- T) error
 	}
 }
 
+// inputs are what the loop acts on.
+type inputs struct {
+	packets <-chan packet   // from clients
+	heard   <-chan Found    // other servers' messages
+	plugged <-chan struct{} // the cable was plugged in
+}
+
 // loop owns the core and what is known of others.
-func (s *Server) loop(ctx context.Context, packets <-chan packet, heard <-chan Found) {
+func (s *Server) loop(ctx context.Context, in inputs) {
 	ask := time.NewTicker(s.opts.ProbeEvery)
 	defer ask.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case f := <-heard:
+		case f := <-in.heard:
 			s.hear(f)
 		case <-ask.C:
-			// The answers come in through heard.
-			if err := s.watcher.ask(s.opts.Random); err != nil {
-				s.trouble("probe for other servers: %v", err)
-			}
-		case p := <-packets:
+			s.ask()
+		case <-in.plugged:
+			s.ask()
+		case p := <-in.packets:
 			s.act(p, s.core.receive(p, s.opts.Now()))
 		}
+	}
+}
+
+// ask asks for other servers. Their answers are heard.
+func (s *Server) ask() {
+	if err := s.watcher.ask(s.opts.Random); err != nil {
+		s.trouble("probe for other servers: %v", err)
 	}
 }
 

@@ -26,7 +26,7 @@ func listen(ctx context.Context, iface *net.Interface, port uint16) (*socket, er
 	lc := net.ListenConfig{Control: onDevice(iface.Name)}
 	pc, err := lc.ListenPacket(ctx, "udp4", netip.AddrPortFrom(netip.IPv4Unspecified(), port).String())
 	if err != nil {
-		return nil, fmt.Errorf("open UDP port %d on %s: %w", port, iface.Name, hinted(err, port))
+		return nil, fmt.Errorf("open UDP port %d on %s: %w", port, iface.Name, hinted(err, iface.Name, port))
 	}
 	// A thousand boxes that are switched on at once do not fit the usual buffer;
 	// where the kernel allows no more, they ask again.
@@ -48,9 +48,11 @@ func onDevice(name string) func(network, address string, c syscall.RawConn) erro
 	}
 }
 
-// hinted adds what to do about an error of opening a socket.
-func hinted(err error, port uint16) error {
+// hinted adds what to do about an error of a socket; port is 0 for one without.
+func hinted(err error, name string, port uint16) error {
 	switch {
+	case errors.Is(err, unix.ENETDOWN):
+		return fmt.Errorf("%w\nhint: sudo ip link set %s up", err, name)
 	case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM):
 		self, perr := os.Executable()
 		if perr != nil {

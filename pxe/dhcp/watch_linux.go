@@ -38,7 +38,7 @@ func watch(iface *net.Interface) (*watcher, error) {
 	// Without a protocol the socket hears nothing yet: the filter comes first.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open packet socket on %s: %w", iface.Name, hinted(err, 0))
+		return nil, fmt.Errorf("open packet socket on %s: %w", iface.Name, hinted(err, iface.Name, 0))
 	}
 	err = attach(fd, toClients)
 	if err == nil {
