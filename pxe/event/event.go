@@ -5,9 +5,10 @@
 //
 //	event.go  Event, Kind, Sink
 //	mac.go    MAC: which box
+//	plain.go  Plain: foreign text that is harmless
 //
 // The texts of an event come from the network: file names that a box asked for,
-// names it gave itself. Whoever prints them makes them harmless first.
+// names it gave itself. Whoever prints them makes them harmless first, by Plain.
 package event
 
 import (
