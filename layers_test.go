@@ -72,14 +72,14 @@ var layers = map[string][]string{
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console", "supervisor/door", "supervisor/slots", "supervisor/health", "supervisor/crash", "supervisor/reach"},
 
-	"pxe/event": {},
+	"pxe/event": {"release/netboot"},
 	"pxe/dhcp":  {"pxe/event"},
 	"pxe/tftp":  {"pxe/event"},
 	"pxe/boxes": {"internal/nearest", "internal/tomlfile", "pxe/event"},
 	"pxe/view":  {"boards", "release", "pxe/boxes", "pxe/event", "pxe/tftp"},
-	"pxe/track": {"pxe/event"},
-	"pxe/web":   {"pxe/event", "pxe/track"},
-	"pxe":       {"boards", "release", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp", "pxe/track", "pxe/view", "pxe/web"},
+	"pxe/track": {"pxe/event", "release/netboot"},
+	"pxe/web":   {"pxe/event", "pxe/track", "release/netboot", "release/writestream"},
+	"pxe":       {"boards", "release", "release/netboot", "release/writestream", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp", "pxe/track", "pxe/view", "pxe/web"},
 
 	"cmd/tench": {"internal/remote", "backup", "backup/sealed", "boards", "config", "identity", "overlays", "build", "build/disk", "build/flash", "build/imagediff", "release", "release/audit", "release/dist",
 		"release/publish", "release/rollout", "release/signify",

@@ -14,6 +14,8 @@ package event
 import (
 	"net/netip"
 	"time"
+
+	"tench/release/netboot"
 )
 
 // Event is one thing that happened. Which fields are set depends on the kind;
@@ -37,7 +39,7 @@ type Event struct {
 	Done  int64 `json:"done,omitempty"`
 	Total int64 `json:"total,omitempty"`
 	// Stage is what the installer is at, with the kind Installer.
-	Stage Stage `json:"stage,omitempty"`
+	Stage netboot.Stage `json:"stage,omitempty"`
 	// Rule is what decided about an answer, or that there is none, for
 	// `tench pxe explain`, e.g. "gw0 in boxes.toml: install".
 	Rule string `json:"rule,omitempty"`
@@ -84,19 +86,6 @@ const (
 	Foreign Kind = "foreign" // another DHCP server was heard; IP: its address
 	Serving Kind = "serving" // a server started; Text: what and where
 	Trouble Kind = "trouble" // something is wrong on the desk itself; Text: what
-)
-
-// Stage is what an installer is at. It reports these words itself.
-type Stage string
-
-// The stages of an installer, in their order.
-const (
-	StageDisks   Stage = "disks"   // looks at the disks
-	StageConfirm Stage = "confirm" // waits for a word on the console; Text: which
-	StageWrite   Stage = "write"   // Done and Total of the image
-	StageVerify  Stage = "verify"  // reads back
-	StageReboot  Stage = "reboot"  // is about to
-	StageFailed  Stage = "failed"  // gave up; Text: why
 )
 
 // Sink takes events. It never blocks and may be called by many at once. The nil

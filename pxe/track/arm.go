@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tench/pxe/event"
+	"tench/release/netboot"
 )
 
 // Errors that a caller tells apart.
@@ -29,8 +30,8 @@ func digestOf(token string) digest { return sha256.Sum256([]byte(token)) }
 // place of one whose box has not started yet; one that is under way is in the
 // way, until Disarm. What is over, well or badly, is armed anew.
 func (t *Table) Arm(o Order) (Install, error) {
-	if o.Box.IsZero() || o.Mode != ModeInstall && o.Mode != ModeRun {
-		return Install{}, fmt.Errorf("arm: box %q, mode %q: want a box, and %q or %q", o.Box, o.Mode, ModeInstall, ModeRun)
+	if o.Box.IsZero() || o.Mode != netboot.Install && o.Mode != netboot.Run {
+		return Install{}, fmt.Errorf("arm: box %q, mode %q: want a box, and %q or %q", o.Box, o.Mode, netboot.Install, netboot.Run)
 	}
 	i, isNew, err := t.arm(o)
 	if err == nil && isNew {
@@ -47,7 +48,7 @@ func (t *Table) arm(o Order) (i Install, isNew bool, err error) {
 		switch {
 		case old.Order == o:
 			return old, false, nil
-		case old.State != StateArmed && old.Mode == ModeInstall:
+		case old.State != StateArmed && old.Mode == netboot.Install:
 			return Install{}, false, fmt.Errorf("arm: %s: another install is %s\nhint: tench pxe disarm %s", o.Box, old.State, o.Box)
 		}
 	}

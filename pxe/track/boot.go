@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tench/pxe/event"
+	"tench/release/netboot"
 )
 
 // boot is one boot of a box, as seen from the desk:
@@ -51,7 +52,7 @@ type boot struct {
 // last, the box is at to.
 type move struct {
 	on          event.Kind
-	stage       event.Stage // of the installer
+	stage       netboot.Stage // of the installer
 	first, last Stage
 	to          Stage
 }
@@ -65,13 +66,13 @@ var moves = []move{
 	{on: event.Elsewhere, first: Quiet, last: Offered, to: Addressed},
 	{on: event.Disk, first: Quiet, last: Script, to: Disk},
 
-	{on: event.Installer, stage: event.StageDisks, first: Quiet, last: Verify, to: Disks},
-	{on: event.Installer, stage: event.StageConfirm, first: Quiet, last: Verify, to: Confirm},
-	{on: event.Installer, stage: event.StageWrite, first: Quiet, last: Verify, to: Write},
-	{on: event.Installer, stage: event.StageVerify, first: Quiet, last: Verify, to: Verify},
-	{on: event.Installer, stage: event.StageReboot, first: Quiet, last: Reboots, to: Reboots},
-	{on: event.Installer, stage: event.StageFailed, first: Quiet, last: Failed, to: Failed},
-	{on: event.Installer, stage: event.StageDisks, first: Failed, last: Failed, to: Disks},
+	{on: event.Installer, stage: netboot.Disks, first: Quiet, last: Verify, to: Disks},
+	{on: event.Installer, stage: netboot.Confirm, first: Quiet, last: Verify, to: Confirm},
+	{on: event.Installer, stage: netboot.Write, first: Quiet, last: Verify, to: Write},
+	{on: event.Installer, stage: netboot.Check, first: Quiet, last: Verify, to: Verify},
+	{on: event.Installer, stage: netboot.Reboot, first: Quiet, last: Reboots, to: Reboots},
+	{on: event.Installer, stage: netboot.Failed, first: Quiet, last: Failed, to: Failed},
+	{on: event.Installer, stage: netboot.Disks, first: Failed, last: Failed, to: Disks},
 	{on: event.Written, first: Quiet, last: Reboots, to: Reboots},
 	{on: event.Ready, first: Quiet, last: Ready, to: Ready},
 	{on: event.Healthy, first: Quiet, last: Healthy, to: Healthy},

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tench/pxe/event"
+	"tench/release/netboot"
 )
 
 var (
@@ -22,7 +23,7 @@ func kind(k event.Kind) event.Event      { return event.Event{Kind: k} }
 func fetch(file string, done, total int64) event.Event {
 	return event.Event{Kind: event.Transfer, File: file, Done: done, Total: total}
 }
-func report(stage event.Stage) event.Event {
+func report(stage netboot.Stage) event.Event {
 	return event.Event{Kind: event.Installer, Stage: stage, Text: "words"}
 }
 
@@ -53,11 +54,11 @@ func TestStagesOfABoot(t *testing.T) {
 		{name: "OpenBSD's kernel with its root", events: []event.Event{discover(""), kind(event.Ack), fetch("pxeboot", 1, 1), fetch("etc/boot.conf", 1, 1), fetch("bsd.rd", 1, 9), fetch("bsd.rd", 9, 9)},
 			want: "discover, addressed, loader, script, kernel, starting"},
 		{name: "a stranger", events: []event.Event{discover(""), {Kind: event.Silent, Text: "not in boxes.toml"}, discover("")}, want: "discover, not answered, discover"},
-		{name: "an installer", events: append(bios[:len(bios):len(bios)], discover(event.System), kind(event.Ack), report(event.StageDisks), report(event.StageConfirm), report(event.StageWrite), report(event.StageVerify), kind(event.Written), report(event.StageReboot)),
+		{name: "an installer", events: append(bios[:len(bios):len(bios)], discover(event.System), kind(event.Ack), report(netboot.Disks), report(netboot.Confirm), report(netboot.Write), report(netboot.Check), kind(event.Written), report(netboot.Reboot)),
 			want: "discover, offered, addressed, loader, script, kernel, initramfs, starting, looks at disks, confirm, write, verify, reboots"},
-		{name: "an installer that begins again", events: []event.Event{report(event.StageWrite), report(event.StageFailed), report(event.StageWrite), report(event.StageDisks), report(event.StageWrite)},
+		{name: "an installer that begins again", events: []event.Event{report(netboot.Write), report(netboot.Failed), report(netboot.Write), report(netboot.Disks), report(netboot.Write)},
 			want: "write, failed, looks at disks, write"},
-		{name: "an old report does not call a box back", events: []event.Event{report(event.StageVerify), kind(event.Written), report(event.StageWrite), kind(event.Ready), report(event.StageReboot), kind(event.Healthy), kind(event.Ready)},
+		{name: "an old report does not call a box back", events: []event.Event{report(netboot.Check), kind(event.Written), report(netboot.Write), kind(event.Ready), report(netboot.Reboot), kind(event.Healthy), kind(event.Ready)},
 			want: "verify, reboots, ready, healthy"},
 		{name: "the first boot asks the network first", written: true, events: []event.Event{kind(event.Written), discover(""), kind(event.Disk), discover(event.System), kind(event.Ready), kind(event.Healthy)},
 			want: "reboots, discover, first boot, ready, healthy", boots: 1},

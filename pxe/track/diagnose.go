@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"tench/release/netboot"
 )
 
 // scene is what a diagnosis is made of.
@@ -30,6 +32,7 @@ var limits = []limit{
 		return "the install is given up: " + s.install.Why + "; it boots its disk until it is armed again"
 	}},
 	{first: Unanswered, last: Unanswered, say: func(s scene) string { return "is not answered: " + s.silent }},
+	{first: Failed, last: Failed, cond: running, say: func(s scene) string { return "says that it is not healthy: " + s.text }},
 	{first: Failed, last: Failed, say: func(s scene) string { return "the installer gave up: " + s.text }},
 	{first: Confirm, last: Confirm, say: func(s scene) string { return "waits for an answer on its console: " + s.text }},
 	{first: Discovers, last: Kernel, cond: refused, say: func(s scene) string { return "may not have what it asks for: " + s.refused }},
@@ -83,6 +86,7 @@ var limits = []limit{
 }
 
 func gaveUp(s scene) bool  { return s.install != nil && s.install.State == StateFailed }
+func running(s scene) bool { return s.install != nil && (!s.install.Pending() || s.install.Mode == netboot.Run) }
 func refused(s scene) bool { return s.refused != "" }
 func missing(s scene) bool { return s.missing != "" }
 func halfway(s scene) bool { return s.total > s.done || s.broke != "" }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tench/pxe/event"
+	"tench/release/netboot"
 )
 
 func mustAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
@@ -49,9 +50,9 @@ func TestDiagnose(t *testing.T) {
 		{"all, and then silence", bios, 3 * time.Minute, "has kernel and initramfs, and is silent since"},
 		{"all, a minute ago", bios, time.Minute, ""},
 		{"wrong board", append(bios[:12:12], event.Event{Kind: event.Refused, Text: "the image is of board apu2"}), 0, "may not have what it asks for: the image is of board apu2"},
-		{"a question", []event.Event{report(event.StageConfirm)}, 0, "waits for an answer on its console: words"},
-		{"an installer that is silent", []event.Event{{Kind: event.Installer, Stage: event.StageWrite, Done: 43, Total: 100}}, 2 * time.Minute, "the installer is silent at 43 %"},
-		{"an installer that gave up", []event.Event{report(event.StageFailed)}, 0, "the installer gave up: words"},
+		{"a question", []event.Event{report(netboot.Confirm)}, 0, "waits for an answer on its console: words"},
+		{"an installer that is silent", []event.Event{{Kind: event.Installer, Stage: netboot.Write, Done: 43, Total: 100}}, 2 * time.Minute, "the installer is silent at 43 %"},
+		{"an installer that gave up", []event.Event{report(netboot.Failed)}, 0, "the installer gave up: words"},
 		{"written, and gone", []event.Event{kind(event.Written)}, 6 * time.Minute, "is written, and was not heard of since"},
 		{"ready, and no more", []event.Event{kind(event.Ready)}, 11 * time.Minute, "its network is up, and it does not call itself healthy"},
 		{"healthy", []event.Event{kind(event.Healthy)}, 24 * time.Hour, ""},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tench/pxe/event"
+	"tench/release/netboot"
 )
 
 // heard is how many events of a box are kept.
@@ -104,7 +105,7 @@ func (t *Table) explainAnswer(w *strings.Builder, b *box) {
 }
 
 func explainInstall(w *strings.Builder, i Install) {
-	fmt.Fprintf(w, "Armed at %s to be %s: %s since %s, boots: %d", clock(i.Armed), map[Mode]string{ModeInstall: "installed once", ModeRun: "run from memory"}[i.Mode], i.State, clock(i.Changed), i.Boots)
+	fmt.Fprintf(w, "Armed at %s to be %s: %s since %s, boots: %d", clock(i.Armed), map[netboot.Mode]string{netboot.Install: "installed once", netboot.Run: "run from memory"}[i.Mode], i.State, clock(i.Changed), i.Boots)
 	if furthest := max(i.Reached, i.Furthest); furthest > Quiet {
 		fmt.Fprintf(w, ", furthest to %q", furthest)
 	}

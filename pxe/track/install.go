@@ -5,27 +5,19 @@ import (
 	"time"
 
 	"tench/pxe/event"
-)
-
-// Mode is what a box is armed for.
-type Mode string
-
-// The modes. They are the words of the box's netboot.json.
-const (
-	ModeInstall Mode = "install" // to be installed once
-	ModeRun     Mode = "run"     // to run from its memory, as often as it starts
+	"tench/release/netboot"
 )
 
 // Order is what the operator wants of a box. The table keeps it and looks only
 // at Box and Mode.
 type Order struct {
-	Box     event.MAC `json:"box"`
-	Name    string    `json:"name,omitempty"` // of the inventory, e.g. "gw0"
-	Mode    Mode      `json:"mode"`
-	Board   string    `json:"board,omitempty"`
-	Release string    `json:"release,omitempty"`
-	Image   string    `json:"image,omitempty"` // SHA-256 of what is to be installed
-	Disk    string    `json:"disk,omitempty"`  // serial number of a disk that may be wiped
+	Box     event.MAC    `json:"box"`
+	Name    string       `json:"name,omitempty"` // of the inventory, e.g. "gw0"
+	Mode    netboot.Mode `json:"mode"`
+	Board   string       `json:"board,omitempty"`
+	Release string       `json:"release,omitempty"`
+	Image   string       `json:"image,omitempty"` // SHA-256 of what is to be installed
+	Disk    string       `json:"disk,omitempty"`  // serial number of a disk that may be wiped
 }
 
 // State is how far an install is.
@@ -53,7 +45,7 @@ var States = []State{StateArmed, StateBooting, StateInstalling, StateWritten, St
 //
 // Only Arm leads back from written, healthy and failed, with another token: no
 // event of the network makes a box that is installed be installed again. An
-// arming in ModeRun has the states armed, booting and healthy, and does not fail.
+// arming in netboot.Run has the states armed, booting and healthy, and does not fail.
 type Install struct {
 	Order
 	// Token is what the box shows; "" in copies for those who only look.
@@ -80,7 +72,7 @@ func (i Install) Pending() bool {
 	case StateArmed, StateBooting, StateInstalling:
 		return true
 	}
-	return i.Mode == ModeRun
+	return i.Mode == netboot.Run
 }
 
 func (i *Install) to(s State, now time.Time) { i.State, i.Changed = s, now }
@@ -90,7 +82,7 @@ func (i *Install) to(s State, now time.Time) { i.State, i.Changed = s, now }
 // boots in a row may get no further.
 func (i *Install) step(again bool, at Stage, limit int, now time.Time) bool {
 	before := *i
-	if i.State == StateFailed || i.State == StateHealthy && i.Mode == ModeInstall {
+	if i.State == StateFailed || i.State == StateHealthy && i.Mode == netboot.Install {
 		return false
 	}
 	if again {
@@ -103,7 +95,7 @@ func (i *Install) step(again bool, at Stage, limit int, now time.Time) bool {
 		i.Reached = max(i.Reached, at)
 	}
 	switch {
-	case at == Healthy && (i.State == StateWritten || i.Mode == ModeRun):
+	case at == Healthy && (i.State == StateWritten || i.Mode == netboot.Run):
 		if i.State != StateHealthy {
 			i.to(StateHealthy, now)
 		}
@@ -123,10 +115,10 @@ func (i *Install) reboot(limit int, now time.Time) {
 		i.Idle++
 	}
 	i.Reached = Quiet
-	if i.Mode == ModeRun || i.State == StateInstalling {
+	if i.Mode == netboot.Run || i.State == StateInstalling {
 		i.to(StateBooting, now)
 	}
-	if i.Mode == ModeInstall && i.Idle >= limit {
+	if i.Mode == netboot.Install && i.Idle >= limit {
 		i.Why = fmt.Sprintf("%d boots in a row came no further than %q", limit, i.Furthest)
 		i.to(StateFailed, now)
 	}
@@ -135,7 +127,7 @@ func (i *Install) reboot(limit int, now time.Time) {
 // begin takes the request for the image.
 func (i *Install) begin(now time.Time) error {
 	switch {
-	case i.Mode != ModeInstall:
+	case i.Mode != netboot.Install:
 		return fmt.Errorf("install: %s: it is to run, not to be installed", i.Box)
 	case !i.Pending():
 		return fmt.Errorf("install: %s: %w: it is %s", i.Box, ErrOver, i.State)

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"tench/pxe/event"
+	"tench/release/netboot"
 )
 
 // desk is a table with a clock that the test moves.
@@ -98,18 +99,18 @@ func (d *desk) want(state string) {
 func (d *desk) install(i Install) {
 	d.t.Helper()
 	d.hear(gw0, bios...)
-	d.hear(gw0, report(event.StageDisks))
+	d.hear(gw0, report(netboot.Disks))
 	if _, err := d.Begin(i.Token); err != nil {
 		d.t.Fatal(err)
 	}
-	d.hear(gw0, report(event.StageWrite), report(event.StageVerify))
+	d.hear(gw0, report(netboot.Write), report(netboot.Check))
 	if _, err := d.Done(i.Token, "aa"); err != nil {
 		d.t.Fatal(err)
 	}
-	d.hear(gw0, kind(event.Written), report(event.StageReboot))
+	d.hear(gw0, kind(event.Written), report(netboot.Reboot))
 }
 
-var install0 = Order{Box: gw0, Name: "gw0", Mode: ModeInstall, Board: "apu2", Release: "2026.11"}
+var install0 = Order{Box: gw0, Name: "gw0", Mode: netboot.Install, Board: "apu2", Release: "2026.11"}
 
 func TestOneInstall(t *testing.T) {
 	d := newDesk(t)
@@ -239,7 +240,7 @@ func TestArmTwice(t *testing.T) {
 	if _, err := d.Arm(Order{Box: gw1}); err == nil {
 		t.Error("armed for nothing: no error")
 	}
-	if _, err := d.Arm(Order{Mode: ModeRun}); err == nil {
+	if _, err := d.Arm(Order{Mode: netboot.Run}); err == nil {
 		t.Error("armed nobody: no error")
 	}
 }
@@ -251,7 +252,7 @@ func TestKilledMidInstall(t *testing.T) {
 	if _, err := d.Begin(i.Token); err != nil {
 		t.Fatal(err)
 	}
-	d.hear(gw0, report(event.StageWrite))
+	d.hear(gw0, report(netboot.Write))
 	d.hear(gw0, discover(""))
 	d.want("booting, pending")
 	if p, _ := d.Pending(gw0); p.Token != i.Token {
@@ -329,10 +330,20 @@ func TestWrittenButNeverHealthy(t *testing.T) {
 	}
 }
 
+func TestWrittenAndNotWell(t *testing.T) {
+	d := newDesk(t)
+	d.install(d.arm(install0))
+	d.hear(gw0, discover(""), kind(event.Disk), kind(event.Ready), report(netboot.Failed))
+	d.want("written")
+	if got, want := d.Snapshot()[0].Diagnosis, "says that it is not healthy: words"; got != want {
+		t.Errorf("diagnosis %q, want %q", got, want)
+	}
+}
+
 func TestRunsAsOftenAsItStarts(t *testing.T) {
 	d := newDesk(t)
 	run := install0
-	run.Mode = ModeRun
+	run.Mode = netboot.Run
 	i := d.arm(run)
 	for range 10 {
 		d.hear(gw0, bios...)
@@ -461,7 +472,7 @@ func TestNoWayBack(t *testing.T) {
 	}
 	files := []string{"ipxe.0", "boot.ipxe", "vmlinuz", "initrd", "font", ""}
 	loaders := []string{"", "iPXE", "U-Boot", event.System}
-	installerStages := []event.Stage{event.StageDisks, event.StageConfirm, event.StageWrite, event.StageVerify, event.StageReboot, event.StageFailed, "", "dance"}
+	installerStages := []netboot.Stage{netboot.Disks, netboot.Confirm, netboot.Write, netboot.Check, netboot.Reboot, netboot.Failed, "", "dance"}
 	for seed := range uint64(16) {
 		d := newDesk(t)
 		r := mathrand.New(mathrand.NewPCG(seed, 5))
