@@ -5,14 +5,17 @@
 //
 //	event.go  Event, Kind, Sink
 //	mac.go    MAC: which box
+//	plain.go  Plain: foreign text that is harmless
 //
 // The texts of an event come from the network: file names that a box asked for,
-// names it gave itself. Whoever prints them makes them harmless first.
+// names it gave itself. Whoever prints them makes them harmless first, by Plain.
 package event
 
 import (
 	"net/netip"
 	"time"
+
+	"tench/release/netboot"
 )
 
 // Event is one thing that happened. Which fields are set depends on the kind;
@@ -25,6 +28,10 @@ type Event struct {
 	// IP is the box's address, or of Foreign the other server's.
 	IP   netip.Addr `json:"ip,omitzero"`
 	Kind Kind       `json:"kind"`
+	// Loader is who asks, with the kind Discover: dhcp.Client's Loader, e.g. "" for
+	// the firmware, "iPXE", or System. It tells a box that starts again from one
+	// whose loader or system asks for an address of its own.
+	Loader string `json:"loader,omitempty"`
 	// File is what the box asked for, or was told to ask for: a TFTP name or an
 	// URL's path.
 	File string `json:"file,omitempty"`
@@ -32,13 +39,17 @@ type Event struct {
 	Done  int64 `json:"done,omitempty"`
 	Total int64 `json:"total,omitempty"`
 	// Stage is what the installer is at, with the kind Installer.
-	Stage Stage `json:"stage,omitempty"`
+	Stage netboot.Stage `json:"stage,omitempty"`
 	// Rule is what decided about an answer, or that there is none, for
 	// `tench pxe explain`, e.g. "gw0 in boxes.toml: install".
 	Rule string `json:"rule,omitempty"`
 	// Text says the rest in words.
 	Text string `json:"text,omitempty"`
 }
+
+// System is the Loader of a client that wants an address and no boot file: an
+// operating system.
+const System = "system"
 
 // Kind is what happened.
 type Kind string
@@ -75,19 +86,6 @@ const (
 	Foreign Kind = "foreign" // another DHCP server was heard; IP: its address
 	Serving Kind = "serving" // a server started; Text: what and where
 	Trouble Kind = "trouble" // something is wrong on the desk itself; Text: what
-)
-
-// Stage is what an installer is at. It reports these words itself.
-type Stage string
-
-// The stages of an installer, in their order.
-const (
-	StageDisks   Stage = "disks"   // looks at the disks
-	StageConfirm Stage = "confirm" // waits for a word on the console; Text: which
-	StageWrite   Stage = "write"   // Done and Total of the image
-	StageVerify  Stage = "verify"  // reads back
-	StageReboot  Stage = "reboot"  // is about to
-	StageFailed  Stage = "failed"  // gave up; Text: why
 )
 
 // Sink takes events. It never blocks and may be called by many at once. The nil
