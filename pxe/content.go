@@ -3,6 +3,7 @@ package pxe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/netip"
@@ -96,4 +97,10 @@ func (s *Server) openHTTP(client netip.AddrPort, name string) (web.File, error) 
 		return nil, fs.ErrNotExist
 	}
 	return f, err
+}
+
+// servePage is HTTP for the operator.
+func (s *Server) servePage(ctx context.Context) error {
+	about := fmt.Sprintf("%s: %s, %s", s.o.Interface.Name, s.dhcpMode(), s.o.Address)
+	return web.Serve(ctx, s.page, web.Desk(web.DeskOptions{Table: s.table, About: about}), web.Limits{})
 }

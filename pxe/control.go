@@ -114,6 +114,29 @@ func (s *Server) Arm(ctx context.Context, r Request) (track.Install, error) {
 	return track.Install{Order: track.Order{Board: r.Box, Mode: r.Mode}}, nil
 }
 
+// ArmAlone arms a box while no server runs. The next one finds it armed.
+func ArmAlone(ctx context.Context, o Options, r Request) (track.Install, error) {
+	s := newServer(o)
+	defer s.Close()
+	if err := s.openState(ctx); err != nil {
+		return track.Install{}, err
+	}
+	if !s.armory(ctx).names(r.Box) && slices.Contains(o.Boards, r.Box) {
+		return track.Install{}, fmt.Errorf("pxe: %s is a board, which any box may run: %w", r.Box, ErrNoServer)
+	}
+	return s.Arm(ctx, r)
+}
+
+// DisarmAlone takes an arming back while no server runs.
+func DisarmAlone(ctx context.Context, o Options, box string) error {
+	s := newServer(o)
+	defer s.Close()
+	if err := s.openState(ctx); err != nil {
+		return err
+	}
+	return s.armory(ctx).Disarm(box)
+}
+
 func (s *Server) armory(ctx context.Context) armory {
 	return armory{state: s.o.State, table: s.table, list: s.inventory(), ports: s.register.ports,
 		product: func(board string) (Product, error) { return s.load(ctx, board) }}
@@ -131,5 +154,5 @@ func (s *Server) Explain(name string) (string, error) {
 // State is what goes on.
 func (s *Server) State() State {
 	return State{Interface: s.o.Interface.Name, Address: s.o.Address.String(), Mode: string(s.dhcpMode()),
-		Page: "http://" + s.page.Addr().String() + "/", AnyBoard: s.anyBoard(), Boxes: s.table.Snapshot()}
+		Page: s.Page(), AnyBoard: s.anyBoard(), Boxes: s.table.Snapshot()}
 }

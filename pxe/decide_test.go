@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tench/boards"
+	"tench/pxe/boxes"
 	"tench/pxe/dhcp"
 	"tench/pxe/event"
 	"tench/pxe/track"
@@ -34,6 +35,7 @@ func newTestServer(t *testing.T, list string) *Server {
 	o := Options{
 		Address: netip.MustParsePrefix("192.0.2.1/24"), Mode: dhcp.Full, State: filepath.Join(dir, "state"),
 		Boards: known, Now: func() time.Time { return time.Unix(1_795_000_000, 0) }, Random: bytes.NewReader(make([]byte, 4096)),
+		Check:   func(boxes.Box) error { return nil },
 		Loaders: map[string][]byte{"undionly.kpxe": []byte("iPXE")},
 		Product: func(ctx context.Context, name string) (Product, error) {
 			b, err := boards.Load("../boards", name)

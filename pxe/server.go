@@ -74,6 +74,8 @@ type Options struct {
 	// Product gives a board, after an audit of its files. The error says why there
 	// is none, in words with a hint. It is called when a box is armed.
 	Product func(ctx context.Context, board string) (Product, error)
+	// Check looks at the configuration and the identity of a box in boxes.toml.
+	Check func(boxes.Box) error
 	// Image writes the image for a box, and returns the receipt of package
 	// writestream.
 	Image func(ctx context.Context, i Image, out io.Writer) (receipt string, err error)
@@ -135,6 +137,12 @@ func newServer(o Options) *Server {
 // openState opens what the server keeps.
 func (s *Server) openState(ctx context.Context) (err error) {
 	if s.boxes, err = openInventory(s.o.Boxes, s.o.Boards, s.tellInventory); err != nil {
+		return err
+	}
+	for _, b := range s.inventory().Boxes {
+		err = errors.Join(err, s.o.Check(b))
+	}
+	if err != nil {
 		return err
 	}
 	s.table, err = track.New(track.Options{Dir: s.o.State, Name: s.nameOf, Sink: s.sink, Now: s.o.Now, Random: s.o.Random})
@@ -244,8 +252,11 @@ func (s *Server) Close() {
 // Mode is the mode that was chosen; never dhcp.Auto.
 func (s *Server) Mode() dhcp.Mode { return s.dhcp.Mode() }
 
-// Page is where the operator's page is.
-func (s *Server) Page() net.Addr { return s.page.Addr() }
+// Page is the URL of the operator's page.
+func (s *Server) Page() string { return "http://" + s.page.Addr().String() + "/" }
+
+// Table is what goes on, and what is armed.
+func (s *Server) Table() *track.Table { return s.table }
 
 // Serve answers until ctx ends, which is no error, or until one of the servers
 // does.
@@ -309,5 +320,3 @@ func (s *Server) anyBoard() string {
 	defer s.mu.Unlock()
 	return s.any
 }
-
-func (s *Server) servePage(ctx context.Context) error { return nil }
