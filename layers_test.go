@@ -87,7 +87,8 @@ var layers = map[string][]string{
 		"pxe", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp", "pxe/track", "pxe/view", "pxe/web"},
 	"cmd/tenchd": {"boards", "config", "identity", "supervisor", "supervisor/status", "supervisor/console", "supervisor/door", "supervisor/update"},
 
-	"internal/lab": {},
+	"internal/lab":      {},
+	"internal/lab/link": {"internal/lab"},
 	"labs":         {"boards", "release", "internal/lab"},
 }
 
