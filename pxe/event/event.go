@@ -5,9 +5,10 @@
 //
 //	event.go  Event, Kind, Sink
 //	mac.go    MAC: which box
+//	plain.go  Plain: foreign text that is harmless
 //
 // The texts of an event come from the network: file names that a box asked for,
-// names it gave itself. Whoever prints them makes them harmless first.
+// names it gave itself. Whoever prints them makes them harmless first, by Plain.
 package event
 
 import (
@@ -25,6 +26,10 @@ type Event struct {
 	// IP is the box's address, or of Foreign the other server's.
 	IP   netip.Addr `json:"ip,omitzero"`
 	Kind Kind       `json:"kind"`
+	// Loader is who asks, with the kind Discover: dhcp.Client's Loader, e.g. "" for
+	// the firmware, "iPXE", or System. It tells a box that starts again from one
+	// whose loader or system asks for an address of its own.
+	Loader string `json:"loader,omitempty"`
 	// File is what the box asked for, or was told to ask for: a TFTP name or an
 	// URL's path.
 	File string `json:"file,omitempty"`
@@ -39,6 +44,10 @@ type Event struct {
 	// Text says the rest in words.
 	Text string `json:"text,omitempty"`
 }
+
+// System is the Loader of a client that wants an address and no boot file: an
+// operating system.
+const System = "system"
 
 // Kind is what happened.
 type Kind string
