@@ -148,6 +148,15 @@ func (x *exchange) say(kind event.Kind, ip netip.Addr, format string, args ...an
 	})
 }
 
+// asks says that a client asks for an address or a boot server.
+func (x *exchange) asks() {
+	x.say(event.Discover, netip.Addr{}, "%v", x.who)
+	e := &x.out.events[len(x.out.events)-1]
+	if e.Loader = x.who.Loader; !x.who.Boots {
+		e.Loader = event.System
+	}
+}
+
 // silent says why there is no answer.
 func (x *exchange) silent(format string, args ...any) {
 	x.say(event.Silent, netip.Addr{}, format, args...)

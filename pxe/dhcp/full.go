@@ -11,7 +11,7 @@ import (
 
 // offer answers a DISCOVER.
 func (x *exchange) offer() {
-	x.say(event.Discover, netip.Addr{}, "%v", x.who)
+	x.asks()
 	if x.quiet() || x.strayRelay() {
 		return
 	}
@@ -81,6 +81,9 @@ func (x *exchange) request() {
 		x.pool.release(x.who.MAC, x.now)
 		return
 	}
+	if x.reboots() {
+		x.asks()
+	}
 	if x.quiet() || x.strayRelay() {
 		return
 	}
@@ -104,6 +107,12 @@ func (x *exchange) request() {
 	}
 }
 
+// reboots reports whether the client, instead of a DISCOVER, asks for the address
+// that it had before it was started (INIT-REBOOT).
+func (x *exchange) reboots() bool {
+	return !address(x.m.ServerIdentifier()).IsValid() && !address(x.m.ClientIPAddr).IsValid()
+}
+
 // elsewhere says that the client took another server's offer.
 func (x *exchange) elsewhere(other, want netip.Addr) {
 	x.out.other = other
@@ -123,7 +132,7 @@ func (x *exchange) nak(want netip.Addr, why string) {
 		return
 	}
 	x.out.reply, x.out.to = b, x.destination(x.m, r)
-	x.say(event.Silent, want, "refused, it shall ask anew: %s", why)
+	x.say(event.Nak, want, "%s", why)
 }
 
 // decline takes an address out of use: the client found somebody at it.
@@ -158,7 +167,7 @@ func (x *exchange) inform() {
 
 // bootp answers a client of RFC 951, such as U-Boot's `bootp`.
 func (x *exchange) bootp() {
-	x.say(event.Discover, netip.Addr{}, "%v, by BOOTP", x.who)
+	x.asks()
 	if x.quiet() || x.strayRelay() {
 		return
 	}

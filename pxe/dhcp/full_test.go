@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,11 +81,38 @@ func TestRequests(t *testing.T) {
 			case r == nil:
 				t.Fatalf("no answer: %v", says(out))
 			case r.MessageType() == dhcpv4.MessageTypeNak:
-				if r.Message() != tc.want || !strings.HasSuffix(says(out)[0], tc.want) || address(r.YourIPAddr).IsValid() {
+				if r.Message() != tc.want || !slices.Contains(says(out), "nak: "+tc.want) || address(r.YourIPAddr).IsValid() {
 					t.Errorf("NAK %q, %v; want %q", r.Message(), says(out), tc.want)
 				}
 			case r.YourIPAddr.String() != tc.want || r.IPAddressLeaseTime(0) != leaseTime:
 				t.Errorf("ACK of %v for %v, want %s", r.YourIPAddr, r.IPAddressLeaseTime(0), tc.want)
+			}
+		})
+	}
+}
+
+// TestWhoAsks checks what a boot's automaton tells a loader from a system by.
+func TestWhoAsks(t *testing.T) {
+	had := requested(netip.MustParseAddr("192.0.2.200"))
+	for _, tc := range []struct {
+		name   string
+		mode   Mode
+		kind   dhcpv4.MessageType
+		client asClient
+		want   string
+	}{
+		{"firmware", Full, dhcpv4.MessageTypeDiscover, intel, ""},
+		{"a loader", Full, dhcpv4.MessageTypeDiscover, ipxeROM, "iPXE"},
+		{"a loader by BOOTP", Full, dhcpv4.MessageTypeNone, uboot, "U-Boot"},
+		{"a system", Full, dhcpv4.MessageTypeDiscover, udhcpc, event.System},
+		{"a system that had an address", Full, dhcpv4.MessageTypeRequest, append(slices.Clone(udhcpc), had), event.System},
+		{"a loader beside another server", Proxy, dhcpv4.MessageTypeDiscover, ipxeROM, "iPXE"},
+		{"a system that had an address, beside another server", Proxy, dhcpv4.MessageTypeRequest, append(slices.Clone(udhcpc), had), event.System},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, out := newBench(t, tc.mode, self).send(t, ask(mac, tc.kind, tc.client...), 67)
+			if first := out.events[0]; first.Kind != event.Discover || first.Loader != tc.want {
+				t.Errorf("first event %s by %q, want one of %q", first.Kind, first.Loader, tc.want)
 			}
 		})
 	}
@@ -112,7 +140,7 @@ func TestBootYourDisk(t *testing.T) {
 	if r == nil || r.BootFileName != "" || r.Options.Has(dhcpv4.OptionBootfileName) || address(r.ServerIPAddr).IsValid() {
 		t.Errorf("reply %v", r.Summary())
 	}
-	if kinds := says(out); len(kinds) != 3 || !strings.HasPrefix(kinds[2], "disk: ") {
+	if kinds := says(out); len(kinds) != 4 || !strings.HasPrefix(kinds[3], "disk: ") {
 		t.Errorf("events %v, want a last one of the kind disk", kinds)
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
 	"tench/internal/lab"
 	"tench/pxe/event"
 )
@@ -50,6 +52,10 @@ func plugTogether(t *testing.T) {
 		}
 		lab.Run(t, "switch", "ip", "link", "set", far, "master", "br0", "up")
 		lab.Run(t, port.peer, "ip", "link", "set", port.device, "up")
+	}
+	// eth1 is on the same wire, and must not say that eth0's address is there.
+	if err := os.WriteFile("/proc/sys/net/ipv4/conf/eth1/arp_ignore", []byte("1"), 0); err != nil {
+		t.Fatal(err)
 	}
 	lab.Run(t, "", "ip", "addr", "add", "192.0.2.1/24", "dev", "eth0")
 	lab.Run(t, "router", "ip", "addr", "add", "192.0.2.9/24", "dev", "wan0")
@@ -274,7 +280,7 @@ func TestBesideDnsmasqLab(t *testing.T) {
 		t.Errorf("full mode beside another server: %v", err)
 	}
 
-	packets := capture(t, "udp port 67 or udp port 68")
+	packets := capture(t, "udp port 67 or udp port 68 or udp port 4011")
 	s := serve(t, options(t, Auto))
 	if s.Mode() != Proxy {
 		t.Fatalf("auto mode is %s beside another server", s.Mode())
@@ -288,18 +294,29 @@ func TestBesideDnsmasqLab(t *testing.T) {
 			t.Errorf("our proxy is seen as %+v", f)
 		}
 	}
-	text := packets("Option: (60) Vendor class identifier")
-	for _, want := range []string{"PXEClient", "PXE discovery control"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("tshark does not read %q", want)
-		}
-	}
 	// A plain client is left to the other server, and known to the kernel.
 	lab.Run(t, "box", "udhcpc", "-i", "box0", "-n", "-q", "-f", "-s", "/bin/true")
 	lab.Run(t, "box", "ip", "addr", "add", "192.0.2.77/24", "dev", "box0")
 	lab.Run(t, "box", "ping", "-c", "1", "192.0.2.1")
 	if m, ok := s.MAC(netip.MustParseAddr("192.0.2.77")); !ok || m != boxMAC {
 		t.Errorf("MAC(192.0.2.77) = %v, %v", m, ok)
+	}
+	// With that address it asks our boot server, from a port of its own.
+	question, answer := filepath.Join(t.TempDir(), "question"), filepath.Join(t.TempDir(), "answer")
+	m := ask(boxMAC, dhcpv4.MessageTypeRequest, append(ovmf, dhcpv4.WithClientIP(net.IP{192, 0, 2, 77}))...)
+	if err := os.WriteFile(question, m.ToBytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	lab.Run(t, "box", "bash", "-c", "exec 3<>/dev/udp/192.0.2.1/4011; cat "+question+" >&3; timeout 5 head -c 300 <&3 >"+answer)
+	got, err := os.ReadFile(answer)
+	if err != nil || !strings.Contains(string(got), "loader-"+boxMAC.Dashed()) {
+		t.Errorf("the answer from port 4011: %q, %v", got, err)
+	}
+	text := packets("User Datagram Protocol, Src Port: 4011")
+	for _, want := range []string{"PXEClient", "PXE discovery control", "Client MAC address: 52:54:00:00:00:b0", "Option: (97) UUID/GUID-based Client Identifier"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("tshark does not read %q", want)
+		}
 	}
 	if !s.said(event.Silent, boxMAC, "address only") || !s.said(event.Elsewhere, boxMAC, "192.0.2.9") || !s.said(event.Foreign, event.MAC{}, "192.0.2.9") {
 		t.Error("it is not said why we were silent")

@@ -28,7 +28,7 @@ var bootServerRules = rules{
 
 // proxyOffer names the boot file and offers no address.
 func (x *exchange) proxyOffer() {
-	x.say(event.Discover, netip.Addr{}, "%v", x.who)
+	x.asks()
 	if x.dumb() {
 		return
 	}
@@ -76,6 +76,9 @@ func (x *exchange) proxyRequest() {
 		x.silent("it takes our offer, which has no address: does another server give addresses?")
 	case other.IsValid():
 		x.elsewhere(other, want)
+	case x.reboots():
+		x.asks()
+		x.silent("it asks another server for the address that it had")
 	default:
 		x.silent("it keeps an address that another server gave it")
 	}
