@@ -70,7 +70,7 @@ box's secrets in it. Install boxes on a cable of their own.`,
 		RunE: func(c *cobra.Command, _ []string) error { return runPXE(c, o) },
 	}
 	o.serveFlags(c)
-	c.AddCommand(pxeServeCommand(), pxeInstallCommand(), pxeRunCommand(), pxeDisarmCommand(), pxeExplainCommand(), pxeStatusCommand())
+	c.AddCommand(pxeServeCommand(), pxeInstallCommand(), pxeRunCommand(), pxeDisarmCommand(), pxeExplainCommand(), pxeStatusCommand(), pxeSelftestCommand())
 	return c
 }
 
