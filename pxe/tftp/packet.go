@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
+
+	"tench/pxe/event"
 )
 
 // Opcodes of RFC 1350 section 5 and RFC 2347.
@@ -147,24 +148,7 @@ func parseReply(p []byte) (reply, bool) {
 		return reply{op: opACK, block: number}, true
 	case opERROR:
 		text, _, _ := strings.Cut(string(p[4:]), "\x00")
-		return reply{op: opERROR, text: fmt.Sprintf("error %d: %s", number, plain(text, 100))}, true
+		return reply{op: opERROR, text: fmt.Sprintf("error %d: %s", number, event.Plain(text, 100))}, true
 	}
 	return reply{}, false
-}
-
-// plain makes harmless what a stranger sent for people to read: printable
-// characters, and at most limit of them.
-func plain(s string, limit int) string {
-	var b strings.Builder
-	for _, r := range s {
-		if limit--; limit < 0 {
-			b.WriteString("…")
-			break
-		}
-		if r < ' ' || r == 0x7f || r == utf8.RuneError || r >= 0x80 && r < 0xa0 {
-			r = '?'
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
 }

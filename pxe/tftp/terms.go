@@ -39,7 +39,7 @@ func negotiate(r request, size int64, largest int) terms {
 			n = min(n, maxWindow)
 			t.window = int(n)
 		case o.name == "timeout" && n >= 1 && n <= 255:
-		case o.name == "tsize" && n >= 0:
+		case o.name == "tsize" && n >= 0 && size > 0: // curl takes a 0 for an error
 			n = size
 		default:
 			continue

@@ -235,5 +235,5 @@ func judge(a arrival) (name string, r refusal) {
 
 // say sends an event about a request.
 func (s *server) say(a arrival, kind event.Kind, text string) {
-	s.Sink.Send(event.Event{Time: s.Now(), IP: a.client.Addr(), Kind: kind, File: plain(a.request.name, maxName), Text: text})
+	s.Sink.Send(event.Event{Time: s.Now(), IP: a.client.Addr(), Kind: kind, File: event.Plain(a.request.name, maxName), Text: text})
 }
