@@ -242,8 +242,8 @@ func bootOpenBSD(c *client) (string, error) {
 			return "", err
 		}
 		isFirst := binary.BigEndian.Uint16(answer) == opDATA && binary.BigEndian.Uint16(answer[2:]) == 1
-		if err := abort(3); err != nil || !isFirst {
-			return "", errors.Join(err, fmt.Errorf("RRQ /bsd.rd from port %d: the answer is %q, not the first block", c.port, answer[:min(len(answer), 8)]))
+		if aborted := abort(3); aborted != nil || !isFirst {
+			return "", errors.Join(aborted, fmt.Errorf("RRQ /bsd.rd from port %d: the answer is %q, not the first block", c.port, answer[:min(len(answer), 8)]))
 		}
 	}
 	if err := c.want("/bsd.rd", 0, filler("openbsd/bsd.rd", loaderSize)); err != nil {

@@ -84,7 +84,7 @@ func (c *client) install(file netboot.File) error {
 	}
 	receipt, err := receiptOf(stream)
 	if err != nil {
-		return err
+		return fmt.Errorf("read the image of %d bytes: %w", len(stream), err)
 	}
 	for _, wrong := range []bool{true, false} {
 		sum := receipt

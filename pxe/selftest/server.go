@@ -182,15 +182,23 @@ func writeBuild(dir, board string) (string, error) {
 	return dir, errors.Join(m.Write(filepath.Join(dir, release.ManifestFile)), release.WriteSums(filepath.Join(dir, release.SumsFile), list))
 }
 
-// writeImage is a write stream of one piece.
+// writeImage is a write stream: the wipe, a little, the boot sector.
 func writeImage(r writestream.Request, w io.Writer) (string, error) {
-	data := filler("image", 4096)
-	e, err := writestream.NewEncoder(w, writestream.Header{Size: r.Size, Total: int64(len(data))})
+	const size = writestream.Sector
+	boot := filler("boot", size)
+	boot[size-2], boot[size-1] = 0x55, 0xaa
+	e, err := writestream.NewEncoder(w, writestream.Header{Size: r.Size, Total: 3 * size})
 	if err != nil {
 		return "", err
 	}
-	if err := errors.Join(e.Write(0, data), e.Step(writestream.Verify)); err != nil {
-		return "", err
+	for _, step := range []struct {
+		at   int64
+		data []byte
+		end  writestream.Kind
+	}{{0, make([]byte, size), writestream.Sync}, {size, filler("image", size), writestream.Verify}, {0, boot, writestream.Verify}} {
+		if err := errors.Join(e.Write(step.at, step.data), e.Step(step.end)); err != nil {
+			return "", err
+		}
 	}
 	return e.End()
 }

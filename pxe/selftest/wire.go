@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path"
 	"strings"
 	"syscall"
 	"time"
@@ -199,19 +200,11 @@ func (c *client) open(name string, options ...string) (answer []byte, abort func
 	c.port = conn.LocalAddr().(*net.UDPAddr).Port // the next request may come from it
 	words := append([]string{name, "octet"}, options...)
 	rrq := append(binary.BigEndian.AppendUint16(nil, opRRQ), strings.Join(words, "\x00")+"\x00"...)
-	if _, err := conn.WriteToUDPAddrPort(rrq, netip.AddrPortFrom(serverAddress.Addr(), 69)); err != nil {
-		conn.Close()
-		return nil, nil, err
-	}
 	p := make([]byte, 2048)
-	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		conn.Close()
-		return nil, nil, err
-	}
-	n, from, err := conn.ReadFromUDPAddrPort(p)
+	n, from, err := exchange(conn, rrq, p)
 	if err != nil {
 		conn.Close()
-		return nil, nil, fmt.Errorf("RRQ %s: %w", name, errNoAnswer)
+		return nil, nil, fmt.Errorf("RRQ %s: %w", name, err)
 	}
 	return p[:n], func(code uint16) error {
 		defer conn.Close()
@@ -219,6 +212,22 @@ func (c *client) open(name string, options ...string) (answer []byte, abort func
 		_, err := conn.WriteToUDPAddrPort(append(words, "aborted\x00"...), from)
 		return err
 	}, nil
+}
+
+// exchange sends a request until there is an answer, as loaders do.
+func exchange(conn *net.UDPConn, rrq, answer []byte) (int, netip.AddrPort, error) {
+	for range 3 {
+		if _, err := conn.WriteToUDPAddrPort(rrq, netip.AddrPortFrom(serverAddress.Addr(), 69)); err != nil {
+			return 0, netip.AddrPort{}, err
+		}
+		if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+			return 0, netip.AddrPort{}, err
+		}
+		if n, from, err := conn.ReadFromUDPAddrPort(answer); !isTimeout(err) {
+			return n, from, err
+		}
+	}
+	return 0, netip.AddrPort{}, errNoAnswer
 }
 
 // probe asks for a file with options, must get an OACK with them, and aborts.
@@ -265,10 +274,13 @@ func (c *client) http(method, url, body string) (int, []byte, error) {
 	}
 	res, err := transport.RoundTrip(req)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, fmt.Errorf("%s %s: %w", method, path.Base(req.URL.Path), err)
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
+	if err != nil {
+		err = fmt.Errorf("%s %s: %w", method, path.Base(req.URL.Path), err)
+	}
 	return res.StatusCode, data, err
 }
 
