@@ -61,6 +61,7 @@ const (
 	Offer     Kind = "offer"     // we offered IP and File
 	Request   Kind = "request"   // the box took an offer of ours
 	Ack       Kind = "ack"       // it has IP from us, and was told File
+	Nak       Kind = "nak"       // it wanted IP and may not have it, so that it asks anew; Text: why
 	Decline   Kind = "decline"   // it says that somebody else uses IP
 	Elsewhere Kind = "elsewhere" // it took the offer of another server, whose address is in Text
 	Proxy     Kind = "proxy"     // we told it File beside another DHCP server, on port 67 or 4011

@@ -18,6 +18,7 @@ type Order struct {
 	Release string       `json:"release,omitempty"`
 	Image   string       `json:"image,omitempty"` // SHA-256 of what is to be installed
 	Disk    string       `json:"disk,omitempty"`  // serial number of a disk that may be wiped
+	Wipe    bool         `json:"wipe,omitempty"`  // the whole disk, also where a slot of it would do
 }
 
 // State is how far an install is.

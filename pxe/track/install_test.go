@@ -466,7 +466,7 @@ func TestRunKeepsWhatEventsChange(t *testing.T) {
 // that failed stays so, and a token that was refused is not taken later.
 func TestNoWayBack(t *testing.T) {
 	kinds := []event.Kind{
-		event.Discover, event.Offer, event.Request, event.Ack, event.Decline, event.Elsewhere, event.Proxy, event.Silent, event.Disk, event.Solicit, event.Probe, event.Missing,
+		event.Discover, event.Offer, event.Request, event.Ack, event.Nak, event.Decline, event.Elsewhere, event.Proxy, event.Silent, event.Disk, event.Solicit, event.Probe, event.Missing,
 		event.Transfer, event.Aborted, event.Refused, event.Installer, event.Ready, event.Healthy, event.Armed, event.Disarmed, event.Written, event.Failed, event.Foreign, "unheard of",
 	}
 	files := []string{"ipxe.0", "boot.ipxe", "vmlinuz", "initrd", "font", ""}
