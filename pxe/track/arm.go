@@ -16,6 +16,7 @@ import (
 // Errors that a caller tells apart.
 var (
 	ErrToken = errors.New("no such token")                      // it never was, or another took its place
+	ErrEarly = errors.New("done, before the image was fetched") // in this boot
 	ErrOver  = errors.New("the token has done what it was for") // installed, or given up
 )
 
@@ -132,50 +133,47 @@ func (t *Table) Token(token string) (Install, error) {
 	return Install{}, ErrToken
 }
 
-// Begin is called when the box asks where to write to and for the image. The
-// errors are ErrToken and ErrOver: a token that has installed a box does not do
-// so again.
+// Begin is called when the box asks for the image. The errors are ErrToken and
+// ErrOver: a token that has installed a box does not do so again.
 func (t *Table) Begin(token string) (Install, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	return t.use(token, (*Install).begin)
 }
 
-// Done is called when the box has read back what it wrote, and returns when that
-// is on disk: from then on it boots its disk.
+// Done is called when the box has read back what it wrote: from then on it boots
+// its disk. The errors are ErrToken, ErrEarly and ErrOver.
 func (t *Table) Done(token, sha256 string) (Install, error) {
-	t.mu.Lock()
-	i, err := t.use(token, func(i *Install, now time.Time) error { return i.finish(sha256, now) })
-	t.mu.Unlock()
+	return t.use(token, func(i *Install, now time.Time) error { return i.finish(sha256, now) })
+}
+
+// use changes the arming of a token, and returns when that is on disk.
+func (t *Table) use(token string, change func(*Install, time.Time) error) (Install, error) {
+	mac, err := t.change(token, change)
 	if err != nil {
 		return Install{}, err
 	}
 	t.saving.Lock()
 	defer t.saving.Unlock()
-	now, armed := t.find(i.Box)
+	i, armed := t.find(mac) // events may have changed it since
 	if !armed {
-		return Install{}, fmt.Errorf("install: %s: %w: it was disarmed", i.Box, ErrOver)
+		return Install{}, fmt.Errorf("install: %s: %w: it was disarmed", mac, ErrOver)
 	}
-	if err := t.write(now); err != nil {
-		return Install{}, fmt.Errorf("install: %s: %w", i.Box, err)
+	if err := t.write(i); err != nil {
+		return Install{}, fmt.Errorf("install: %s: %w", mac, err)
 	}
 	return i, nil
 }
 
-// use changes the arming of a token. The caller holds mu.
-func (t *Table) use(token string, change func(*Install, time.Time) error) (Install, error) {
+// change is use, in memory.
+func (t *Table) change(token string, change func(*Install, time.Time) error) (event.MAC, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	mac, ok := t.tokens[digestOf(token)]
 	if !ok {
-		return Install{}, ErrToken
+		return event.MAC{}, ErrToken
 	}
-	i := t.boxes[mac].install
-	before := *i
-	if err := change(i, t.o.Now()); err != nil {
-		return Install{}, err
+	if err := change(t.boxes[mac].install, t.o.Now()); err != nil {
+		return event.MAC{}, err
 	}
-	if *i != before {
-		t.save(mac)
-		t.changed()
-	}
-	return *i, nil
+	t.changed()
+	return mac, nil
 }

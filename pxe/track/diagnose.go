@@ -85,8 +85,10 @@ var limits = []limit{
 	}},
 }
 
-func gaveUp(s scene) bool  { return s.install != nil && s.install.State == StateFailed }
-func running(s scene) bool { return s.install != nil && (!s.install.Pending() || s.install.Mode == netboot.Run) }
+func gaveUp(s scene) bool { return s.install != nil && s.install.State == StateFailed }
+func running(s scene) bool {
+	return s.install != nil && (!s.install.Pending() || s.install.Mode == netboot.Run)
+}
 func refused(s scene) bool { return s.refused != "" }
 func missing(s scene) bool { return s.missing != "" }
 func halfway(s scene) bool { return s.total > s.done || s.broke != "" }
@@ -131,10 +133,5 @@ func diagnose(s scene, now time.Time) string {
 
 // diagnose is of a box in the table. The caller holds mu.
 func (t *Table) diagnose(b *box, now time.Time) string {
-	const lately = 10 * time.Minute
-	s := scene{boot: &b.boot, install: b.install}
-	if now.Sub(t.foreign.seen) < lately {
-		s.foreign = t.foreign.ip
-	}
-	return diagnose(s, now)
+	return diagnose(scene{boot: &b.boot, install: b.install, foreign: t.foreign.lately(now)}, now)
 }

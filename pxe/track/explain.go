@@ -93,7 +93,7 @@ func (t *Table) explainNow(w *strings.Builder, b *box, now time.Time) {
 
 // explainAnswer is about the last answer, or why there was none.
 func (t *Table) explainAnswer(w *strings.Builder, b *box) {
-	e, ok := b.history.last(event.Offer, event.Ack, event.Proxy, event.Silent, event.Disk, event.Refused)
+	e, ok := b.history.last(event.Offer, event.Ack, event.Nak, event.Proxy, event.Silent, event.Disk, event.Refused)
 	if !ok {
 		return
 	}

@@ -149,7 +149,7 @@ func (i *Install) finish(sha256 string, now time.Time) error {
 	case i.State == StateWritten && i.SHA256 == sha256:
 		return nil
 	case i.State == StateArmed || i.State == StateBooting:
-		return fmt.Errorf("install: %s: done, before the image was fetched", i.Box)
+		return fmt.Errorf("install: %s: %w", i.Box, ErrEarly)
 	}
 	return fmt.Errorf("install: %s: %w: it is %s", i.Box, ErrOver, i.State)
 }

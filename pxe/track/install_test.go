@@ -162,9 +162,8 @@ func TestTokens(t *testing.T) {
 	check("another token", err, ErrToken)
 	_, err = d.Begin("")
 	check("no token", err, ErrToken)
-	if _, err = d.Done(i.Token, "aa"); err == nil {
-		t.Error("done, before the image was fetched: no error")
-	}
+	_, err = d.Done(i.Token, "aa")
+	check("done, before the image was fetched", err, ErrEarly)
 	d.install(i)
 	_, err = d.Begin(i.Token)
 	check("the token again, after the install", err, ErrOver)
@@ -439,8 +438,8 @@ func TestWhatCannotBeKept(t *testing.T) {
 	if last := d.log[len(d.log)-1]; last.Kind != event.Trouble || last.Box != gw0 {
 		t.Errorf("the table said last %+v, want trouble", last)
 	}
-	if _, err := d.Begin(i.Token); err != nil {
-		t.Fatal(err)
+	if _, err := d.Begin(i.Token); err == nil {
+		t.Error("begun, and not kept: no error")
 	}
 	if _, err := d.Done(i.Token, "aa"); err == nil {
 		t.Error("done, and not kept: no error, so the box would not say it again")
@@ -467,7 +466,7 @@ func TestRunKeepsWhatEventsChange(t *testing.T) {
 // that failed stays so, and a token that was refused is not taken later.
 func TestNoWayBack(t *testing.T) {
 	kinds := []event.Kind{
-		event.Discover, event.Offer, event.Request, event.Ack, event.Decline, event.Elsewhere, event.Proxy, event.Silent, event.Disk, event.Solicit, event.Probe, event.Missing,
+		event.Discover, event.Offer, event.Request, event.Ack, event.Nak, event.Decline, event.Elsewhere, event.Proxy, event.Silent, event.Disk, event.Solicit, event.Probe, event.Missing,
 		event.Transfer, event.Aborted, event.Refused, event.Installer, event.Ready, event.Healthy, event.Armed, event.Disarmed, event.Written, event.Failed, event.Foreign, "unheard of",
 	}
 	files := []string{"ipxe.0", "boot.ipxe", "vmlinuz", "initrd", "font", ""}

@@ -85,6 +85,14 @@ type foreign struct {
 	seen time.Time
 }
 
+// lately is its address, while it counts.
+func (f foreign) lately(now time.Time) netip.Addr {
+	if now.Sub(f.seen) > 10*time.Minute {
+		return netip.Addr{}
+	}
+	return f.ip
+}
+
 // box is what is known of one box.
 type box struct {
 	mac     event.MAC
@@ -304,6 +312,14 @@ func (t *Table) view(b *box, now time.Time) Box {
 		v.Install = &c
 	}
 	return v
+}
+
+// Foreign is another DHCP server that was heard in the last ten minutes; the zero
+// address for none.
+func (t *Table) Foreign() netip.Addr {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.foreign.lately(t.o.Now())
 }
 
 // Counts is how many events of each kind there were since the start.
