@@ -69,7 +69,7 @@ var layers = map[string][]string{
 	"supervisor/console":  {"supervisor/unit", "supervisor/status", "supervisor/slots", "supervisor/health"},
 	"supervisor/install":  {"release/netboot", "release/slotimage", "release/writestream", "supervisor/slots", "supervisor/system"},
 	"supervisor/door":     {"internal/nearest", "internal/sshline", "identity", "supervisor/status", "supervisor/system"},
-	"supervisor": {"backup", "boards", "config", "release", "supervisor/system", "supervisor/unit", "supervisor/desired",
+	"supervisor": {"backup", "boards", "config", "release", "release/netboot", "supervisor/install", "supervisor/system", "supervisor/unit", "supervisor/desired",
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console", "supervisor/door", "supervisor/slots", "supervisor/health", "supervisor/crash", "supervisor/reach"},
 
