@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +20,6 @@ import (
 	"tench/pxe"
 	"tench/pxe/boxes"
 	"tench/pxe/dhcp"
-	"tench/pxe/event"
 	"tench/release"
 	"tench/release/audit"
 	"tench/release/signify"
@@ -29,10 +27,12 @@ import (
 
 // runPXE serves until ctrl-C. then is done once all listens.
 func runPXE(c *cobra.Command, o pxeOptions, then ...func(*pxe.Server) error) error {
+	view := newPXEView(c.OutOrStdout(), o.json)
 	opts, err := o.server(c)
 	if err != nil {
 		return err
 	}
+	opts.Sink = view.event
 	t, err := findTree()
 	if err != nil {
 		return err
@@ -56,8 +56,11 @@ func runPXE(c *cobra.Command, o pxeOptions, then ...func(*pxe.Server) error) err
 	}
 	fmt.Fprintf(c.ErrOrStderr(), "serving on %s (%s), mode %s; page: %s; ctrl-C ends it\n", o.device, opts.Address.Addr(), s.Mode(), s.Page())
 	ctx, cancel := context.WithCancel(c.Context())
-	defer cancel()
+	var shown sync.WaitGroup
+	shown.Go(func() { view.run(ctx, s.Table()) })
 	err = s.Serve(ctx)
+	cancel()
+	shown.Wait()
 	if c.Context().Err() != nil { // ctrl-C is how it ends
 		return nil
 	}
@@ -83,7 +86,6 @@ func (o *pxeOptions) server(c *cobra.Command) (pxe.Options, error) {
 		return pxe.Options{}, err
 	}
 	opts.Interface, opts.Mode, opts.Loader, opts.AnyBoard, opts.Page = device, mode, loader, o.anyBoard, o.page
-	opts.Sink = pxeSink(c.OutOrStdout(), o.json)
 	opts.Address, err = dhcp.Address(device)
 	return opts, err
 }
@@ -119,20 +121,6 @@ func giveToCaller(state string) error {
 		}
 		return os.Lchown(path, uid, gid)
 	})
-}
-
-// pxeSink prints events.
-func pxeSink(out io.Writer, asJSON bool) event.Sink {
-	var mu sync.Mutex
-	enc := json.NewEncoder(out)
-	return func(e event.Event) {
-		mu.Lock()
-		defer mu.Unlock()
-		if asJSON {
-			_ = enc.Encode(e) // a pipe that is gone ends the process
-			return
-		}
-	}
 }
 
 // pxeProducts are the boards as they are served.
