@@ -73,23 +73,24 @@ var layers = map[string][]string{
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
 		"supervisor/status", "supervisor/console", "supervisor/door", "supervisor/slots", "supervisor/health", "supervisor/crash", "supervisor/reach"},
 
-	"pxe/event": {"release/netboot"},
-	"pxe/dhcp":  {"pxe/event"},
-	"pxe/tftp":  {"pxe/event"},
-	"pxe/boxes": {"internal/nearest", "internal/tomlfile", "pxe/event"},
-	"pxe/view":  {"boards", "release", "pxe/boxes", "pxe/event", "pxe/tftp"},
-	"pxe/track": {"pxe/event", "release/netboot"},
-	"pxe/web":   {"pxe/event", "pxe/track", "release/netboot", "release/writestream"},
-	"pxe":       {"boards", "release", "release/audit", "release/netboot", "release/writestream", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp", "pxe/track", "pxe/view", "pxe/web"},
+	"pxe/event":    {"release/netboot"},
+	"pxe/dhcp":     {"pxe/event"},
+	"pxe/tftp":     {"pxe/event"},
+	"pxe/boxes":    {"internal/nearest", "internal/tomlfile", "pxe/event"},
+	"pxe/view":     {"boards", "release", "pxe/boxes", "pxe/event", "pxe/tftp"},
+	"pxe/track":    {"pxe/event", "release/netboot"},
+	"pxe/web":      {"pxe/event", "pxe/track", "release/netboot", "release/writestream"},
+	"pxe":          {"boards", "release", "release/audit", "release/netboot", "release/writestream", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp", "pxe/track", "pxe/view", "pxe/web"},
+	"pxe/selftest": {"boards", "release", "release/audit", "release/netboot", "release/writestream", "pxe", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp"},
 
 	"cmd/tench": {"internal/remote", "backup", "backup/sealed", "boards", "config", "identity", "overlays", "build", "build/disk", "build/flash", "build/imagediff", "release", "release/audit", "release/dist",
 		"release/publish", "release/rollout", "release/signify",
-		"pxe", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp", "pxe/track", "pxe/view", "pxe/web"},
+		"release/netboot", "pxe", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/selftest", "pxe/track"},
 	"cmd/tenchd": {"boards", "config", "identity", "supervisor", "supervisor/status", "supervisor/console", "supervisor/door", "supervisor/update"},
 
 	"internal/lab":      {},
 	"internal/lab/link": {"internal/lab"},
-	"labs":         {"boards", "release", "internal/lab"},
+	"labs":              {"boards", "release", "internal/lab"},
 }
 
 func TestLayers(t *testing.T) {
