@@ -62,7 +62,10 @@ func (s *Server) loader(c dhcp.Client, rule string) dhcp.Boot {
 	name := ""
 	switch c.Loader {
 	case "iPXE":
-		name = ipxeScript
+		// In a ROM it is the firmware, of which the operator may want to see no more.
+		if name = ipxeScript; s.o.Loader == LoaderGRUB || s.o.Loader == LoaderPXELINUX {
+			name = program(c.Firmware, s.dhcpMode(), s.o.Loader)
+		}
 	case "U-Boot", "u-root":
 		name = configReader
 	case "":

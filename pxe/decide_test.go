@@ -95,6 +95,7 @@ func TestDecide(t *testing.T) {
 		"BIOS, asked for Linux":   {loader: LoaderPXELINUX, client: bios, file: "pxelinux.0"},
 		"its other port":          {client: with(func(c *dhcp.Client) { c.MAC = macB }), file: "undionly.kpxe"},
 		"iPXE":                    {client: with(func(c *dhcp.Client) { c.Loader = "iPXE" }), file: "boot.ipxe"},
+		"iPXE, asked for GRUB":    {loader: LoaderGRUB, client: with(func(c *dhcp.Client) { c.Loader = "iPXE" }), file: "grub.pxe"},
 		"no architecture":         {client: with(func(c *dhcp.Client) { c.Firmware = "" }), file: "undionly.kpxe"},
 		"UEFI":                    {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "grubx64.efi"},
 		"UEFI, iPXE":              {loader: LoaderIPXE, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "snponly.efi"},
