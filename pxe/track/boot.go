@@ -156,10 +156,10 @@ func (b *boot) discover(e event.Event) {
 func (b *boot) system(e event.Event, written bool) {
 	b.asks = 0 // it is no netboot that waits for an answer
 	switch {
+	case written && (b.stage < Disk || b.stage == Reboots):
+		b.enter(FirstBoot, e.Time)
 	case b.stage < Disk:
 		b.enter(Disk, e.Time)
-	case b.stage == Reboots && written:
-		b.enter(FirstBoot, e.Time)
 	}
 }
 
@@ -233,7 +233,7 @@ func (b *boot) percent() string {
 	if b.total <= 0 {
 		return fmt.Sprintf("%d bytes", b.done)
 	}
-	return fmt.Sprintf("%d %%", int(100*(float64(b.done)/float64(b.total))))
+	return fmt.Sprintf("%d %%", int(100*min(1, float64(b.done)/float64(b.total))))
 }
 
 // busy reports whether done and total are about what the stage is.

@@ -183,9 +183,12 @@ func (t *Table) take(e event.Event) (failed Install, ok bool) {
 	return *b.install, b.install.State == StateFailed
 }
 
+// notTheirs are the events whose IP the box has not.
+var notTheirs = map[event.Kind]bool{event.Foreign: true, event.Decline: true, event.Nak: true, event.Silent: true}
+
 // address learns which address is whose.
 func (t *Table) address(b *box, e event.Event) {
-	if !e.IP.IsValid() || e.IP == b.ip || e.Kind == event.Foreign || e.Kind == event.Decline {
+	if !e.IP.IsValid() || e.IP == b.ip || notTheirs[e.Kind] {
 		return
 	}
 	delete(t.byIP, b.ip)
@@ -304,7 +307,8 @@ func (t *Table) view(b *box, now time.Time) Box {
 		v.File, v.Done, v.Total, v.Rate = b.boot.file, b.boot.done, b.boot.total, b.boot.rate()
 	}
 	if v.Rate > 0 && v.Total > v.Done {
-		v.Left = float64(v.Total-v.Done) / v.Rate
+		const days = 1e6 // a box may say what it likes
+		v.Left = min(days, float64(v.Total-v.Done)/v.Rate)
 	}
 	if b.install != nil {
 		c := *b.install
