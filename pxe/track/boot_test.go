@@ -75,6 +75,7 @@ func TestStagesOfABoot(t *testing.T) {
 			want: "discover, offered, addressed, loader, script, kernel, discover, offered, addressed, loader"},
 		{name: "off in the middle, where another router answers", events: []event.Event{fetch("a.efi", 1, 1), fetch("vmlinuz", 3, 3), fetch("initrd", 1, 3), fetch("a.efi", 0, 1), fetch("a.efi", 1, 1), fetch("vmlinuz", 1, 3)}, boots: 1,
 			want: "loader, kernel, initramfs, loader, kernel"},
+		{name: "a loader that looks at the kernel twice", events: append(bios[:15:15], fetch("vmlinuz", 0, 1000), fetch("vmlinuz", 1000, 1000)), want: "discover, offered, addressed, loader, script, kernel"},
 		{name: "a broken kernel is fetched again", events: []event.Event{fetch("vmlinuz", 2, 3), kind(event.Aborted), fetch("vmlinuz", 0, 3), fetch("vmlinuz", 3, 3)}, want: "kernel"},
 	}
 	for _, tt := range tests {

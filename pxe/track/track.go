@@ -96,6 +96,7 @@ func (f foreign) lately(now time.Time) netip.Addr {
 // box is what is known of one box.
 type box struct {
 	mac     event.MAC
+	name    string // when it was last looked up; "" for a stranger
 	ip      netip.Addr
 	seen    time.Time
 	boot    boot
@@ -204,10 +205,11 @@ func (t *Table) box(mac event.MAC) *box {
 	if b := t.boxes[mac]; b != nil {
 		return b
 	}
-	if t.name(mac) == "" {
+	name := t.name(mac)
+	if name == "" {
 		t.makeRoom()
 	}
-	b := &box{mac: mac}
+	b := &box{mac: mac, name: name}
 	t.boxes[mac] = b
 	return b
 }
@@ -217,7 +219,7 @@ func (t *Table) makeRoom() {
 	var oldest *box
 	n := 0
 	for _, b := range t.boxes {
-		if b.install != nil || t.name(b.mac) != "" {
+		if b.install != nil || b.name != "" {
 			continue
 		}
 		if n++; oldest == nil || b.seen.Before(oldest.seen) {
@@ -299,8 +301,9 @@ func (t *Table) Snapshot() []Box {
 }
 
 func (t *Table) view(b *box, now time.Time) Box {
+	b.name = t.name(b.mac)
 	v := Box{
-		MAC: b.mac, Name: t.name(b.mac), IP: b.ip, Who: b.boot.who, Seen: b.seen, Stage: b.boot.stage, Since: b.boot.since,
+		MAC: b.mac, Name: b.name, IP: b.ip, Who: b.boot.who, Seen: b.seen, Stage: b.boot.stage, Since: b.boot.since,
 		Text: b.boot.text, Diagnosis: t.diagnose(b, now),
 	}
 	if b.boot.busy() {
