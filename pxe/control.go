@@ -10,9 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"tench/pxe/track"
+	"tench/pxe/web"
 	"tench/release/netboot"
 )
 
@@ -62,18 +62,7 @@ func (s *Server) serveControl(ctx context.Context) error {
 	mux.HandleFunc("POST /disarm", answer(func(r Request) (struct{}, error) { return struct{}{}, s.armory(ctx).Disarm(r.Box) }))
 	mux.HandleFunc("POST /explain", answer(func(r Request) (string, error) { return s.Explain(r.Box) }))
 	mux.HandleFunc("POST /status", answer(func(Request) (State, error) { return s.State(), nil }))
-	return serveHTTP(ctx, s.control, mux)
-}
-
-// serveHTTP serves until ctx ends, which is no error.
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
-	if err := server.Serve(l); ctx.Err() == nil {
-		return fmt.Errorf("pxe: serve %s: %w", l.Addr(), err)
-	}
-	return nil
+	return web.Serve(ctx, s.control, mux, web.Limits{})
 }
 
 // answer makes a handler of what takes a request and gives an answer.

@@ -77,6 +77,7 @@ func needs(b boards.Board) []need {
 		{"sshd", "openssh-server", "test", "a host to publish to"},
 		{"ssh-keygen", "openssh-client", "test", "keys to log in with"},
 		{"distcc", "distcc", "test", "a compile farm"},
+		{"chromium", "chromium", "test", "loads the operator's page; 80 MB to fetch, 290 MB installed"},
 		{"redis-server", "redis-server", "test", "a compiler cache that machines share"},
 	}...)
 }

@@ -127,11 +127,16 @@ func (o *pxeOptions) serveFlags(c *cobra.Command) {
 
 // listFlags are those that say which boxes there are, and what they get.
 func (o *pxeOptions) listFlags(c *cobra.Command) {
-	o.stateFlag(c)
+	o.boxFlags(c)
 	f := c.Flags()
-	f.StringVar(&o.boxes, "boxes", "", "the list of boxes (default: ./boxes.toml, if there is one)")
 	f.StringVar(&o.release, "release", "", "serve the release in this `directory` (default: what tench image left in out/BOARD)")
 	f.StringArrayVar(&o.keys, "key", nil, "the release must be signed by the key in this .pub `file`; may be repeated")
+}
+
+// boxFlags say which boxes there are, and what is armed of them.
+func (o *pxeOptions) boxFlags(c *cobra.Command) {
+	o.stateFlag(c)
+	c.Flags().StringVar(&o.boxes, "boxes", "", "the list of boxes, a `file` (default: ./boxes.toml, if there is one)")
 }
 
 // stateFlag says where the server is found.

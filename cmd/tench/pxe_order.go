@@ -12,6 +12,7 @@ import (
 	"tench/config"
 	"tench/pxe"
 	"tench/pxe/boxes"
+	"tench/pxe/track"
 	"tench/release/netboot"
 )
 
@@ -45,7 +46,8 @@ Start the server before or after: the arming is kept.`,
 				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s is armed: switch it on, and it installs %s %s once\n", args[0], cmp.Or(i.Board, "its system"), i.Release)
-			return adviseServer(c, alone)
+			adviseServer(c, alone)
+			return nil
 		},
 	}
 	o.listFlags(c)
@@ -94,7 +96,8 @@ With -i it is a server itself.`,
 				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s runs %s from RAM when it boots\n", args[0], cmp.Or(i.Board, "its folder"))
-			return adviseServer(c, alone)
+			adviseServer(c, alone)
+			return nil
 		},
 	}
 	o.serveFlags(c)
@@ -138,32 +141,28 @@ func (o *pxeOptions) runConfig(r pxe.Request, file string) ([]byte, error) {
 }
 
 // arm has the server arm a box. Where none runs it is done here, and alone says so.
-func (o *pxeOptions) arm(c *cobra.Command, r pxe.Request) (i armed, alone bool, err error) {
+func (o *pxeOptions) arm(c *cobra.Command, r pxe.Request) (i track.Install, alone bool, err error) {
 	state, err := o.stateDir()
 	if err != nil {
-		return armed{}, false, err
+		return track.Install{}, false, err
 	}
-	got, err := pxe.Dial(state).Arm(c.Context(), r)
+	i, err = pxe.Dial(state).Arm(c.Context(), r)
 	if errors.Is(err, pxe.ErrNoServer) {
 		opts, optErr := o.armory(c)
 		if optErr != nil {
-			return armed{}, false, optErr
+			return track.Install{}, false, optErr
 		}
 		alone = true
-		got, err = pxe.ArmAlone(c.Context(), opts, r)
+		i, err = pxe.ArmAlone(c.Context(), opts, r)
 	}
-	return armed{got.Board, got.Release}, alone, err
+	return i, alone, err
 }
 
-// armed is what a box was armed with.
-type armed struct{ Board, Release string }
-
 // adviseServer says how a server is started where none runs.
-func adviseServer(c *cobra.Command, alone bool) error {
+func adviseServer(c *cobra.Command, alone bool) {
 	if alone {
 		fmt.Fprintln(c.ErrOrStderr(), "no server runs yet: sudo bin/tench pxe serve -i INTERFACE")
 	}
-	return nil
 }
 
 func pxeDisarmCommand() *cobra.Command {
@@ -190,7 +189,7 @@ func pxeDisarmCommand() *cobra.Command {
 			return err
 		},
 	}
-	o.listFlags(c)
+	o.boxFlags(c)
 	return c
 }
 

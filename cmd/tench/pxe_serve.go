@@ -37,7 +37,7 @@ func runPXE(c *cobra.Command, o pxeOptions, then ...func(*pxe.Server) error) err
 	if err != nil {
 		return err
 	}
-	opts.Loaders, err = build.Loaders(c.Context(), build.Options{Root: t.Root, Cache: t.Cache, Mirrors: t.Mirrors, Offline: o.offline, Report: newProgress(c.ErrOrStderr())})
+	opts.Loaders, err = build.Loaders(c.Context(), build.Options{Root: t.Root, Cache: t.Cache, Mirrors: t.Mirrors, Offline: o.offline, Report: newsOnly{newProgress(c.ErrOrStderr())}})
 	if err != nil {
 		return explainFailure(err)
 	}
@@ -46,6 +46,7 @@ func runPXE(c *cobra.Command, o pxeOptions, then ...func(*pxe.Server) error) err
 		return err
 	}
 	defer s.Close()
+	defer func() { _ = giveToCaller(opts.State) }() // as it is then; without it, arming takes sudo
 	if err := giveToCaller(opts.State); err != nil {
 		return err
 	}
@@ -65,6 +66,15 @@ func runPXE(c *cobra.Command, o pxeOptions, then ...func(*pxe.Server) error) err
 		return nil
 	}
 	return err
+}
+
+// newsOnly shows the steps that work: what is in the cache was there the last time.
+type newsOnly struct{ *progress }
+
+func (n newsOnly) Done(s build.StepReport) {
+	if s.Outcome != build.Hit {
+		n.progress.Done(s)
+	}
 }
 
 // server is what a server is started with, but the loaders, which take their time.

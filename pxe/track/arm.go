@@ -77,7 +77,7 @@ func (t *Table) keep(i Install) {
 		delete(t.tokens, digestOf(b.install.Token))
 	}
 	b.install = &i
-	b.boot = boot{}
+	b.boot = boot{moved: t.o.Now()}
 	t.tokens[digestOf(i.Token)] = i.Box
 }
 

@@ -27,7 +27,7 @@ type boot struct {
 	moved time.Time // something last got on
 
 	asks      int       // requests for an address since it last had one
-	asked     time.Time // the first of them
+	asked     time.Time // the first of them; zero where none was heard in this boot
 	offers    int       // our offers to them
 	proxied   bool      // another server gives the addresses
 	fetched   bool      // something, since it last asked
@@ -113,8 +113,8 @@ func (b *boot) next(e event.Event, role Role, written bool) (again bool) {
 // again tells whether the event begins another boot. Loaders and installers ask
 // for an address of their own, after the firmware: whoever asks and is no later
 // in that order than who asked before has started from the beginning, if
-// anything was fetched between. Where another router answers the requests, a box
-// that fetches what it already had is all there is to see.
+// anything was fetched between. Where its requests are not heard, a box that
+// fetches what it already had is all there is to see.
 func (b *boot) again(e event.Event, role Role) bool {
 	switch e.Kind {
 	case event.Discover:
@@ -124,7 +124,7 @@ func (b *boot) again(e event.Event, role Role) bool {
 		repeats := b.stage <= Script && !b.fetched && order(e.Loader) == order(b.asker)
 		return order(e.Loader) <= order(b.asker) && !repeats
 	case event.Transfer:
-		return b.stage >= Kernel && b.whole[role] && role != Other && b.starts(e)
+		return b.asked.IsZero() && b.stage >= Kernel && b.whole[role] && role != Other && b.starts(e)
 	}
 	return false
 }
@@ -156,10 +156,10 @@ func (b *boot) discover(e event.Event) {
 func (b *boot) system(e event.Event, written bool) {
 	b.asks = 0 // it is no netboot that waits for an answer
 	switch {
+	case written && (b.stage < Disk || b.stage == Reboots):
+		b.enter(FirstBoot, e.Time)
 	case b.stage < Disk:
 		b.enter(Disk, e.Time)
-	case b.stage == Reboots && written:
-		b.enter(FirstBoot, e.Time)
 	}
 }
 
@@ -183,6 +183,9 @@ func (b *boot) note(e event.Event) {
 	case event.Refused:
 		b.refused = e.Text
 	case event.Installer:
+		if e.Done < b.done { // from the start again
+			b.began, b.first = e.Time, e.Done
+		}
 		b.moved, b.file = e.Time, ""
 		b.text, b.done, b.total = e.Text, e.Done, e.Total
 	}
@@ -191,7 +194,7 @@ func (b *boot) note(e event.Event) {
 // transfer is a file on its way.
 func (b *boot) transfer(e event.Event, role Role) {
 	if b.starts(e) {
-		b.began, b.first, b.broke, b.missing = e.Time, e.Done, "", ""
+		b.began, b.first, b.broke, b.missing, b.refused = e.Time, e.Done, "", "", ""
 	}
 	b.file, b.done, b.total = e.File, e.Done, e.Total
 	b.moved, b.asks, b.fetched = e.Time, 0, true
@@ -233,7 +236,7 @@ func (b *boot) percent() string {
 	if b.total <= 0 {
 		return fmt.Sprintf("%d bytes", b.done)
 	}
-	return fmt.Sprintf("%d %%", int(100*(float64(b.done)/float64(b.total))))
+	return fmt.Sprintf("%d %%", int(100*min(1, float64(b.done)/float64(b.total))))
 }
 
 // busy reports whether done and total are about what the stage is.

@@ -65,6 +65,7 @@ func TestStagesOfABoot(t *testing.T) {
 		{name: "the first boot by way of a loader", written: true, events: []event.Event{kind(event.Written), discover(""), kind(event.Ack), fetch("ipxe.0", 1, 1), discover("iPXE"), kind(event.Ack), fetch("boot.ipxe", 1, 1), kind(event.Disk)},
 			want: "reboots, discover, addressed, loader, script, first boot", boots: 1},
 		{name: "the first boot does not ask", written: true, events: []event.Event{kind(event.Written), discover(event.System), kind(event.Healthy)}, want: "reboots, first boot, healthy"},
+		{name: "a first boot after the server was started anew", written: true, events: []event.Event{discover(event.System), kind(event.Ready)}, want: "first boot, ready"},
 		{name: "a box that needs nothing of us", events: []event.Event{discover(""), kind(event.Disk), discover(event.System), kind(event.Ack)}, want: "discover, boots its disk"},
 		{name: "a system asks, nobody boots", events: []event.Event{discover(event.System), kind(event.Offer), kind(event.Ack)}, want: "boots its disk"},
 		{name: "a loader that asks again and again", events: append(bios[:7:7], discover("iPXE"), discover("iPXE"), kind(event.Offer), discover("iPXE"), kind(event.Ack), fetch("boot.ipxe", 1, 1)),
@@ -74,6 +75,7 @@ func TestStagesOfABoot(t *testing.T) {
 			want: "discover, offered, addressed, loader, script, kernel, discover, offered, addressed, loader"},
 		{name: "off in the middle, where another router answers", events: []event.Event{fetch("a.efi", 1, 1), fetch("vmlinuz", 3, 3), fetch("initrd", 1, 3), fetch("a.efi", 0, 1), fetch("a.efi", 1, 1), fetch("vmlinuz", 1, 3)}, boots: 1,
 			want: "loader, kernel, initramfs, loader, kernel"},
+		{name: "a loader that looks at the kernel twice", events: append(bios[:15:15], fetch("vmlinuz", 0, 1000), fetch("vmlinuz", 1000, 1000)), want: "discover, offered, addressed, loader, script, kernel"},
 		{name: "a broken kernel is fetched again", events: []event.Event{fetch("vmlinuz", 2, 3), kind(event.Aborted), fetch("vmlinuz", 0, 3), fetch("vmlinuz", 3, 3)}, want: "kernel"},
 	}
 	for _, tt := range tests {
@@ -104,7 +106,7 @@ func TestStagesOfABoot(t *testing.T) {
 func TestRoleOf(t *testing.T) {
 	tests := map[string]Role{
 		"pxelinux.0": IsLoader, "/boot/ipxe.efi": IsLoader, "undionly.kpxe": IsLoader, "ldlinux.c32": IsLoader, `EFI\BOOT\BOOTX64.EFI`: IsLoader, "auto_install": IsLoader,
-		"boot.ipxe": IsScript, "pxelinux.cfg/01-52-54-00-00-00-01": IsScript, "pxelinux.cfg/default": IsScript, "grub/grub.cfg": IsScript, "/etc/boot.conf": IsScript, "boot/loader.conf": IsScript, "boot.scr.uimg": IsScript,
+		"boot.ipxe": IsScript, "pxelinux.cfg/01-52-54-00-00-00-01": IsScript, "pxelinux.cfg/default": IsScript, "/pxelinux.cfg/C0000264": IsScript, "grub/grub.cfg-01-52-54-00-00-00-01": IsScript, "grub/grub.cfg": IsScript, "/etc/boot.conf": IsScript, "boot/loader.conf": IsScript, "boot.scr.uimg": IsScript,
 		"gw0/vmlinuz": IsKernel, "tench-apu2.vmlinuz": IsKernel, "vmlinuz.efi": IsKernel, "zImage": IsKernel, "Image.gz": IsKernel, "boot/kernel/kernel": IsKernel,
 		"tench-apu2.initrd": IsInitramfs, "initramfs.img": IsInitramfs, "mfsroot.gz": IsInitramfs, "bsd.rd": IsSystem,
 		"": Other, "sun7i-a20-lamobo-r1.dtb": Other, "../../etc/passwd": Other,

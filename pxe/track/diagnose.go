@@ -31,6 +31,9 @@ var limits = []limit{
 	{first: Quiet, last: Failed, cond: gaveUp, say: func(s scene) string {
 		return "the install is given up: " + s.install.Why + "; it boots its disk until it is armed again"
 	}},
+	{first: Quiet, last: Quiet, after: 3 * time.Minute, cond: awaited, say: func(scene) string {
+		return "is armed, and was not heard of: is it on, and its cable in? is booting from the network on in its firmware?"
+	}},
 	{first: Unanswered, last: Unanswered, say: func(s scene) string { return "is not answered: " + s.silent }},
 	{first: Failed, last: Failed, cond: running, say: func(s scene) string { return "says that it is not healthy: " + s.text }},
 	{first: Failed, last: Failed, say: func(s scene) string { return "the installer gave up: " + s.text }},
@@ -85,7 +88,8 @@ var limits = []limit{
 	}},
 }
 
-func gaveUp(s scene) bool { return s.install != nil && s.install.State == StateFailed }
+func gaveUp(s scene) bool  { return s.install != nil && s.install.State == StateFailed }
+func awaited(s scene) bool { return s.install != nil && s.install.Pending() }
 func running(s scene) bool {
 	return s.install != nil && (!s.install.Pending() || s.install.Mode == netboot.Run)
 }

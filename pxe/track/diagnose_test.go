@@ -50,6 +50,7 @@ func TestDiagnose(t *testing.T) {
 		{"all, and then silence", bios, 3 * time.Minute, "has kernel and initramfs, and is silent since"},
 		{"all, a minute ago", bios, time.Minute, ""},
 		{"wrong board", append(bios[:12:12], event.Event{Kind: event.Refused, Text: "the image is of board apu2"}), 0, "may not have what it asks for: the image is of board apu2"},
+		{"refused one file, and got on", append(bios[:12:12], event.Event{Kind: event.Refused, Text: "not this one"}, fetch("vmlinuz", 1, 9)), 0, ""},
 		{"a question", []event.Event{report(netboot.Confirm)}, 0, "waits for an answer on its console: words"},
 		{"an installer that is silent", []event.Event{{Kind: event.Installer, Stage: netboot.Write, Done: 43, Total: 100}}, 2 * time.Minute, "the installer is silent at 43 %"},
 		{"an installer that gave up", []event.Event{report(netboot.Failed)}, 0, "the installer gave up: words"},
@@ -74,6 +75,22 @@ func TestDiagnose(t *testing.T) {
 	}
 }
 
+func TestArmedAndNotHeardOf(t *testing.T) {
+	d := newDesk(t)
+	d.arm(install0)
+	for wait, want := range map[time.Duration]string{0: "", 4 * time.Minute: "is armed, and was not heard of: is it on"} {
+		d.now = start.Add(wait)
+		if got := d.Snapshot()[0].Diagnosis; want == "" && got != "" || !strings.HasPrefix(got, want) {
+			t.Errorf("after %v: %q, want %q", wait, got, want)
+		}
+	}
+	d.now = start.Add(4 * time.Minute)
+	d.restart()
+	if got := d.Snapshot()[0].Diagnosis; got != "" {
+		t.Errorf("just after a restart of the server: %q, want nothing", got)
+	}
+}
+
 // TestEveryStageHasALimit keeps a box from being silent for ever unnoticed. The
 // stages named here are where it may be so.
 func TestEveryStageHasALimit(t *testing.T) {
@@ -92,6 +109,13 @@ func TestRate(t *testing.T) {
 	b := d.Snapshot()[0]
 	if b.Rate != 10<<20 || b.Left != 8 {
 		t.Errorf("%v bytes/s, %v s left, want 10 MiB/s and 8 s", b.Rate, b.Left)
+	}
+	write := func(done int64) event.Event {
+		return event.Event{Kind: event.Installer, Stage: netboot.Write, Done: done, Total: 100 << 20}
+	}
+	d.hear(gw1, write(0), write(1<<20), write(2<<20), write(0), write(30<<20)) // the line broke after the third
+	if b := d.Snapshot()[1]; b.Rate != 30<<20 {
+		t.Errorf("after a line that broke: %v bytes/s, want 30 MiB/s", b.Rate)
 	}
 	d.hear(gw0, fetch("initrd", 0, 100))
 	if b := d.Snapshot()[0]; b.Rate != 0 || b.Left != 0 {

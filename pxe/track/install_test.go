@@ -546,6 +546,12 @@ func TestAnEventOfAnAddress(t *testing.T) {
 	if diff := cmp.Diff(want, d.Snapshot(), cmpopts.EquateComparable(ack.IP), cmpopts.IgnoreFields(Box{}, "Seen", "Since")); diff != "" {
 		t.Errorf("boxes (-want +got):\n%s", diff)
 	}
+	nak := kind(event.Nak)
+	nak.IP = ack.IP
+	d.hear(gw1, nak) // it is not gw1's
+	if got := d.Snapshot()[0]; got.IP != ack.IP {
+		t.Errorf("gw0 has the address %v, want %v", got.IP, ack.IP)
+	}
 	d.hear(gw1, ack) // the lease went to another
 	d.hear(event.MAC{}, event.Event{Kind: event.Transfer, IP: ack.IP, File: "vmlinuz", Done: 3, Total: 4})
 	if got := d.Snapshot()[1]; got.MAC != gw1 || got.Stage != Kernel {

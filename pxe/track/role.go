@@ -31,7 +31,7 @@ var roleNames = []struct {
 	{"*vmlinu*", IsKernel},
 	{"ldlinux.*", IsLoader}, {"*.c32", IsLoader}, {"*.efi", IsLoader}, {"*.0", IsLoader}, {"*.pxe", IsLoader}, {"*.kpxe", IsLoader}, {"*.mod", IsLoader},
 	{"pxeboot*", IsLoader}, {"auto_install", IsLoader}, {"auto_upgrade", IsLoader}, {"bootcode.bin", IsLoader}, {"start*.elf", IsLoader}, {"u-boot.bin", IsLoader},
-	{"*.ipxe", IsScript}, {"*.cfg", IsScript}, {"boot.conf", IsScript}, {"*.scr*", IsScript}, {"loader.*", IsScript}, {"default*", IsScript}, {"01-*", IsScript}, {"config.txt", IsScript}, {"cmdline.txt", IsScript},
+	{"*.ipxe", IsScript}, {"*.cfg*", IsScript}, {"boot.conf", IsScript}, {"*.scr*", IsScript}, {"loader.*", IsScript}, {"config.txt", IsScript}, {"cmdline.txt", IsScript},
 	{"bsd.rd*", IsSystem}, {"bsd", IsSystem},
 	{"*kernel*", IsKernel}, {"*image", IsKernel}, {"image.gz", IsKernel},
 	{"*initrd*", IsInitramfs}, {"*initramfs*", IsInitramfs}, {"mfsroot*", IsInitramfs},
@@ -39,7 +39,11 @@ var roleNames = []struct {
 
 // RoleOf tells a file's role by its name.
 func RoleOf(file string) Role {
-	name := strings.ToLower(path.Base(strings.ReplaceAll(file, `\`, "/")))
+	file = strings.ToLower(strings.ReplaceAll(file, `\`, "/")) // as UEFI writes paths
+	name := path.Base(file)
+	if path.Base(path.Dir(file)) == "pxelinux.cfg" { // named by MAC, address or UUID
+		return IsScript
+	}
 	for _, known := range roleNames {
 		if ok, _ := path.Match(known.pattern, name); ok {
 			return known.role

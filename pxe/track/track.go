@@ -96,6 +96,7 @@ func (f foreign) lately(now time.Time) netip.Addr {
 // box is what is known of one box.
 type box struct {
 	mac     event.MAC
+	name    string // when it was last looked up; "" for a stranger
 	ip      netip.Addr
 	seen    time.Time
 	boot    boot
@@ -183,9 +184,12 @@ func (t *Table) take(e event.Event) (failed Install, ok bool) {
 	return *b.install, b.install.State == StateFailed
 }
 
+// notTheirs are the events whose IP the box has not.
+var notTheirs = map[event.Kind]bool{event.Foreign: true, event.Decline: true, event.Nak: true, event.Silent: true}
+
 // address learns which address is whose.
 func (t *Table) address(b *box, e event.Event) {
-	if !e.IP.IsValid() || e.IP == b.ip || e.Kind == event.Foreign || e.Kind == event.Decline {
+	if !e.IP.IsValid() || e.IP == b.ip || notTheirs[e.Kind] {
 		return
 	}
 	delete(t.byIP, b.ip)
@@ -201,10 +205,11 @@ func (t *Table) box(mac event.MAC) *box {
 	if b := t.boxes[mac]; b != nil {
 		return b
 	}
-	if t.name(mac) == "" {
+	name := t.name(mac)
+	if name == "" {
 		t.makeRoom()
 	}
-	b := &box{mac: mac}
+	b := &box{mac: mac, name: name}
 	t.boxes[mac] = b
 	return b
 }
@@ -214,7 +219,7 @@ func (t *Table) makeRoom() {
 	var oldest *box
 	n := 0
 	for _, b := range t.boxes {
-		if b.install != nil || t.name(b.mac) != "" {
+		if b.install != nil || b.name != "" {
 			continue
 		}
 		if n++; oldest == nil || b.seen.Before(oldest.seen) {
@@ -296,15 +301,17 @@ func (t *Table) Snapshot() []Box {
 }
 
 func (t *Table) view(b *box, now time.Time) Box {
+	b.name = t.name(b.mac)
 	v := Box{
-		MAC: b.mac, Name: t.name(b.mac), IP: b.ip, Who: b.boot.who, Seen: b.seen, Stage: b.boot.stage, Since: b.boot.since,
+		MAC: b.mac, Name: b.name, IP: b.ip, Who: b.boot.who, Seen: b.seen, Stage: b.boot.stage, Since: b.boot.since,
 		Text: b.boot.text, Diagnosis: t.diagnose(b, now),
 	}
 	if b.boot.busy() {
 		v.File, v.Done, v.Total, v.Rate = b.boot.file, b.boot.done, b.boot.total, b.boot.rate()
 	}
 	if v.Rate > 0 && v.Total > v.Done {
-		v.Left = float64(v.Total-v.Done) / v.Rate
+		const days = 1e6 // a box may say what it likes
+		v.Left = min(days, float64(v.Total-v.Done)/v.Rate)
 	}
 	if b.install != nil {
 		c := *b.install

@@ -112,6 +112,10 @@ func diskWords(disks []netboot.Disk) string {
 
 // image sends the write stream.
 func (b boxes) image(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead { // which the mux takes for a GET
+		http.Error(w, "only GET", http.StatusMethodNotAllowed)
+		return
+	}
 	if _, ok := b.pending(w, r); !ok {
 		return
 	}

@@ -274,6 +274,7 @@ func TestAnInstall(t *testing.T) {
 		{"healthy", "POST", "progress", `{"stage":"healthy"}`, 204, "", "healthy"},
 		{"a replay, once it is healthy", "GET", image, ``, 410, "this install is over: it is healthy", "refused"},
 		{"a method that there is not", "GET", "done", ``, 405, "Method Not Allowed", ""},
+		{"how large is the image", "HEAD", image, ``, 405, "", ""},
 		{"a request that there is not", "POST", "wipe", `{}`, 404, "404 page not found", ""},
 	}
 	for _, s := range steps {

@@ -20,6 +20,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"tench/pxe/event"
@@ -80,7 +81,7 @@ func Boxes(o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		// The mux would clean paths by redirects, which loaders do not follow.
-		if len(r.URL.Path) > 3 && r.URL.Path[:3] == "/b/" {
+		if strings.HasPrefix(r.URL.Path, "/b/") {
 			api.ServeHTTP(w, r)
 			return
 		}
