@@ -217,6 +217,30 @@ func TestFullLab(t *testing.T) {
 	}
 }
 
+// TestAddressInUseLab gives somebody by hand the address that the box would get.
+func TestAddressInUseLab(t *testing.T) {
+	lab.RequireRoot(t, "udhcpc")
+	if !lab.Isolate(t) {
+		return
+	}
+	plugTogether(t)
+	s := serve(t, options(t, Full))
+	next, err := newPool(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, _ := next.offer(boxMAC, netip.Addr{}, time.Now(), nil)
+	lab.Run(t, "router", "ip", "addr", "add", taken.String()+"/24", "dev", "wan0")
+	// Should the client request it before the kernel has an answer, it looks itself.
+	lab.Run(t, "box", "udhcpc", "-a", "-i", "box0", "-n", "-q", "-f", "-s", "/bin/true")
+	if got := s.core.pool.address(boxMAC); !got.IsValid() || got == taken {
+		t.Errorf("the box has %v, and somebody else %v", got, taken)
+	}
+	if !s.said(event.Nak, boxMAC, "is used by") && !s.said(event.Decline, boxMAC, "") {
+		t.Error("nothing is said of it")
+	}
+}
+
 // TestAdvertLab asks for a router with rdisc6.
 func TestAdvertLab(t *testing.T) {
 	lab.RequireRoot(t, "tshark", "tcpdump", "rdisc6")
