@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -131,9 +132,9 @@ func read(b []byte) (*dhcpv4.DHCPv4, error) {
 	}
 	switch {
 	case m.OpCode != dhcpv4.OpcodeBootRequest:
-		return nil, fmt.Errorf("not from a client")
+		return nil, errors.New("not from a client")
 	case m.HWType != iana.HWTypeEthernet || len(m.ClientHWAddr) != len(event.MAC{}):
-		return nil, fmt.Errorf("not from Ethernet")
+		return nil, errors.New("not from Ethernet")
 	}
 	if mac := event.MAC(m.ClientHWAddr); mac.IsZero() || mac[0]&1 != 0 {
 		return nil, fmt.Errorf("from %v, which is no station's address", m.ClientHWAddr)

@@ -10,6 +10,7 @@
 //	pool.go             addresses and who has them
 //	limit.go            how much one client may ask
 //	others.go           the other DHCP servers on the wire
+//	datagram.go         IPv4 and UDP around a message, for the packet socket
 //	advert.go           the router advertisement
 //	server_linux.go     Listen, Serve
 //	socket_linux.go     UDP 67 and 4011, on one interface

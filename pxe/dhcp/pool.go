@@ -55,6 +55,8 @@ type pool struct {
 
 // newPool makes the pool of a network: its upper half, since what has a fixed
 // address has mostly a low one; all of a network with less than 16 addresses.
+// Addresses that end in 0 or 255 are left out: some firmware takes them for those
+// of a network whatever its mask.
 func newPool(server netip.Prefix) (*pool, error) {
 	size := 1 << (32 - server.Bits()) // with the addresses of network and broadcast
 	first, last := 1, size-2
@@ -64,7 +66,8 @@ func newPool(server netip.Prefix) (*pool, error) {
 	p := &pool{byMAC: map[event.MAC]*lease{}, byAddr: map[netip.Addr]*lease{}}
 	base := toUint(server.Masked().Addr())
 	for i := first; i <= last && len(p.addrs) < mostAddresses; i++ {
-		if a := fromUint(base + uint32(i)); a != server.Addr() {
+		a := fromUint(base + uint32(i))
+		if end := a.As4()[3]; a != server.Addr() && end != 0 && end != 255 {
 			p.addrs = append(p.addrs, a)
 		}
 	}

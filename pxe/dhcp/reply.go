@@ -159,8 +159,7 @@ func encode(r, m *dhcpv4.DHCPv4) ([]byte, error) {
 	return b, nil
 }
 
-// destination is where a reply to m goes (RFC 2131, 4.1). from is where m came
-// from.
+// destination is where the reply r to m goes (RFC 2131, 4.1), on port 67.
 func (c *core) destination(m, r *dhcpv4.DHCPv4) netip.AddrPort {
 	broadcast := netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), clientPort)
 	if relay := address(m.GatewayIPAddr); relay.IsValid() {

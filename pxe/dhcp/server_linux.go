@@ -219,6 +219,11 @@ func (s *Server) act(p packet, out outcome) {
 		s.hear(Found{Server: out.other})
 	}
 	self := s.opts.Server.Addr()
+	if out.look.IsValid() {
+		// To the discard port. Whether it arrives is all the same: the kernel has to
+		// find out whose address it is.
+		_ = s.sockets[0].send(nil, self, netip.AddrPortFrom(out.look, 9))
+	}
 	if out.reply != nil {
 		for _, l := range s.sockets {
 			if l.port != p.port {
@@ -228,11 +233,6 @@ func (s *Server) act(p packet, out outcome) {
 				s.trouble("send to %v: %v", out.to, err)
 			}
 		}
-	}
-	if out.look.IsValid() {
-		// To the discard port: the kernel has to find out whose address it is. It
-		// mostly is nobody's, so that an error is what is hoped for.
-		_ = s.sockets[0].send(nil, self, netip.AddrPortFrom(out.look, 9))
 	}
 }
 
