@@ -102,5 +102,9 @@ func (s *Server) openHTTP(client netip.AddrPort, name string) (web.File, error) 
 // servePage is HTTP for the operator.
 func (s *Server) servePage(ctx context.Context) error {
 	about := fmt.Sprintf("%s: %s, %s", s.o.Interface.Name, s.dhcpMode(), s.o.Address)
-	return web.Serve(ctx, s.page, web.Desk(web.DeskOptions{Table: s.table, About: about}), web.Limits{})
+	o := web.DeskOptions{Table: s.table, About: about}
+	if s.o.Console != nil {
+		o.Console = func(mac event.MAC) []string { return s.o.Console(mac, s.nameOf(mac)) }
+	}
+	return web.Serve(ctx, s.page, web.Desk(o), web.Limits{})
 }

@@ -67,8 +67,11 @@ type Options struct {
 	AnyBoard  string   // what any box is that is not in it; "" for a stranger, who gets nothing
 	State     string   // folder of what is armed
 	HTTPPort  uint16   // 0 for 80
-	// Page is where the operator's page is, e.g. 127.0.0.1:8067; its port 0 is any.
+	// Page is where the operator's page is, e.g. 127.0.0.1:8069; its port 0 is any.
 	Page string
+	// Console is what the serial console of a box, by its MAC or its name, said
+	// last; it may be nil.
+	Console func(box event.MAC, name string) []string
 
 	Loaders map[string][]byte // of build.Loaders
 	// Product gives a board, after an audit of its files. The error says why there

@@ -31,6 +31,7 @@ type pxeOptions struct {
 	anyBoard string
 	state    string
 	page     string
+	consoles []string // BOX=PORT[,SPEED]
 	offline  bool
 	json     bool
 }
@@ -92,6 +93,7 @@ cap_net_bind_service and cap_net_raw. The operator's page is on 127.0.0.1 alone.
 		Example: `  sudo ip addr add 192.0.2.1/24 dev eth1
   sudo bin/tench pxe serve -i eth1
   sudo bin/tench pxe serve -i eth1 --release out/release/2026.12 --key tench.pub
+  sudo bin/tench pxe serve -i eth1 --console gw0=/dev/ttyUSB0,38400
   sudo bin/tench pxe serve -i eth1 --any-board apu2    whatever boots is an apu2, and runs from RAM`,
 		Args: between(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error { return runPXE(c, o) },
@@ -109,6 +111,7 @@ func (o *pxeOptions) serveFlags(c *cobra.Command) {
 	f.StringVar(&o.loader, "loader", string(pxe.LoaderAuto), "what firmware loads first: auto, ipxe, grub or pxelinux")
 	f.StringVar(&o.anyBoard, "any-board", "", "a box that is not in boxes.toml runs this `board` from RAM")
 	f.StringVar(&o.page, "page", "127.0.0.1:8069", "`address` of the operator's page")
+	f.StringArrayVar(&o.consoles, "console", nil, "show what a box's serial console says: `BOX=PORT[,SPEED]`; may be repeated")
 	f.BoolVar(&o.offline, "offline", false, "never use the network to fetch loaders; say what is missing")
 	f.BoolVar(&o.json, "json", false, "an event a line, as JSON")
 	words := func(list []string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

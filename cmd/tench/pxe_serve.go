@@ -33,6 +33,11 @@ func runPXE(c *cobra.Command, o pxeOptions, then ...func(*pxe.Server) error) err
 		return err
 	}
 	opts.Sink = view.event
+	consoles, err := parseTranscripts(o.consoles)
+	if err != nil {
+		return err
+	}
+	opts.Console = consoles.of
 	t, err := findTree()
 	if err != nil {
 		return err
@@ -59,6 +64,7 @@ func runPXE(c *cobra.Command, o pxeOptions, then ...func(*pxe.Server) error) err
 	ctx, cancel := context.WithCancel(c.Context())
 	var shown sync.WaitGroup
 	shown.Go(func() { view.run(ctx, s.Table()) })
+	shown.Go(func() { consoles.run(ctx) })
 	err = s.Serve(ctx)
 	cancel()
 	shown.Wait()

@@ -14,7 +14,7 @@ import (
 )
 
 // serveEnv makes a server of the test's program, for labs that need one in a
-// process or a network namespace of its own: "ADDRESS:PORT FOLDER".
+// process or a network namespace of its own: "ADDRESS:PORT FOLDER MTU".
 const serveEnv = "TENCH_TFTP_SERVE"
 
 func TestMain(m *testing.M) {
@@ -31,7 +31,8 @@ func TestMain(m *testing.M) {
 // serveFolder serves until it gets a SIGTERM.
 func serveFolder(what string) error {
 	var addr, dir string
-	if _, err := fmt.Sscan(what, &addr, &dir); err != nil {
+	var mtu int
+	if _, err := fmt.Sscan(what, &addr, &dir, &mtu); err != nil {
 		return err
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -39,10 +40,6 @@ func serveFolder(what string) error {
 	conn, err := net.ListenPacket("udp", addr)
 	if err != nil {
 		return err
-	}
-	mtu := 1500
-	if netip.MustParseAddrPort(addr).Addr().IsLoopback() {
-		mtu = 65536
 	}
 	return Serve(ctx, conn, Options{Open: folder(dir).open, MTU: mtu})
 }

@@ -48,7 +48,12 @@ func content(n int) []byte {
 // is complete when the server has stopped, which stop does.
 func serving(t testing.TB, files tree) (addr netip.AddrPort, events chan event.Event, stop func()) {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	return servingBy(t, "127.0.0.1:0", files.open)
+}
+
+func servingBy(t testing.TB, at string, open func(netip.AddrPort, string) (File, error)) (addr netip.AddrPort, events chan event.Event, stop func()) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +61,7 @@ func serving(t testing.TB, files tree) (addr netip.AddrPort, events chan event.E
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- Serve(ctx, conn, Options{Open: files.open, Sink: func(e event.Event) { events <- e }, MTU: 65536})
+		done <- Serve(ctx, conn, Options{Open: open, Sink: func(e event.Event) { events <- e }, MTU: 65536})
 		conn.Close()
 	}()
 	stopped := false
@@ -314,6 +319,42 @@ func TestRequestThatCameTwice(t *testing.T) {
 	want := []string{"transfer file 1000/1000"}
 	if diff := cmp.Diff(sorted(want), said(t, events, stop, len(want))); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// cut is a file that has become shorter than it was.
+type cut struct{ File }
+
+func (cut) Size() int64 { return 2000 }
+
+func TestFileThatWasCut(t *testing.T) {
+	file := content(1000)
+	addr, events, stop := servingBy(t, "127.0.0.1:0", func(netip.AddrPort, string) (File, error) {
+		return cut{memory{bytes.NewReader(file)}}, nil
+	})
+	p := newPeer(t, addr)
+	p.ask("file")
+	p.expect(data(1, file[:512]))
+	p.answer(ack(1))
+	p.expect("\x00\x05\x00\x00the server cannot read this file\x00")
+	want := []string{"trouble file 512/2000 unexpected EOF"}
+	if diff := cmp.Diff(want, said(t, events, stop, len(want))); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+func TestWindows(t *testing.T) {
+	for _, at := range []string{"127.0.0.1:0", "[::1]:0"} {
+		t.Run(at, func(t *testing.T) {
+			if conn, err := net.ListenPacket("udp", at); err != nil {
+				t.Skipf("not on this machine: %v", err)
+			} else {
+				conn.Close()
+			}
+			want := content(300_000)
+			addr, _, _ := servingBy(t, at, tree{"file": want}.open)
+			program{"u-root", pxeboot}.check(t, addr, "file", want)
+		})
 	}
 }
 

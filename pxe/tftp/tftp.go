@@ -7,6 +7,7 @@
 //	terms.go         which options are granted
 //	gate.go          what a client may have
 //	transfer.go      one transfer: its port, its file, its events
+//	volley.go        a window's packets in few system calls
 //	sender.go        what is sent when: the automaton, without socket and clock
 //	rtt.go           how long a client takes to answer, RFC 6298
 //	text.go          netascii

@@ -2,7 +2,6 @@ package tftp
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io/fs"
 	"net"
@@ -35,11 +34,13 @@ type transfer struct {
 	heard    atomic.Bool // the client has acknowledged something
 	again    atomic.Bool // it sent its request again
 	obsolete atomic.Bool // it has gone on with a newer transfer
+	woken    atomic.Bool // there is something to look at
 
 	file      File
 	terms     terms
 	sender    *sender
-	packet    []byte    // one DATA packet
+	volley    *volley
+	buffer    [512]byte // what the client sends
 	armed     time.Time // the read deadline of conn
 	reported  time.Time // when progress was last reported; zero: never
 	strangers int
@@ -58,7 +59,7 @@ func (t *transfer) run(ctx context.Context) {
 	defer file.Close()
 	t.file = file
 	t.terms = negotiate(t.request, file.Size(), t.largest)
-	t.packet = make([]byte, header+t.terms.block)
+	t.volley = newVolley(t.conn, t.client, t.terms)
 	t.sender = newSender(file.Size(), t.terms)
 	if err := t.send(t.sender.begin(t.Now())); err != nil {
 		t.fail(err)
@@ -115,19 +116,23 @@ func (t *transfer) fail(err error) {
 
 // step waits for the client once. It returns whether the transfer ended early.
 func (t *transfer) step() (end bool) {
-	var p [512]byte
+	p := t.buffer[:]
 	if due := t.sender.deadline(); t.armed.IsZero() || due.Before(t.armed) {
 		t.armed = due
 		t.conn.SetReadDeadline(due)
 	}
+	if t.woken.Swap(false) { // looked at only now, for arming undid what wake did
+		t.armed = time.Time{}
+		return false
+	}
 	if t.again.Swap(false) && !t.sender.heard {
 		return t.sendOrFail(t.sender.remind(t.Now()))
 	}
-	n, from, err := t.conn.ReadFromUDPAddrPort(p[:])
+	n, from, err := t.conn.ReadFromUDPAddrPort(p)
 	now := t.Now()
 	switch {
 	case err != nil && now.Before(t.sender.deadline()):
-		t.armed = time.Time{} // the deadline has moved since, or somebody woke us
+		t.armed = time.Time{} // it has moved since, or somebody woke us
 		return false
 	case err != nil:
 		return t.sendOrFail(t.sender.late(now))
@@ -177,8 +182,7 @@ func (t *transfer) sendOrFail(blocks span) (end bool) {
 	return false
 }
 
-// send sends blocks; an error is one of the file. A packet that the network does
-// not take is as good as lost.
+// send sends blocks; an error is one of the file.
 func (t *transfer) send(blocks span) error {
 	if blocks == nothing {
 		return nil
@@ -188,15 +192,11 @@ func (t *transfer) send(blocks span) error {
 			t.write(appendOACK(nil, t.terms.grant))
 			continue
 		}
-		at := (block - 1) * int64(t.terms.block)
-		length := int(min(int64(t.terms.block), t.file.Size()-at))
-		if n, err := t.file.ReadAt(t.packet[header:header+length], at); n < length {
+		if err := t.volley.add(t.file, block); err != nil {
 			return err
 		}
-		binary.BigEndian.PutUint16(t.packet, opDATA)
-		binary.BigEndian.PutUint16(t.packet[2:], uint16(block))
-		t.write(t.packet[:header+length])
 	}
+	t.volley.fire()
 	t.sender.sent(t.Now())
 	return nil
 }
@@ -253,4 +253,7 @@ func (t *transfer) remind() {
 	t.wake()
 }
 
-func (t *transfer) wake() { t.conn.SetReadDeadline(time.Unix(1, 0)) }
+func (t *transfer) wake() {
+	t.woken.Store(true)
+	t.conn.SetReadDeadline(time.Unix(1, 0))
+}
