@@ -20,7 +20,8 @@ type StreamOptions struct {
 // Stream is Write for a medium that is far away: it writes to out what an
 // installer does, step by step in the order of Write, and returns the receipt
 // that the installer has once it has read all of it back. An error before the
-// first byte leaves out alone, e.g. of a disk that is too small.
+// first byte leaves out alone; one with writestream.ErrTooSmall in its chain is for
+// the person at the box.
 //
 // A request for a slot gets slot A of the image; Data is not used then.
 func Stream(ctx context.Context, img *Image, o StreamOptions, out io.Writer) (receipt string, err error) {
@@ -83,7 +84,7 @@ func newSteps(img *Image, o StreamOptions) ([]step, error) {
 	}
 	size := o.Request.Size
 	if end > size {
-		return nil, fmt.Errorf("it has %d bytes, and %d are needed\nhint: a larger disk", size, end)
+		return nil, fmt.Errorf("%w: %d bytes are there, and %d needed\nhint: a larger disk", writestream.ErrTooSmall, size, end)
 	}
 	head := headOf(p)
 	wipe := []step{

@@ -210,7 +210,7 @@ func TestStreamRefuses(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		_, err := Stream(context.Background(), img, StreamOptions{Request: r}, &out)
-		if err == nil || !strings.Contains(err.Error(), "are needed\nhint: a larger disk") || out.Len() > 0 {
+		if !errors.Is(err, writestream.ErrTooSmall) || !strings.Contains(err.Error(), "needed\nhint: a larger disk") || out.Len() > 0 {
 			t.Errorf("%s: %v after %d bytes; want a refusal", name, err, out.Len())
 		}
 	}

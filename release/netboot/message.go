@@ -39,6 +39,12 @@ type Disk struct {
 	Slot    string `json:"slot,omitempty"`
 }
 
+// What a Disk's content is of a disk that holds nobody's data, word by word.
+const (
+	Empty      = "empty"
+	Unfinished = "an install of tench that did not end"
+)
+
 // Question is the body of POST plan.
 type Question struct {
 	Disks []Disk `json:"disks"`

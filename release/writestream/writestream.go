@@ -92,3 +92,7 @@ type Record struct {
 // ErrFormat is in the chain of errors about a stream that is none, is damaged,
 // or orders something that is not taken.
 var ErrFormat = errors.New("the write stream is damaged")
+
+// ErrTooSmall is in the chain of errors about a medium that has no room for what a
+// box asks for.
+var ErrTooSmall = errors.New("there is no room for it")

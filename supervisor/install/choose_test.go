@@ -102,8 +102,9 @@ func TestContent(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"nothing":             {put(), Empty},
+		"nothing":             {put(), netboot.Empty},
 		"only the end":        {put(4*mib-300, "x"), "something unknown, without partitions"},
+		"cut in an install":   {put(mib+82, "FAT32   ", mib+71, "TENCH_BOOT "), netboot.Unfinished},
 		"a file system":       {put(1080, "\x53\xef", 1144, "home\x00"), `ext "home"`},
 		"LVM":                 {put(512, "LABELONE"), "LVM"},
 		"a bare GPT":          {put(510, "\x55\xaa", 512, "EFI PART"), "a GPT without partitions"},

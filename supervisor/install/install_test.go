@@ -44,7 +44,7 @@ func TestInstallOntoAnEmptyDisk(t *testing.T) {
 	if err := b.i.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]netboot.Disk{{Name: "sda", Model: "Carp 3000", Serial: "S1234ABCD", Size: 9 * mib, Content: Empty}}, question.Disks); diff != "" {
+	if diff := cmp.Diff([]netboot.Disk{{Name: "sda", Model: "Carp 3000", Serial: "S1234ABCD", Size: 9 * mib, Content: netboot.Empty}}, question.Disks); diff != "" {
 		t.Errorf("the disks (-want +got):\n%s", diff)
 	}
 	if got := b.content("sda"); !bytes.Equal(got[:8*mib], newDisk()) || !bytes.Equal(got[8*mib:], make([]byte, mib)) {

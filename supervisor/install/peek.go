@@ -9,11 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"tench/release/netboot"
 	"tench/release/slotimage"
 )
-
-// Empty is the content of a disk on which there is nothing at all.
-const Empty = "empty"
 
 // magic tells what begins at a place by bytes at an offset from it.
 type magic struct {
@@ -84,13 +82,20 @@ func (i *Installer) peek(r io.ReaderAt, d *disk) {
 	case len(found) > 0:
 		d.Content = strings.Join(found, ", ")
 	case blankAt(r, 0, d.Size) && blankAt(r, d.Size-edge, d.Size):
-		d.Content = Empty
+		d.Content = netboot.Empty
+		if contentOf(r, edge) == unfinished {
+			d.Content = netboot.Unfinished
+		}
 	case readString(r, sector, 8) == "EFI PART":
 		d.Content = "a GPT without partitions"
 	default:
 		d.Content = "something unknown, without partitions"
 	}
 }
+
+// unfinished is what lies where our first partition begins, on a disk whose
+// partition table was wiped and has not come again.
+const unfinished = `FAT32 "TENCH_BOOT"`
 
 // edge is how much of both ends of a disk is looked at, in bytes.
 const edge = 1 << 20
