@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"tench/pxe/dhcp"
 	"tench/pxe/track"
 	"tench/pxe/web"
 	"tench/release/netboot"
@@ -203,6 +204,9 @@ func TestAnsweredOnce(t *testing.T) {
 	}
 	s := newTestServer(t, "[box.bsd]\nmac = [\"52:54:00:00:00:0a\"]\nsystem = \"openbsd\"\ntree = \""+tree+"\"\nanswers = \""+filepath.Join(tree, "install.conf")+"\"\n")
 	arm(t, s, Request{Box: "bsd", Mode: netboot.Install})
+	if got := s.decide(dhcp.Client{MAC: macA}); got.File != "auto_install" {
+		t.Errorf("its installer is told %+v", got)
+	}
 	if text, err := s.opened(macA, "auto_install"); err != nil || text != "boot program" {
 		t.Errorf("auto_install is %q, %v", text, err)
 	}
@@ -216,6 +220,9 @@ func TestAnsweredOnce(t *testing.T) {
 	}
 	if _, pending := s.table.Pending(macA); pending {
 		t.Error("it installs again")
+	}
+	if got := s.decide(dhcp.Client{MAC: macA}); got.File != "" || got.Silent != "" {
+		t.Errorf("its system is told %+v", got)
 	}
 	// One that only runs boots its folder as often as it likes.
 	arm(t, s, Request{Box: "bsd", Mode: netboot.Run})

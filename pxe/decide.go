@@ -17,7 +17,8 @@ import (
 // the first that fits:
 //
 //	who it is       nobody knows: its serial number is asked for, or it gets no answer
-//	no boot client  an operating system wants an address, and no more
+//	no boot client  an operating system wants an address, and no more; but OpenBSD's
+//	                installer asks once more what the boot file was called
 //	not armed       it boots its disk
 //	no board        the board was not built, or another kind of box asks: no answer
 //	its system      OpenBSD's and FreeBSD's first files
@@ -40,13 +41,15 @@ func (s *Server) rule(c dhcp.Client) dhcp.Boot {
 		return s.loader(c, "its serial number is asked for: a box in boxes.toml is known by that alone")
 	case !id.known:
 		return dhcp.Boot{Silent: "it is not in boxes.toml"}
-	case !c.Boots:
+	case !c.Boots && id.box.System != boxes.OpenBSD:
 		return dhcp.Boot{Rule: id.rule + ": an operating system, which gets an address alone"}
 	}
 	job, err := s.job(c.MAC, id)
 	switch {
 	case err != nil:
 		return dhcp.Boot{Silent: oneLine(err)}
+	case !c.Boots && job.FirstFile() != view.AutoInstall:
+		return dhcp.Boot{Rule: id.rule + ": an operating system, which gets an address alone"}
 	case job.Job == view.Disk:
 		return dhcp.Boot{Disk: true, Rule: id.rule + ": not armed, so that it boots its disk"}
 	case id.box.System != boxes.Tench:

@@ -49,23 +49,38 @@ func (inv *inventory) look() fileID {
 
 // get is the list as it is now.
 func (inv *inventory) get() boxes.Inventory {
+	list, err := inv.reread()
+	if err != nil {
+		inv.tell(err) // not under the lock: who is told may want a name
+	}
+	return list
+}
+
+// read is the list as it was read last, for who holds a lock.
+func (inv *inventory) read() boxes.Inventory {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	return inv.last
+}
+
+// reread reads the file if it is another. The list is good beside an error.
+func (inv *inventory) reread() (boxes.Inventory, error) {
 	if inv.path == "" {
-		return boxes.Inventory{}
+		return boxes.Inventory{}, nil
 	}
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	id := inv.look()
 	if id == inv.id {
-		return inv.last
+		return inv.last, nil
 	}
 	inv.id = id
 	list, err := boxes.Load(inv.path, inv.known)
 	if err != nil {
-		inv.tell(err)
-		return inv.last
+		return inv.last, err
 	}
 	inv.last = list
-	return list
+	return list, nil
 }
 
 // inventory is the list of boxes.

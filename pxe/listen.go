@@ -38,6 +38,9 @@ func listenPacket(ctx context.Context, device string, at netip.AddrPort) (net.Pa
 func listenStream(ctx context.Context, device string, at netip.AddrPort) (net.Listener, error) {
 	lc := on(device)
 	l, err := lc.Listen(ctx, "tcp4", at.String())
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("http: %w\nhint: another server has the port, sudo ss -lntp names it; --http-port takes another", err)
+	}
 	if err != nil {
 		return nil, hinted(fmt.Errorf("http: %w", err))
 	}

@@ -6,6 +6,7 @@
 //	decide.go    what a box gets that asks by DHCP: all rules in one place
 //	loader.go    which program a firmware loads
 //	open.go      what a box finds at a path
+//	content.go   HTTP: the installer's image and its receipt; the operator's page
 //	who.go       which box it is
 //	inventory.go boxes.toml, read again when it changes
 //	products.go  the files of a release, held to their hashes
@@ -223,16 +224,18 @@ func (s *Server) product(o track.Order) (Product, error) {
 	s.mu.Lock()
 	p, ok := s.products[o.Board]
 	s.mu.Unlock()
-	_, sum, err := "", "", error(nil)
-	if ok && o.Image != "" {
-		_, sum, err = p.Files.Image(o.Board)
-	}
-	switch {
-	case !ok:
+	if !ok {
 		return Product{}, fmt.Errorf("pxe: the files of %s are not whole\nhint: tench verify says what is wrong; then arm the box again", o.Board)
-	case err != nil:
-		return Product{}, err
-	case o.Release != "" && o.Release != p.Files.Release || sum != o.Image:
+	}
+	same := o.Release == "" || o.Release == p.Files.Release
+	if o.Image != "" {
+		_, sum, err := p.Files.Image(o.Board)
+		if err != nil {
+			return Product{}, err
+		}
+		same = same && sum == o.Image
+	}
+	if !same {
 		return Product{}, fmt.Errorf("pxe: what is served of %s is not what the box was armed with\nhint: arm it again", o.Board)
 	}
 	return p, nil
@@ -309,9 +312,10 @@ func (s *Server) say(e event.Event) {
 	s.o.Sink.Send(e)
 }
 
-// nameOf is the name that boxes.toml has for a port.
+// nameOf is the name that boxes.toml has for a port. The table calls it under its
+// lock.
 func (s *Server) nameOf(mac event.MAC) string {
-	if b, ok := s.inventory().ByMAC(mac); ok {
+	if b, ok := s.boxes.read().ByMAC(mac); ok {
 		return b.Name
 	}
 	return s.register.bound(mac)

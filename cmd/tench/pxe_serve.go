@@ -101,7 +101,7 @@ func (o *pxeOptions) server(c *cobra.Command) (pxe.Options, error) {
 	if err != nil {
 		return pxe.Options{}, err
 	}
-	opts.Interface, opts.Mode, opts.Loader, opts.AnyBoard, opts.Page = device, mode, loader, o.anyBoard, o.page
+	opts.Interface, opts.Mode, opts.Loader, opts.AnyBoard, opts.Page, opts.HTTPPort = device, mode, loader, o.anyBoard, o.page, o.port
 	opts.Address, err = dhcp.Address(device)
 	return opts, err
 }

@@ -249,6 +249,10 @@ func bootOpenBSD(c *client) (string, error) {
 	if err := c.want("/bsd.rd", 0, filler("openbsd/bsd.rd", loaderSize)); err != nil {
 		return "", err
 	}
+	// The installer asks for an address of its own, and what the boot file was.
+	if err := errors.Join(c.dhcp(), c.file("auto_install")); err != nil {
+		return "", err
+	}
 	answers, err := c.fetch("http://192.0.2.1/" + c.mac.String() + "-install.conf")
 	if err != nil || string(answers) != "System hostname = test\n" {
 		return "", errors.Join(err, fmt.Errorf("install.conf has %s", cut(answers)))

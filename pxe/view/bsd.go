@@ -21,7 +21,7 @@ func (v View) openBSD(b Box, path string) (File, error) {
 		if text := b.openBSDFile(path); text != nil {
 			return Bytes(text), nil
 		}
-		if path == autoInstall {
+		if path == AutoInstall {
 			return b.Tree.Open(b.BootFile())
 		}
 	case boxes.FreeBSD:
@@ -33,9 +33,9 @@ func (v View) openBSD(b Box, path string) (File, error) {
 	return b.Tree.Open(path)
 }
 
-// autoInstall is the name under which OpenBSD's boot program makes bsd.rd
+// AutoInstall is the name under which OpenBSD's boot program makes bsd.rd
 // install by itself: autoinstall(8) asks DHCP which name it was.
-const autoInstall = "auto_install"
+const AutoInstall = "auto_install"
 
 // BootFile is what a box that boots a folder loads first. OpenBSD's is not by
 // architecture: its i386 and amd64 announce themselves alike.
@@ -54,7 +54,7 @@ func (b Box) BootFile() string {
 // FirstFile is what DHCP tells such a box to load.
 func (b Box) FirstFile() string {
 	if b.System == boxes.OpenBSD && b.Job == Install && b.Answers != nil {
-		return autoInstall
+		return AutoInstall
 	}
 	return b.BootFile()
 }
