@@ -45,6 +45,15 @@ func needs(b boards.Board) []need {
 		{"ping", "iputils-ping", "test", "is anybody there"},
 		{"dnsmasq", "dnsmasq-base", "test", "a DHCP server to test against"},
 		{"tcpdump", "tcpdump", "test", "reads our packets"},
+		{"tshark", "tshark", "test", "takes our packets apart"},
+		{"udhcpc", "udhcpc", "test", "busybox's DHCP client"},
+		{"dhclient", "isc-dhcp-client", "test", "ISC's DHCP client"},
+		{"rdisc6", "ndisc6", "test", "asks for routers"},
+		{"tftp", "tftp-hpa", "test", "a TFTP client"},
+		{"atftp", "atftp", "test", "a TFTP client with windows"},
+		{"busybox", "busybox", "test", "the TFTP client of small systems"},
+		{"curl", "curl", "test", "a TFTP client"},
+		{"/usr/sbin/in.tftpd", "tftpd-hpa", "test", "a TFTP server to measure beside"},
 		{"fsck.vfat", "dosfstools", "test", "checks our FAT"},
 		{"mcopy", "mtools", "test", "reads our FAT"},
 		{"sfdisk", "fdisk", "test", "checks our partition table"},
@@ -68,6 +77,7 @@ func needs(b boards.Board) []need {
 		{"sshd", "openssh-server", "test", "a host to publish to"},
 		{"ssh-keygen", "openssh-client", "test", "keys to log in with"},
 		{"distcc", "distcc", "test", "a compile farm"},
+		{"chromium", "chromium", "test", "loads the operator's page; 80 MB to fetch, 290 MB installed"},
 		{"redis-server", "redis-server", "test", "a compiler cache that machines share"},
 	}...)
 }

@@ -1,0 +1,235 @@
+package pxe
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tench/pxe/dhcp"
+	"tench/pxe/track"
+	"tench/pxe/web"
+	"tench/release/netboot"
+	"tench/release/writestream"
+)
+
+// controlled is a server whose control socket answers, and nothing else of it.
+func controlled(t *testing.T, list string) (*Server, *Client) {
+	t.Helper()
+	s := newTestServer(t, list)
+	var err error
+	if s.control, err = listenControl(s.o.State); err != nil {
+		t.Fatal(err)
+	}
+	if s.page, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	s.o.Interface = &net.Interface{Name: "eth1"}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.serveControl(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serveControl = %v", err)
+		}
+		s.page.Close()
+	})
+	return s, Dial(s.o.State)
+}
+
+func TestControl(t *testing.T) {
+	s, c := controlled(t, twoBoxes)
+	i, err := c.Arm(t.Context(), Request{Box: "gw0", Mode: netboot.Install, Disk: "S1", Wipe: true})
+	if err != nil || i.Token != "" || i.Release != "2026.11" || i.Disk != "S1" || !i.Wipe || i.Image == "" {
+		t.Errorf("Arm = %+v, %v", i, err)
+	}
+	if _, err := c.Arm(t.Context(), Request{Box: "gw9", Mode: netboot.Install}); err == nil || err.Error() != "pxe: there is no box \"gw9\" in boxes.toml\nhint: did you mean \"gw0\"?" {
+		t.Errorf("Arm of a box that is not there = %v, want the server's words", err)
+	}
+	text, err := c.Explain(t.Context(), "gw0")
+	if err != nil || !strings.Contains(text, "52:54:00:00:00:0a (gw0)") {
+		t.Errorf("Explain = %q, %v", text, err)
+	}
+	st, err := c.State(t.Context())
+	if err != nil || st.Interface != "eth1" || st.Mode != "full" || len(st.Boxes) != 1 || st.Boxes[0].Name != "gw0" {
+		t.Errorf("State = %+v, %v", st, err)
+	}
+	if err := c.Disarm(t.Context(), "gw0"); err != nil {
+		t.Error(err)
+	}
+	if _, pending := s.table.Pending(macA); pending {
+		t.Error("gw0 is armed still")
+	}
+	if info, err := os.Stat(filepath.Join(s.o.State, controlName)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the socket has mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestControlRefusesWhatIsNoRequest(t *testing.T) {
+	_, c := controlled(t, twoBoxes)
+	for _, body := range []string{"", "{", `{"bocks":"gw0"}`, `{"box":"` + strings.Repeat("x", largest) + `"}`} {
+		res, err := c.http.Post("http://tench/arm", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusConflict {
+			t.Errorf("%.20q gets status %d", body, res.StatusCode)
+		}
+	}
+}
+
+func TestNobodyToAsk(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Dial(dir).State(t.Context()); !errors.Is(err, ErrNoServer) {
+		t.Errorf("State without a socket = %v", err)
+	}
+	l, err := listenControl(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // as of a server that was killed
+	l.Close()
+	if _, err := Dial(dir).State(t.Context()); !errors.Is(err, ErrNoServer) {
+		t.Errorf("State with the socket of a dead server = %v", err)
+	}
+	if l, err = listenControl(dir); err != nil {
+		t.Fatalf("a dead server's socket is in the way: %v", err)
+	}
+	l.Close()
+}
+
+// A box that is armed while no server runs is armed for the next one.
+func TestArmAlone(t *testing.T) {
+	s := newTestServer(t, twoBoxes)
+	o := s.o
+	if _, err := ArmAlone(t.Context(), o, Request{Box: "gw0", Mode: netboot.Run}); err == nil || !strings.Contains(err.Error(), "another tench pxe uses it") {
+		t.Errorf("ArmAlone beside a server = %v", err)
+	}
+	s.Close()
+	if _, err := ArmAlone(t.Context(), o, Request{Box: "gw0", Mode: netboot.Run, Router: []byte("hostname = \"x\"\n")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ArmAlone(t.Context(), o, Request{Box: "apu2", Mode: netboot.Run}); !errors.Is(err, ErrNoServer) {
+		t.Errorf("ArmAlone of any box = %v", err)
+	}
+	next := newServer(o)
+	defer next.Close()
+	if err := next.openState(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if text := initrdOf(t, next, macA); !strings.Contains(text, "hostname = \"x\"") {
+		t.Errorf("the next server's initramfs is %q", text)
+	}
+	next.Close()
+	if err := DisarmAlone(t.Context(), o, "gw0"); err != nil {
+		t.Error(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(o.State, "52-*")); len(left) > 0 {
+		t.Errorf("disarming left %q", left)
+	}
+}
+
+// A stranger who ran from RAM is forgotten with the server that he came to.
+func TestStrangersEndWithTheServer(t *testing.T) {
+	s := newTestServer(t, twoBoxes)
+	arm(t, s, Request{Box: "qemu-amd64", Mode: netboot.Run})
+	initrdOf(t, s, macX)
+	arm(t, s, Request{Box: "gw0", Mode: netboot.Run})
+	o := s.o
+	s.Close()
+	next := newServer(o)
+	defer next.Close()
+	if err := next.openState(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if next.who(macX, "").known {
+		t.Error("the stranger is known")
+	}
+	if _, pending := next.table.Pending(macA); !pending {
+		t.Error("gw0 is not armed any more")
+	}
+}
+
+// The receipt of what was read back must be that of what was sent.
+func TestReceipts(t *testing.T) {
+	s := newTestServer(t, twoBoxes)
+	c := &content{s: s, receipts: map[string]string{}}
+	arm(t, s, Request{Box: "gw0", Mode: netboot.Install})
+	i, _ := s.table.Pending(macA)
+	refused := func(err error) bool {
+		var no *web.Refusal
+		return errors.As(err, &no)
+	}
+	if err := c.Done(t.Context(), i, "r"); !refused(err) {
+		t.Errorf("Done before an image was sent = %v", err)
+	}
+	c.keep(i.Token, "r")
+	if err := c.Done(t.Context(), i, "x"); !refused(err) {
+		t.Errorf("Done with another receipt = %v", err)
+	}
+	if err := c.Done(t.Context(), i, "r"); err != nil {
+		t.Errorf("Done = %v", err)
+	}
+	// An image that was built anew is not what the box was armed for.
+	p := s.products["qemu-amd64"]
+	if err := os.WriteFile(filepath.Join(p.Files.Dir, "SHA256"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Image(t.Context(), i, writestream.Request{}, nil); !refused(err) {
+		t.Errorf("Image of another build = %v", err)
+	}
+	if _, err := c.Plan(t.Context(), i, nil); !refused(err) {
+		t.Errorf("Plan without a disk = %v", err)
+	}
+	i.State = track.StateWritten
+	if err := c.Done(t.Context(), i, ""); err != nil {
+		t.Errorf("Done, once more = %v", err)
+	}
+}
+
+// OpenBSD's installer is not heard of once it has its answers: then the box boots
+// its disk.
+func TestAnsweredOnce(t *testing.T) {
+	tree := t.TempDir()
+	for name, text := range map[string]string{"pxeboot": "boot program", "install.conf": "answers"} {
+		if err := os.WriteFile(filepath.Join(tree, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := newTestServer(t, "[box.bsd]\nmac = [\"52:54:00:00:00:0a\"]\nsystem = \"openbsd\"\ntree = \""+tree+"\"\nanswers = \""+filepath.Join(tree, "install.conf")+"\"\n")
+	arm(t, s, Request{Box: "bsd", Mode: netboot.Install})
+	if got := s.decide(dhcp.Client{MAC: macA}); got.File != "auto_install" {
+		t.Errorf("its installer is told %+v", got)
+	}
+	if text, err := s.opened(macA, "auto_install"); err != nil || text != "boot program" {
+		t.Errorf("auto_install is %q, %v", text, err)
+	}
+	if _, pending := s.table.Pending(macA); !pending {
+		t.Error("it is not armed any more, before it had its answers")
+	}
+	for range 2 {
+		if text, err := s.opened(macA, macA.String()+"-install.conf"); err != nil || text != "answers" {
+			t.Errorf("install.conf is %q, %v", text, err)
+		}
+	}
+	if _, pending := s.table.Pending(macA); pending {
+		t.Error("it installs again")
+	}
+	if got := s.decide(dhcp.Client{MAC: macA}); got.File != "" || got.Silent != "" {
+		t.Errorf("its system is told %+v", got)
+	}
+	// One that only runs boots its folder as often as it likes.
+	arm(t, s, Request{Box: "bsd", Mode: netboot.Run})
+	if _, err := s.opened(macA, "install.conf"); err != nil {
+		t.Error(err)
+	}
+	if _, pending := s.table.Pending(macA); !pending {
+		t.Error("a run ended with its answers")
+	}
+}

@@ -1,0 +1,62 @@
+package tftp
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"tench/internal/lab"
+	"tench/internal/lab/link"
+)
+
+// spawn starts a server in a network namespace and waits until it answers.
+func spawn(t testing.TB, peer, addr, dir string, mtu int) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lab.Spawn(t, peer, "env", fmt.Sprintf("%s=%s:69 %s %d", serveEnv, addr, dir, mtu), exe)
+	listens(t, peer, addr)
+}
+
+// listens waits until somebody listens on port 69 of addr.
+func listens(t testing.TB, peer, addr string) {
+	t.Helper()
+	lab.Eventually(t, 20*time.Second, "a server on "+addr, func() bool {
+		return lab.Run(t, peer, "ss", "-Hlnu", "src", addr, "sport", "=", "69") != ""
+	})
+}
+
+// cabled lays a cable with the misfortunes of line between two namespaces, and
+// gives each the addresses.
+func cabled(t testing.TB, near, far string, line link.Line, nearAddr string, farAddrs ...string) {
+	t.Helper()
+	link.Cable(t, link.End{Peer: near, Device: "tftp0"}, link.End{Peer: far, Device: "tftp1"}, line, 1)
+	lab.Run(t, near, "ip", "addr", "add", nearAddr+"/24", "dev", "tftp0")
+	for _, a := range farAddrs {
+		lab.Run(t, far, "ip", "addr", "add", a+"/24", "dev", "tftp1")
+	}
+}
+
+func TestClientsOfOthersOverABadLine(t *testing.T) {
+	if !lab.Isolate(t) {
+		return
+	}
+	lab.Require(t, "tftp", "curl", "atftp", "busybox", "ss")
+	dir := t.TempDir()
+	file := content(200_000)
+	if err := os.WriteFile(filepath.Join(dir, "file"), file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	lab.NewPeer(t, "far")
+	line := link.Line{Delay: 500 * time.Microsecond, Loss: 0.05, Duplicate: 0.02, Reorder: 0.02, Late: time.Millisecond}
+	cabled(t, "", "far", line, "192.0.2.2", "192.0.2.1")
+	spawn(t, "far", "192.0.2.1", dir, 1500)
+	for _, p := range programs {
+		t.Run(p.name, func(t *testing.T) { p.check(t, netip.MustParseAddrPort("192.0.2.1:69"), "file", file) })
+	}
+}

@@ -1,0 +1,156 @@
+package web
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// serve starts a server with limits and returns its address.
+func serve(t *testing.T, h http.Handler, limits Limits) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- Serve(ctx, l, h, limits) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return l.Addr().String()
+}
+
+func dial(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(time.Minute)) // so that a failure is no hang
+	return c
+}
+
+// ok reads every body and answers.
+var ok = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	fmt.Fprintln(w, "ok")
+})
+
+// blind reads no body: the server does so itself.
+var blind = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
+
+// TestSlowClients holds a connection with less than a request. The server must
+// end it; a test that sees no end hangs until its deadline, and fails.
+func TestSlowClients(t *testing.T) {
+	const soon = 20 * time.Millisecond
+	tests := []struct {
+		name, sends string
+		handler     http.Handler
+		limits      Limits
+	}{
+		{"says nothing", "", ok, Limits{Header: soon}},
+		{"half a line", "GET /vmli", ok, Limits{Header: soon}},
+		{"header after header", "GET / HTTP/1.1\r\nHost: x\r\nX-A: b\r\n", ok, Limits{Header: soon}},
+		{"half a body", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx", ok, Limits{Body: soon}},
+		{"half a body that nobody reads", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx", blind, Limits{Body: soon}},
+		{"half a chunk", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nx", ok, Limits{Body: soon}},
+		{"no further request", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", ok, Limits{Idle: soon}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := dial(t, serve(t, tt.handler, tt.limits))
+			if _, err := io.WriteString(c, tt.sends); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, c); err != nil && strings.Contains(err.Error(), "timeout") {
+				t.Errorf("the server keeps the connection: %v", err)
+			}
+		})
+	}
+}
+
+func TestLongHeader(t *testing.T) {
+	c := dial(t, serve(t, ok, Limits{}))
+	go func() { // the server stops reading in the middle
+		_, _ = fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n", strings.Repeat("x", 64<<10))
+	}()
+	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("a header of 64 kB: %s, want 431", answer.Status)
+	}
+}
+
+func TestConnectionsOfOneClient(t *testing.T) {
+	addr := serve(t, ok, Limits{PerClient: 2, Total: 10})
+	get := func(c net.Conn) error {
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			return err
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err == nil {
+			_, err = io.Copy(io.Discard, answer.Body)
+		}
+		return err
+	}
+	first, second := dial(t, addr), dial(t, addr)
+	for _, c := range []net.Conn{first, second} {
+		if err := get(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := get(dial(t, addr)); err == nil {
+		t.Error("a third connection is answered, want two of a client")
+	}
+	first.Close()
+	var err error
+	for range 1000 { // until the server has seen the end of the first
+		if err = get(dial(t, addr)); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		t.Errorf("a connection after another has ended: %v", err)
+	}
+}
+
+func TestSourceOfAConnection(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.0.2.10:5000":           "192.0.2.10",
+		"[::ffff:192.0.2.10]:5000":  "192.0.2.10",
+		"[2001:db8::1:2:3:4]:5000":  "2001:db8::",
+		"[2001:db8::ffff]:80":       "2001:db8::",
+		"[fe80::5054:ff:fe00:1%e]:": "invalid IP",
+		"@":                         "invalid IP",
+	} {
+		if got := source(remoteConn{remote: remote}).String(); got != want {
+			t.Errorf("source of %s = %s, want %s", remote, got, want)
+		}
+	}
+}
+
+type remoteConn struct {
+	net.Conn
+	remote string
+}
+
+func (c remoteConn) RemoteAddr() net.Addr { return address(c.remote) }
+
+type address string
+
+func (address) Network() string  { return "tcp" }
+func (a address) String() string { return string(a) }

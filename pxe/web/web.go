@@ -1,0 +1,111 @@
+// Package web is the HTTP of a netboot server: one handler for the boxes on the
+// cable, another one for the operator.
+//
+//	web.go      the map; what a handler for boxes is made of
+//	files.go    kernel, initramfs, scripts: with ranges, and reported as they go
+//	box.go      /b/TOKEN/: an installer's requests, and what it reports
+//	serve.go    Serve: time limits, and how many connections one client has
+//	desk.go     Desk: the operator's page, /boxes.json, the transcript of a console
+//	stream.go   /events: the rows of the page as they change
+//	metrics.go  /metrics: for Prometheus
+//	page/       the page: HTML, CSS, script; no build step
+//
+// The two never share a listener: what Desk shows is nobody's business on the
+// install cable, and Boxes answers whoever asks from there. A box's strings are
+// hostile wherever they come out.
+package web
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"tench/pxe/event"
+	"tench/pxe/track"
+	"tench/release/netboot"
+	"tench/release/writestream"
+)
+
+// File is a file on its way to a box.
+type File interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}
+
+// Content is what an installer gets. An error that is a *Refusal is said to the
+// box; any other one is the desk's trouble, told to the operator alone, after
+// which the box asks again.
+type Content interface {
+	// Plan says which of the box's disks is to be written.
+	Plan(ctx context.Context, i track.Install, disks []netboot.Disk) (netboot.Plan, error)
+	// Image writes the write stream that the box asks for. An error after the
+	// first byte cuts the line.
+	Image(ctx context.Context, i track.Install, r writestream.Request, w io.Writer) error
+	// Done checks the receipt of what was read back. A box that has not got its
+	// answer says it again.
+	Done(ctx context.Context, i track.Install, receipt string) error
+}
+
+// Refusal is a no that asking again does not change, in words for the box's
+// console.
+type Refusal struct{ Text string }
+
+func (r *Refusal) Error() string { return r.Text }
+
+// Options are what Boxes is made with.
+type Options struct {
+	Table   *track.Table
+	Content Content
+	// Open opens what a box may have by this name, the path of the URL without
+	// its first slash. fs.ErrNotExist is "404 Not Found", and normal.
+	Open func(client netip.AddrPort, name string) (File, error)
+	// Box is whose an address is; the zero MAC for not known. nil leaves it to the
+	// table, which knows the addresses that it was told of.
+	Box  func(netip.Addr) event.MAC
+	Sink event.Sink
+	Now  func() time.Time
+}
+
+// Boxes is the handler for the boxes on the cable.
+func Boxes(o Options) http.Handler {
+	b := boxes{o}
+	api := http.NewServeMux()
+	api.HandleFunc("POST /b/{token}/progress", b.progress)
+	api.HandleFunc("POST /b/{token}/plan", b.plan)
+	api.HandleFunc("GET /b/{token}/image", b.image)
+	api.HandleFunc("POST /b/{token}/done", b.done)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		// The mux would clean paths by redirects, which loaders do not follow.
+		if strings.HasPrefix(r.URL.Path, "/b/") {
+			api.ServeHTTP(w, r)
+			return
+		}
+		b.file(w, r)
+	})
+}
+
+// boxes are the handlers for boxes.
+type boxes struct{ Options }
+
+// say reports an event of a client that is known by its address.
+func (b boxes) say(r *http.Request, e event.Event) {
+	e.Time, e.IP = b.Now(), client(r).Addr()
+	if b.Box != nil {
+		e.Box = b.Box(e.IP)
+	}
+	b.Sink.Send(e)
+}
+
+// client is where a request comes from.
+func client(r *http.Request) netip.AddrPort {
+	a, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.AddrPort{} // not of a TCP connection
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
