@@ -128,7 +128,7 @@ func newField(b *testing.B, line, dir string) field {
 }
 
 // limit is how long a server may take before it has stalled: its speed is 0.
-const limit = 30 * time.Second
+const limit = 15 * time.Second
 
 // measure fetches in turns from all servers that grant what is asked for.
 func (f field) measure(b *testing.B, tr trial, clean map[int]float64) {
