@@ -79,9 +79,13 @@ func (c *cable) says(what string, limit time.Duration) {
 // one.
 func (c *cable) machine(firmware, disk string) *lab.Console {
 	c.t.Helper()
+	card := "virtio-net-pci,netdev=wan,addr=0x10,bootindex=0,mac=" + pxeBox
+	if firmware == "uefi" {
+		card += ",romfile=" // QEMU's iPXE would take the place of OVMF's own driver
+	}
 	args := []string{"-machine", "q35", "-cpu", "max", "-accel", "tcg", "-m", "256", "-display", "none", "-vga", "none", "-serial", "mon:stdio",
 		"-device", "i6300esb", "-netdev", "tap,id=wan,ifname=tap0,script=no,downscript=no",
-		"-device", "virtio-net-pci,netdev=wan,addr=0x10,bootindex=0,mac=" + pxeBox,
+		"-device", card,
 		"-netdev", "user,id=lan,restrict=on", "-device", "virtio-net-pci,netdev=lan,addr=0x11,romfile="}
 	if firmware == "uefi" {
 		vars := filepath.Join(c.dir, "vars.fd")
