@@ -31,7 +31,7 @@ func boot(t testing.TB, args ...string) *lab.Console {
 }
 
 // powerOff leaves through the menu, and QEMU must end by itself.
-func powerOff(t *testing.T, c *lab.Console) {
+func powerOff(t testing.TB, c *lab.Console) {
 	t.Helper()
 	c.Send(t, "9\n")
 	c.Expect(t, `yes`, menuTimeout)
@@ -152,7 +152,7 @@ func TestCtrlAltDel(t *testing.T) {
 }
 
 // alteredImage is a copy of the built image with other bytes.
-func alteredImage(t *testing.T, alter func(image []byte)) string {
+func alteredImage(t testing.TB, alter func(image []byte)) string {
 	t.Helper()
 	lab.Require(t)
 	image, err := os.ReadFile(filepath.Join(lab.Root(t), "out", "qemu-amd64", "tench-qemu-amd64.img"))

@@ -56,7 +56,7 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 }
 
-func readProduct(b *testing.B, dir, name string) []byte {
+func readProduct(b testing.TB, dir, name string) []byte {
 	b.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
@@ -65,8 +65,8 @@ func readProduct(b *testing.B, dir, name string) []byte {
 	return data
 }
 
-// slotOf is the slot image of a kernel and an initramfs.
-func slotOf(b *testing.B, board boards.Board, kernel, initrd []byte) []byte {
+// slotOf is the slot image of a kernel and an initramfs, of a release to come.
+func slotOf(b testing.TB, board boards.Board, kernel, initrd []byte) []byte {
 	b.Helper()
 	dir := b.TempDir()
 	paths := map[string][]byte{"kernel": kernel, "initrd": initrd}
@@ -76,7 +76,7 @@ func slotOf(b *testing.B, board boards.Board, kernel, initrd []byte) []byte {
 		}
 	}
 	slot := filepath.Join(dir, "slot")
-	id := disk.Identity{Seed: "bench", Epoch: time.Unix(1_763_683_200, 0), Release: "2026.11"}
+	id := disk.Identity{Seed: "labs", Epoch: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC), Release: "2026.12"}
 	if err := disk.Slot(board, filepath.Join(dir, "kernel"), filepath.Join(dir, "initrd"), id, slot); err != nil {
 		b.Fatal(err)
 	}
