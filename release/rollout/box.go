@@ -51,6 +51,10 @@ func (o Options) deliver(ctx context.Context, r *Result) error {
 			s, err = converse(ctx, o, r.Host, line)
 			line.Close()
 			r.note(s)
+			var no refusal
+			if err != nil && s.whole && !errors.As(err, &no) && o.armed(ctx, *r) {
+				return nil
+			}
 			if there := s.hello.Partial; there.SHA256 == s.image.SHA256 && there.Bytes > arrived {
 				try, arrived = 1, there.Bytes
 			}

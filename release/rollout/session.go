@@ -22,6 +22,7 @@ type session struct {
 	image   Image
 	done    transfer.DoneBody
 	sent    int64       // bytes of the image
+	whole   bool        // all of it was sent: the box may have armed the slot
 	sending atomic.Bool // the desk's own progress is on the screen
 }
 
@@ -195,6 +196,7 @@ func (s *session) send(ctx context.Context, ops []transfer.Op) error {
 		s.o.Report.Progress(sent, cost)
 	})
 	s.sending.Store(false)
+	s.whole = sendErr == nil
 	// Where sending failed the line has ended, and with it the listening: what
 	// the box said last is the better reason.
 	if err := <-answer; err != nil {
