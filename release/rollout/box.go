@@ -60,9 +60,17 @@ func (o Options) deliver(ctx context.Context, r *Result) error {
 			}
 		}
 		var no refusal
+		var old older
 		switch {
 		case err == nil:
 			return nil
+		case errors.As(err, &old) && o.AskDowngrade != nil:
+			yes, askErr := o.AskDowngrade(ctx, r.Host, old.what())
+			if askErr != nil || !yes {
+				return errors.Join(err, askErr)
+			}
+			o.Downgrade, try = true, 0
+			continue
 		case errors.As(err, &no), ctx.Err() != nil, !reached:
 			return err
 		case try >= attempts:

@@ -277,6 +277,35 @@ func TestRefusalsOnTheDesk(t *testing.T) {
 	}
 }
 
+// Where a person is there, a downgrade is asked for; the answer is for one host.
+func TestDowngradeAsks(t *testing.T) {
+	for name, tc := range map[string]struct {
+		yes  bool
+		err  error
+		want State
+	}{"yes": {true, nil, Healthy}, "no": {false, nil, Failed}, "ctrl-C": {true, context.Canceled, Failed}} {
+		c := &clock{}
+		b := newFakeBox(t, c)
+		b.epoch = newImage.Epoch + 1
+		asked := ""
+		results, _, err := rollOut(t, c, map[string]*fakeBox{"gw": b}, []string{"gw"}, func(o *Options) {
+			o.AskDowngrade = func(_ context.Context, host, what string) (bool, error) {
+				asked += host + ": " + what
+				return tc.yes, tc.err
+			}
+		})
+		if results[0].State != tc.want || (err == nil) != (tc.want == Healthy) {
+			t.Errorf("%s: state %s, error %v; want %s", name, results[0].State, err, tc.want)
+		}
+		if want := "gw: release 2026.12 is older than the newest that was confirmed on the box, which runs 2026.11"; asked != want {
+			t.Errorf("%s: asked %q, want %q", name, asked, want)
+		}
+		if tc.want == Failed && b.next != "" {
+			t.Errorf("%s: the box was updated", name)
+		}
+	}
+}
+
 func TestKeySignsABuild(t *testing.T) {
 	c := &clock{}
 	b := newFakeBox(t, c)

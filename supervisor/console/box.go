@@ -37,7 +37,9 @@ type Box interface {
 	Slots() (SlotReport, error)
 	Trial() string                                              // "" unless the running slot is on trial: what that means
 	UseSlot(slot string) (string, error)                        // arms it, and says what that means
-	Update(ctx context.Context, from string, w io.Writer) error // success reboots
+	// Update writes an update; success reboots. ErrOlder is the error of a downgrade
+	// that was not asked for.
+	Update(ctx context.Context, from string, downgrade bool, w io.Writer) error
 	Sticks() <-chan Stick                                       // that are plugged in
 	Reboot() error
 	PowerOff() error
