@@ -4,6 +4,7 @@
 //	lab.go      when labs run, and what they need
 //	netns.go    network namespaces, veth pairs, programs in them
 //	machine.go  a virtual machine with the box's own kernel
+//	monitor.go  commands to a QEMU that runs
 //	farm.go     daemons of a compile farm on loopback
 //	sshd.go     Debian's sshd on the loopback, bad lines to it
 //	console.go  a machine behind a serial console: type, expect

@@ -6,16 +6,17 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"strings"
 	"time"
 
 	"tench/supervisor/status"
 )
 
-// Stick is a stick that was plugged in and holds an update for this box, signed
-// by a key that the box knows.
+// Stick is a stick that was plugged in and holds an update for this board.
 type Stick struct {
-	Device string // e.g. "/dev/sdb1"
-	Text   string // what it holds, e.g. "release 2026.12 (2026-12-01) for board apu2"
+	Device  string // e.g. "/dev/sdb1"
+	Text    string // what it holds, e.g. "release 2026.12 (2026-12-01) for board apu2"
+	Refused string // why the box does not take it, in lines; "" for one that it takes
 }
 
 // ExitOlder is the exit code of a `tenchd update` that refuses a downgrade.
@@ -85,6 +86,13 @@ func (m *Menu) updateFrom(ctx context.Context, from string) error {
 // offer asks about a stick that was plugged in. What was half typed then is the
 // start of the answer, and so makes it a no.
 func (m *Menu) offer(ctx context.Context, s Stick) error {
+	if s.Refused != "" {
+		m.printf("\n! %s has an update that this box does not take:\n", s.Device)
+		for line := range strings.Lines(s.Refused) {
+			m.printf("! %s\n", status.Plain(strings.TrimRight(line, "\n")))
+		}
+		return nil
+	}
 	m.printf("\n! %s has %s.\n", s.Device, status.Plain(s.Text))
 	yes, err := m.confirm(ctx, "! Write it into the other slot, and reboot into that?")
 	if err != nil || !yes {
