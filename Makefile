@@ -6,7 +6,7 @@
 #   make update HOST=gw0 [BOARD=qemu-amd64] [KEY=dev.sec]   build, and send the slot to a box
 #   make pxe IFACE=eth1 [BOARD=qemu-amd64]                   whatever boots on eth1 runs the board's image from RAM
 #   make test                                                everything CI runs
-#   make test-boards [BOARDS=all]                            build boards, boot each in QEMU, build each again
+#   make test-boards [BOARDS=all]                            build boards, boot each in QEMU, try U-Boot's slots, build each again
 #   make release KEY=tench.sec [SINCE=DIR] [BOARDS=all]      a signed release, see tench release --help
 #   make bench [BOARDS=all]                                  the numbers, with the commands behind them
 
@@ -72,7 +72,7 @@ release: bin/tench
 test-boards: BOARDS := $(or $(BOARDS),all)
 test-boards: bin/tench
 	@bin/tench doctor --quiet --install $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS))
-	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" TENCH_TWICE="$(BOARDS)" $(GOTESTSUM) --format testname -- -timeout 240m -run 'TestBoards|TestSameBytes' ./labs
+	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" TENCH_TWICE="$(BOARDS)" $(GOTESTSUM) --format testname -- -timeout 240m -run 'TestBoards|TestBoardSlots|TestSameBytes' ./labs
 
 unit: bin/tench
 	@$(GOTESTSUM) --format pkgname -- ./...

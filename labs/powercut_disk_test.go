@@ -19,7 +19,7 @@ import (
 )
 
 // cutNeeds are the programs that read a disk after a power cut.
-var cutNeeds = []string{"e2fsck", "debugfs", "fsck.vfat", "mcopy"}
+var cutNeeds = []string{"e2fsck", "debugfs", "fsck.vfat", "mcopy", "mformat", "grub-fstest"}
 
 // diskState is all that a box starts with: what a power cut must not mix.
 type diskState struct {
@@ -27,11 +27,11 @@ type diskState struct {
 	router     string // its text
 	identity   string // names and hashes of the identity's files
 	grubenv    string // its variables
-	slots      string // the hashes of those that were written to
+	starts     string // which slots GRUB would start with what, the first before a colon: "b: the update's, then a: the image's"
 }
 
 func (s diskState) String() string {
-	text := fmt.Sprintf("generation %d (%s); grubenv %s; slots written: %s; identity: %s", s.generation, hash([]byte(s.router)), s.grubenv, s.slots, s.identity)
+	text := fmt.Sprintf("generation %d (%s); grubenv %s; starts %s; identity: %s", s.generation, hash([]byte(s.router)), s.grubenv, s.starts, s.identity)
 	return strings.Join(strings.Fields(text), " ")
 }
 
@@ -53,20 +53,27 @@ func partitionsOf(disk []byte) (list [4]extent) {
 // readDisk checks the file systems of a disk and reads what a box would start
 // with. changed says which partitions differ from the image's; the others are
 // known to be sound.
-func readDisk(t testing.TB, dir string, disk []byte, changed [4]bool) (diskState, error) {
+func (m *cutMatrix) readDisk(t testing.TB, disk []byte, changed [4]bool) (diskState, error) {
 	t.Helper()
 	var s diskState
 	var err error
 	parts := partitionsOf(disk)
-	if s.grubenv, err = readBoot(t, dir, parts[0].of(disk), changed[0]); err != nil {
+	if s.grubenv, err = readBoot(t, m.dir, parts[0].of(disk), changed[0]); err != nil {
 		return s, fmt.Errorf("boot partition: %w", err)
 	}
-	for i, name := range []string{"a", "b"} {
-		if changed[i+1] {
-			s.slots += name + " " + hash(parts[i+1].of(disk)) + "\n"
+	slots := map[string]string{"a": "the image's", "b": "the image's"}
+	for i, slot := range []string{"a", "b"} {
+		if !changed[i+1] {
+			continue
+		}
+		if slots[slot], err = m.readSlot(t, parts[i+1].of(disk)); err != nil {
+			return s, fmt.Errorf("slot %s: %w", slot, err)
 		}
 	}
-	if err := s.readData(t, dir, parts[3].of(disk)); err != nil {
+	if s.starts, err = starts(s.grubenv, slots); err != nil {
+		return s, err
+	}
+	if err := s.readData(t, m.dir, parts[3].of(disk)); err != nil {
 		return s, fmt.Errorf("data partition: %w", err)
 	}
 	return s, nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tench/internal/lab"
+	"tench/internal/slottest"
 )
 
 // A box is told to do things while QEMU logs every write to its disk. From the
@@ -24,60 +25,11 @@ import (
 // replayed, and what the box would start with must be the old state or the new
 // one. Some of them are booted.
 
-// cutStory is something that a box does while its power fails.
-type cutStory struct {
-	name string
-	// act types what starts it, and returns once the box has answered.
-	act func(t testing.TB, c *lab.Console)
-	// makes is the new state, of the old one. From the answer on, it alone may be
-	// seen. nil: the box promises nothing, and whatever it has written by the
-	// time of its answer counts as the new state.
-	makes func(diskState) diskState
-}
-
-// cutStories run one after another on one box; each finds what the ones before
-// it left. A row for a new story needs nothing else, as long as all it changes
-// is in diskState.
-var cutStories = []cutStory{
-	{"first boot", func(t testing.TB, c *lab.Console) { c.Expect(t, readyLine, bootTimeout) }, nil},
-	applyStory("apply", "# the first change"),
-	applyStory("apply once more", "# the second change"),
-	{"reboot", func(t testing.TB, c *lab.Console) {
-		c.Send(t, "8\n")
-		c.Expect(t, `yes`, menuTimeout)
-		c.Send(t, "yes\n")
-		c.Expect(t, readyLine, bootTimeout)
-	}, func(s diskState) diskState { return s }},
-	applyStory("apply after the reboot", "# the third change"),
-}
-
-// applyStory puts a line at the top of router.toml.
-func applyStory(name, line string) cutStory {
-	return cutStory{name, func(t testing.TB, c *lab.Console) { menuApply(t, c, line) }, func(s diskState) diskState {
-		s.generation, s.router = s.generation+1, line+"\n"+s.router
-		return s
-	}}
-}
-
-// menuApply puts a line at the top of router.toml with the menu's editor, and
-// waits until that is in force.
-func menuApply(t testing.TB, c *lab.Console, line string) {
-	t.Helper()
-	c.Send(t, "\n5\n")
-	c.Expect(t, `edit> `, menuTimeout)
-	c.Send(t, "i 0\n"+line+"\n.\n")
-	c.Expect(t, `edit> `, menuTimeout)
-	c.Send(t, "apply\n")
-	c.Expect(t, `generation \d+ is in force`, menuTimeout)
-	c.Send(t, "q\n")
-	c.Expect(t, `> `, menuTimeout)
-}
-
 // TestPowerCut is the matrix, small; BenchmarkPowerCut is the large one.
 func TestPowerCut(t *testing.T) {
 	lab.Require(t, cutNeeds...)
 	m := newCutMatrix(t)
-	m.cut(t, 60)
+	m.cut(t, 8*len(cutStories))
 	m.boot(t, 2)
 	m.report(t)
 	if m.bad > 0 {
@@ -89,13 +41,14 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
-// BenchmarkPowerCut cuts the power of one recorded run 80 times in each of its
-// loops, of which make bench asks for three, and boots from two of these disks.
+// BenchmarkPowerCut cuts the power of one recorded run ten times in each story in
+// each of its loops, of which make bench asks for three, and boots from two of
+// these disks.
 func BenchmarkPowerCut(b *testing.B) {
 	lab.Require(b, cutNeeds...)
 	m := newCutMatrix(b)
 	for b.Loop() {
-		m.cut(b, 80)
+		m.cut(b, 10*len(cutStories))
 		m.boot(b, 2)
 	}
 	m.report(b)
@@ -111,8 +64,9 @@ func BenchmarkPowerCut(b *testing.B) {
 // cutMatrix is a recorded run, and what became of the cuts in it.
 type cutMatrix struct {
 	dir    string
-	image  []byte // the disk before
-	after  []byte // and after a cut
+	image  []byte            // the disk before
+	known  map[string]string // what may be in a slot: its hash, as hashSlot makes it, and its name
+	after  []byte            // and after a cut
 	log    lab.WriteLog
 	marks  []int       // entries of the log when the stories began, and at the end
 	states []diskState // the same in states
@@ -138,13 +92,8 @@ func newCutMatrix(t testing.TB) *cutMatrix {
 		dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 0)),
 		rows: make([][3]int, len(cutStories)), distinct: map[string]bool{},
 	}
-	built := filepath.Join(lab.Root(t), "out", "qemu-amd64", "tench-qemu-amd64.img")
-	var err error
-	if m.image, err = os.ReadFile(built); err != nil {
-		t.Fatalf("%v\nhint: make image", err)
-	}
-	log := filepath.Join(m.dir, "writes.log")
-	c := boot(t, "--log-writes", log)
+	log, newer := filepath.Join(m.dir, "writes.log"), newerSlot(t)
+	c := m.start(t, newer, "--log-writes", log)
 	m.marks = []int{0}
 	for _, s := range cutStories {
 		s.act(t, c)
@@ -155,11 +104,31 @@ func newCutMatrix(t testing.TB) *cutMatrix {
 		m.marks = append(m.marks, n)
 	}
 	c.Kill()
+	var err error
 	if m.log, err = lab.ReadWriteLog(log); err != nil {
 		t.Fatal(err)
 	}
+	a, b := m.hashSlot(t, partitionOf(m.image, 2)), m.hashSlot(t, newer)
+	m.known = map[string]string{a: "the image's", b: "the update's"}
+	if a == b || a == "" || b == "" {
+		t.Fatalf("GRUB loads %q from the slot of the image and %q from the update", a, b)
+	}
 	m.readStates(t)
 	return m
+}
+
+// start boots the box, with the key of an update in its identity and the update
+// on a second disk.
+func (m *cutMatrix) start(t testing.TB, newer []byte, args ...string) *lab.Console {
+	t.Helper()
+	public, secret := slottest.Key(t, 1)
+	image := alteredImage(t, func(image []byte) {
+		setHealth(t, image, "[health]\nfor = \"15s\"\n")
+		knows(t, image, public.Marshal())
+		m.image = image
+	})
+	return boot(t, append([]string{"--image", image, "--qemu", "-drive",
+		"--qemu", "if=virtio,format=raw,file=" + updateStick(t, newer, secret.SignInside)}, args...)...)
 }
 
 // readStates reads the disk as it was between the stories. Where a story ends
@@ -194,7 +163,7 @@ func (m *cutMatrix) disk(from, n int, fate lab.Fate, seed uint64) []byte {
 
 func (m *cutMatrix) look(t testing.TB, n int, fate lab.Fate, seed uint64) (diskState, error) {
 	t.Helper()
-	return readDisk(t, m.dir, m.disk(0, n, fate, seed), m.changed(n))
+	return m.readDisk(t, m.disk(0, n, fate, seed), m.changed(n))
 }
 
 // changed tells which partitions the first n entries changed, so that 64 MiB of
@@ -243,7 +212,7 @@ func (m *cutMatrix) lies(t testing.TB, count int) (bad int) {
 		story := i % len(cutStories)
 		from, to := m.marks[story], m.marks[story+1]
 		n := from + m.random.IntN(to-from+1)
-		state, err := readDisk(t, m.dir, m.disk(from, n, lab.Lie, m.random.Uint64()), m.changed(n))
+		state, err := m.readDisk(t, m.disk(from, n, lab.Lie, m.random.Uint64()), m.changed(n))
 		if err != nil || state != m.states[story] && state != m.states[story+1] {
 			bad++
 		}
@@ -252,16 +221,16 @@ func (m *cutMatrix) lies(t testing.TB, count int) (bad int) {
 	return bad
 }
 
-// boot starts the box from the disks of count further cuts: it must come up with
-// the generation that we read there.
+// boot starts the box from the disks of count further cuts: it must come up in the
+// slot and with the generation that we read there.
 func (m *cutMatrix) boot(t testing.TB, count int) {
 	t.Helper()
 	for range count {
-		story := 1 + m.booted%(len(cutStories)-1)
+		story := 1 + m.random.IntN(len(cutStories)-1)
 		from, to := m.marks[story], m.marks[story+1]
 		n, seed := from+m.random.IntN(to-from+1), m.random.Uint64()
 		disk := m.disk(0, n, lab.Torn, seed)
-		state, err := readDisk(t, m.dir, disk, m.changed(n))
+		state, err := m.readDisk(t, disk, m.changed(n))
 		if err != nil {
 			t.Errorf("%s: cut after entry %d, seed %d: %v", cutStories[story].name, n, seed, err)
 			return
@@ -269,8 +238,8 @@ func (m *cutMatrix) boot(t testing.TB, count int) {
 		file := filepath.Join(m.dir, "cut.img")
 		writeSparse(t, file, disk)
 		c := boot(t, "--image", file)
-		if ready := c.Expect(t, readyLine, bootTimeout); ready[3] != "a" || ready[4] != "" {
-			t.Errorf("%s: cut after entry %d, seed %d: %q; want slot a and nothing missing", cutStories[story].name, n, seed, ready[0])
+		if ready := c.Expect(t, readyLine, bootTimeout); ready[3] != state.starts[:1] || ready[4] != "" {
+			t.Errorf("%s: cut after entry %d, seed %d: %q; want slot %s and nothing missing", cutStories[story].name, n, seed, ready[0], state.starts)
 		}
 		c.Send(t, "\n5\n")
 		c.Expect(t, fmt.Sprintf(`router\.toml, generation %d, `, state.generation), menuTimeout)

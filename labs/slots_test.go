@@ -66,7 +66,7 @@ func onTrial(t *testing.T, image []byte, tries int, words string) {
 
 // setHealth writes a [health] table over the comment at the end of the image's
 // router.toml, whose length stays.
-func setHealth(t *testing.T, image []byte, table string) {
+func setHealth(t testing.TB, image []byte, table string) {
 	t.Helper()
 	comment := regexp.MustCompile(`# The clock is set by (.*\n)(#.*\n)+`)
 	at := comment.FindIndex(partitionOf(image, 4))
@@ -83,7 +83,7 @@ const untilGood = `until tenchd slots -json > /tmp/slots; grep -q '"pending": fa
 const quickHealth = "[health]\nfor = \"5s\"\n"
 
 // shell opens the shell of the menu.
-func shell(t *testing.T, c *lab.Console) {
+func shell(t testing.TB, c *lab.Console) {
 	t.Helper()
 	c.Send(t, "\n7\n")
 	c.Expect(t, `comes back to the menu`, menuTimeout)
@@ -124,6 +124,9 @@ func goodSlot(t *testing.T, firmware string) {
 	// The words come a moment after grubenv.
 	c.Send(t, "until tenchd slots -json > /tmp/slots; grep -q 'passed its trial' /tmp/slots; do sleep 1; done; cat /tmp/slots\n")
 	c.Expect(t, `"last-trial": "slot a \([0-9.]+\) passed its trial"`, bootTimeout)
+	// From now on a release that is older than this one is a downgrade.
+	c.Send(t, "cat /data/state/update-epoch\n")
+	c.Expect(t, `\d{10}`, menuTimeout)
 	c.Send(t, "exit\n")
 	powerOff(t, c)
 }

@@ -12,7 +12,7 @@ import (
 
 // knows puts a public key into the identity of an image, so that its updates are
 // taken.
-func knows(t *testing.T, image []byte, key []byte) {
+func knows(t testing.TB, image []byte, key []byte) {
 	t.Helper()
 	dir := t.TempDir()
 	data, file := filepath.Join(dir, "data"), filepath.Join(dir, "test.pub")
@@ -32,23 +32,25 @@ func knows(t *testing.T, image []byte, key []byte) {
 	copy(partitionOf(image, 4), altered)
 }
 
-// updateStick is a FAT stick with the built slot image, signed by key.
-func updateStick(t *testing.T, sign func(sums []byte) []byte) string {
+// builtSlot is the slot image that `make image` leaves.
+func builtSlot(t testing.TB) []byte {
 	t.Helper()
-	out := filepath.Join(lab.Root(t), "out", "qemu-amd64")
-	slot := filepath.Join(out, release.SlotName("qemu-amd64"))
-	data, err := os.ReadFile(slot)
-	if err != nil {
-		t.Fatalf("%v\nhint: make image", err)
-	}
-	sums, err := release.FormatSums([]release.Product{{File: filepath.Base(slot), SHA256: slottest.Sum(data)}})
+	return readProduct(t, filepath.Join(lab.Root(t), "out", "qemu-amd64"), release.SlotName("qemu-amd64"))
+}
+
+// updateStick is a FAT stick with a slot image, signed by a key.
+func updateStick(t testing.TB, image []byte, sign func(sums []byte) []byte) string {
+	t.Helper()
+	dir, name := t.TempDir(), release.SlotName("qemu-amd64")
+	sums, err := release.FormatSums([]release.Product{{File: name, SHA256: slottest.Sum(image)}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	sig, stick := filepath.Join(dir, release.SignatureFile), filepath.Join(dir, "stick")
-	if err := os.WriteFile(sig, sign(sums), 0o644); err != nil {
-		t.Fatal(err)
+	slot, sig, stick := filepath.Join(dir, name), filepath.Join(dir, release.SignatureFile), filepath.Join(dir, "stick")
+	for path, data := range map[string][]byte{slot: image, sig: sign(sums)} {
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	lab.Run(t, "", "mformat", "-C", "-F", "-i", stick, "-T", "131072", "::")
 	lab.Run(t, "", "mcopy", "-i", stick, slot, sig, "::")
@@ -67,8 +69,8 @@ func TestUpdateThereAndBack(t *testing.T) {
 		knows(t, image, public.Marshal())
 	})
 	c := boot(t, "--image", image,
-		"--qemu", "-drive", "--qemu", "if=virtio,format=raw,file="+updateStick(t, secret.SignInside),
-		"--qemu", "-drive", "--qemu", "if=virtio,format=raw,file="+updateStick(t, stranger.SignInside))
+		"--qemu", "-drive", "--qemu", "if=virtio,format=raw,file="+updateStick(t, builtSlot(t), secret.SignInside),
+		"--qemu", "-drive", "--qemu", "if=virtio,format=raw,file="+updateStick(t, builtSlot(t), stranger.SignInside))
 	c.Expect(t, readyLine, bootTimeout)
 	shell(t, c)
 	c.Send(t, "tenchd update /dev/vdc; echo refused-$?\n")

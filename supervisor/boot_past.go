@@ -8,6 +8,7 @@ import (
 
 	"tench/supervisor/crash"
 	"tench/supervisor/slots"
+	"tench/supervisor/update"
 )
 
 // crashDir holds what the kernel said when it crashed, below data:/state.
@@ -87,7 +88,11 @@ func continueHistory(boot slots.Boot, dir, crashed string) (h slots.History, end
 	if stateErr != nil {
 		return h, false, stateErr
 	}
-	next, ended := h.Continue(slots.Start{Boot: boot, Release: builtRelease(), State: st, Crash: crashed})
+	build := builtImage()
+	next, ended := h.Continue(slots.Start{Boot: boot, Release: build.Release, State: st, Crash: crashed})
+	if runsGood(boot, st) {
+		err = errors.Join(err, update.Confirmed(dir, build.Epoch))
+	}
 	if next != h {
 		if err := next.Write(dir); err != nil {
 			return next, ended, err
@@ -101,12 +106,18 @@ func continueHistory(boot slots.Boot, dir, crashed string) (h slots.History, end
 	return next, ended, err
 }
 
-// builtRelease is the release of this image, "" outside of one.
-func builtRelease() string {
+// runsGood reports whether the slot that runs is the one that was confirmed. One
+// that somebody picked in GRUB's menu is neither that nor on trial.
+func runsGood(boot slots.Boot, st slots.State) bool {
+	return !boot.Trial && st.Good == boot.Slot && !(st.Pending && st.Slot == boot.Slot)
+}
+
+// builtImage is what this image is; the zero value outside of one.
+func builtImage() buildInfo {
 	text, err := os.ReadFile(buildFile)
 	if err != nil {
-		return ""
+		return buildInfo{}
 	}
 	build, _ := parseBuildInfo(text) // readFiles has told what is wrong with it
-	return build.Release
+	return build
 }

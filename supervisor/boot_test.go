@@ -181,6 +181,26 @@ func TestLearn(t *testing.T) {
 	}
 }
 
+// Only a slot that was confirmed makes what is older a downgrade.
+func TestRunsGood(t *testing.T) {
+	for name, tc := range map[string]struct {
+		boot slots.Boot
+		st   slots.State
+		want bool
+	}{
+		"as usual":                     {slots.Boot{Slot: "a"}, slots.State{Slot: "a", Good: "a"}, true},
+		"the other one is armed":       {slots.Boot{Slot: "a"}, slots.State{Slot: "b", Good: "a", Pending: true, Tries: 3}, true},
+		"on trial":                     {slots.Boot{Slot: "b", Trial: true}, slots.State{Slot: "b", Good: "a", Pending: true, Tries: 2}, false},
+		"picked in GRUB's menu":        {slots.Boot{Slot: "b"}, slots.State{Slot: "a", Good: "a"}, false},
+		"the good one fails to load":   {slots.Boot{Slot: "a"}, slots.State{Slot: "b", Good: "b"}, false},
+		"confirmed in the boot before": {slots.Boot{Slot: "b"}, slots.State{Slot: "b", Good: "b"}, true},
+	} {
+		if got := runsGood(tc.boot, tc.st); got != tc.want {
+			t.Errorf("%s: runsGood = %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
 func TestSlotNodes(t *testing.T) {
 	dir := t.TempDir()
 	if got := slotNodes(dir); got != nil {

@@ -12,6 +12,7 @@ import (
 
 	"tench/supervisor/health"
 	"tench/supervisor/slots"
+	"tench/supervisor/update"
 )
 
 // confirmRetry is how long PID 1 waits after grubenv could not be written. The
@@ -136,9 +137,10 @@ func (p *pid1) confirm(now time.Time) {
 		err := confirmSlot(boot)
 		var noteErr error
 		if err == nil {
-			// A history that cannot be written changes nothing: the next boot
-			// finds in grubenv how the trial ended.
-			noteErr = changeTrial(func(t *slots.Trial) { t.Outcome = slots.Confirmed })
+			// Notes that cannot be written change nothing: the next boot finds
+			// in grubenv how the trial ended.
+			noteErr = errors.Join(changeTrial(func(t *slots.Trial) { t.Outcome = slots.Confirmed }),
+				update.Confirmed(stateDir(), builtImage().Epoch))
 		}
 		p.tasks <- func() {
 			p.confirmed(err)
@@ -164,7 +166,7 @@ func (p *pid1) confirmed(err error) {
 	switch {
 	case err == nil:
 		t.on = false
-		p.past.trial = slots.Trial{Slot: p.args.Slot, Release: builtRelease(), Outcome: slots.Confirmed}.String()
+		p.past.trial = slots.Trial{Slot: p.args.Slot, Release: builtImage().Release, Outcome: slots.Confirmed}.String()
 		p.logf("slot %s is healthy: it is the good one from now on", p.args.Slot)
 	case errors.Is(err, slots.ErrTakenBack):
 		t.on = false

@@ -172,7 +172,7 @@ func (o ArriveOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	about := "release " + builtRelease()
+	about := "release " + builtImage().Release
 	if o.Slot != "" {
 		about += ", slot " + o.Slot
 	}

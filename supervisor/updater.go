@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -51,9 +52,9 @@ func (d diskSlots) OnTrial() (bool, error) {
 	return st.Pending && st.Slot == d.Running(), err
 }
 
-// WatchSticks tells of sticks that are plugged in and hold an update that this
-// box would take, until ctx ends. It needs a box that was booted from a slot;
-// any other one is told of none.
+// WatchSticks tells of sticks that are plugged in and hold an update, until ctx
+// ends. It needs a box that was booted from a slot; any other one is told of
+// none.
 func WatchSticks(ctx context.Context, runDir string, logf func(format string, args ...any)) <-chan console.Stick {
 	found := make(chan console.Stick)
 	u, err := NewUpdater(runDir)
@@ -73,12 +74,18 @@ func WatchSticks(ctx context.Context, runDir string, logf func(format string, ar
 			}
 			path := filepath.Join("/dev", name)
 			info, err := u.LookAt(ctx, path)
-			if err != nil {
-				return // most sticks hold no update
+			if errors.Is(err, update.ErrNoUpdate) {
+				return
 			}
-			text := fmt.Sprintf("release %s (%s) for board %s", info.Release, time.Unix(info.Epoch, 0).UTC().Format(time.DateOnly), info.Board)
+			s := console.Stick{Device: path}
+			if err != nil {
+				logf("%s: an update that is not taken: %v", path, err)
+				s.Refused = err.Error()
+			} else {
+				s.Text = fmt.Sprintf("release %s (%s) for board %s", info.Release, time.Unix(info.Epoch, 0).UTC().Format(time.DateOnly), info.Board)
+			}
 			select {
-			case found <- console.Stick{Device: path, Text: text}:
+			case found <- s:
 			case <-ctx.Done():
 			}
 		})

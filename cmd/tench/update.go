@@ -26,7 +26,8 @@ func updateCommand() *cobra.Command {
 It checks board, signature and size, measures the line, and says how much it will
 send; on a slow line that is only what the box lacks. The box writes the slot that
 does not run, reads it back, reboots and tries it. A box that is not healthy then
-falls back by itself, and update says why.
+falls back by itself, and update says why. It asks before it sends a release that is
+older than what was confirmed on the box.
 
 A line that breaks is taken up again. Several boxes are updated one at a time; the
 first that is not healthy ends it. Whoever stands by in a failover group (the fact
@@ -53,7 +54,7 @@ first that is not healthy ends it. Whoever stands by in a failover group (the fa
 	f := c.Flags()
 	f.StringVar(&u.key, "key", "", "sign the image now, with the secret key in this `file`; a box must know the public one")
 	f.StringVar(&u.identity, "identity", "", "log in with the key in this `file` and no other")
-	f.BoolVar(&u.options.Downgrade, "allow-downgrade", false, "send a release that is older than the newest that was confirmed there")
+	f.BoolVar(&u.options.Downgrade, "allow-downgrade", false, "do not ask before a release that is older than the newest that was confirmed there")
 	f.BoolVar(&u.options.NoReboot, "no-reboot", false, "leave it to the box's next reboot to try the image")
 	f.DurationVar(&u.options.Patience, "wait", 20*time.Minute, "how long a box may take to be healthy")
 	f.BoolVar(&u.json, "json", false, "for programs: the results as JSON")
@@ -80,6 +81,10 @@ func (u *updater) run(c *cobra.Command, hosts []string) error {
 	u.options.Report = &updateReport{progress: newProgress(c.ErrOrStderr())}
 	u.options.Now, u.options.Pause = time.Now, pause
 	u.options.Dial = dialer(sshOptions(c.Context(), u.identity))
+	if tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0); err == nil {
+		defer tty.Close()
+		u.options.AskDowngrade = func(ctx context.Context, host, what string) (bool, error) { return askDowngrade(ctx, tty, host, what) }
+	}
 	results, err := rollout.All(c.Context(), hosts, u.options)
 	if err != nil && c.Context().Err() == nil {
 		err = fmt.Errorf("update: %w", err)
@@ -90,6 +95,13 @@ func (u *updater) run(c *cobra.Command, hosts []string) error {
 		return errors.Join(err, e.Encode(results))
 	}
 	return errors.Join(err, showRollout(c.OutOrStdout(), results))
+}
+
+// askDowngrade asks whether a host is to go back.
+func askDowngrade(ctx context.Context, tty io.ReadWriter, host, what string) (bool, error) {
+	fmt.Fprintf(tty, "%s: %s.\nIt may bring back what was mended since. To go back to it, type yes: ", host, what)
+	line, err := readAnswer(ctx, tty)
+	return line == "yes\n", err
 }
 
 // showRollout says how each host is left.

@@ -29,7 +29,9 @@ import (
 	"syscall"
 
 	"tench/supervisor"
+	"tench/supervisor/console"
 	"tench/supervisor/packed"
+	"tench/supervisor/update"
 )
 
 func main() {
@@ -48,6 +50,7 @@ const (
 	exitOK    = 0
 	exitError = 1
 	exitUsage = 2
+	exitOlder = console.ExitOlder // an update that asks for --allow-downgrade
 )
 
 // roles are how PID 1 starts this program. They do without the command tree of
@@ -81,6 +84,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	fmt.Fprintf(stderr, "tenchd: %s\n", strings.TrimSpace(err.Error()))
+	if errors.Is(err, update.ErrOlder) {
+		return exitOlder
+	}
 	return exitError
 }
 

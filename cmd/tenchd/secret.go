@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"tench/identity"
@@ -67,6 +68,11 @@ func readSecret(cmd *cobra.Command, name string) ([]byte, error) {
 		}
 		return bytes.TrimSuffix(data, []byte("\n")), nil
 	}
+	show, err := hideTyping(int(tty.Fd()))
+	if err != nil {
+		return nil, fmt.Errorf("hide what is typed: %w", err)
+	}
+	defer show()
 	ask := func(prompt string) ([]byte, error) {
 		fmt.Fprint(cmd.ErrOrStderr(), prompt)
 		defer fmt.Fprintln(cmd.ErrOrStderr())
@@ -84,6 +90,22 @@ func readSecret(cmd *cobra.Command, name string) ([]byte, error) {
 		return nil, errors.New("what was typed differs: nothing was written")
 	}
 	return first, nil
+}
+
+// hideTyping turns a terminal's echo off, before the first question and until
+// after the last: term.ReadPassword alone would do so a moment after the
+// question is seen, and a quick answer would be shown.
+func hideTyping(fd int) (show func(), err error) {
+	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return nil, err
+	}
+	hidden := *before
+	hidden.Lflag &^= unix.ECHO
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &hidden); err != nil {
+		return nil, err
+	}
+	return func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, before) }, nil
 }
 
 func (c *client) listSecrets() *cobra.Command {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"tench/supervisor"
 	"tench/supervisor/console"
@@ -37,7 +38,12 @@ slots". A power cut at any moment leaves the slot that runs as it is.`,
 			}
 			u.Downgrade = downgrade
 			if args[0] == "-" {
-				err = u.Serve(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), !stay)
+				// A line that breaks ends an update while it writes. Once the slot is
+				// armed it must not: the box would not reboot into it.
+				signal.Ignore(unix.SIGPIPE)
+				ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGHUP)
+				defer stop()
+				err = u.Serve(ctx, cmd.InOrStdin(), cmd.OutOrStdout(), !stay)
 			} else {
 				err = updateFrom(cmd, u, args[0])
 			}

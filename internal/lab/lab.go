@@ -4,8 +4,10 @@
 //	lab.go      when labs run, and what they need
 //	netns.go    network namespaces, veth pairs, programs in them
 //	machine.go  a virtual machine with the box's own kernel
+//	monitor.go  commands to a QEMU that runs
 //	farm.go     daemons of a compile farm on loopback
 //	sshd.go     Debian's sshd on the loopback, bad lines to it
+//	meter.go    a line that counts what it carries
 //	console.go  a machine behind a serial console: type, expect
 //	writelog.go what a machine did to its disk, and what a power cut leaves of it
 package lab

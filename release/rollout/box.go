@@ -42,6 +42,8 @@ func (o Options) one(ctx context.Context, host string) Result {
 // deliver brings the image into the box's slot, through lines that break.
 func (o Options) deliver(ctx context.Context, r *Result) error {
 	reached, arrived := false, int64(0)
+	var no refusal
+	var old older
 	for try := 1; ; try++ {
 		o.Report.Start(r.Host, "connect")
 		line, err := o.Dial(ctx, r.Host)
@@ -51,14 +53,23 @@ func (o Options) deliver(ctx context.Context, r *Result) error {
 			s, err = converse(ctx, o, r.Host, line)
 			line.Close()
 			r.note(s)
+			if err != nil && s.whole && !errors.As(err, &no) && o.armed(ctx, *r) {
+				return nil
+			}
 			if there := s.hello.Partial; there.SHA256 == s.image.SHA256 && there.Bytes > arrived {
 				try, arrived = 1, there.Bytes
 			}
 		}
-		var no refusal
 		switch {
 		case err == nil:
 			return nil
+		case errors.As(err, &old) && o.AskDowngrade != nil:
+			yes, askErr := o.AskDowngrade(ctx, r.Host, old.what())
+			if askErr != nil || !yes {
+				return errors.Join(err, askErr)
+			}
+			o.Downgrade, try = true, 0
+			continue
 		case errors.As(err, &no), ctx.Err() != nil, !reached:
 			return err
 		case try >= attempts:

@@ -89,6 +89,26 @@ func (o Options) await(ctx context.Context, r Result) error {
 	return fmt.Errorf("not healthy within %.0f min: %w\nhint: if it does not become so it falls back by itself; --wait waits longer", o.Patience.Minutes(), last)
 }
 
+// armed finds out whether a box that was sent the whole image has armed it: its
+// line broke before it said so. A box that does not answer is taken to reboot
+// into it, one that goes on running the old slot not to have come so far.
+func (o Options) armed(ctx context.Context, r Result) bool {
+	o.Report.Note(r.Host, "the line broke behind the last byte: looking whether the box has armed slot "+r.Slot)
+	end, still := o.Now().Add(o.Patience), 0
+	for still < attempts && o.Now().Before(end) && o.Pause(ctx, respite) == nil {
+		a, err := o.slots(ctx, r.Host)
+		if err != nil {
+			continue
+		}
+		switch p := a.phase(r.Slot); {
+		case p == trying, p == confirmed, p == booting && o.NoReboot:
+			return true
+		}
+		still++ // it writes, or shuts down
+	}
+	return false
+}
+
 // lookTime bounds one look at a box that may go down in the middle of it.
 const lookTime = 30 * time.Second
 

@@ -40,10 +40,13 @@ type Reporter interface {
 type Options struct {
 	Source    Source
 	Dial      func(ctx context.Context, host string) (Line, error)
-	Downgrade bool          // also to what is older than what was confirmed there
-	NoReboot  bool          // leave the box running as it is; the slot is armed
-	Patience  time.Duration // for a box that reboots to be healthy
-	Report    Reporter
+	Downgrade bool // also to what is older than what was confirmed there
+	// AskDowngrade asks a person whether a host is to go back to an older release,
+	// when Downgrade does not say so; nil refuses.
+	AskDowngrade func(ctx context.Context, host, what string) (bool, error)
+	NoReboot     bool          // leave the box running as it is; the slot is armed
+	Patience     time.Duration // for a box that reboots to be healthy
+	Report       Reporter
 
 	Now func() time.Time
 	// Pause waits; its error is the context's.

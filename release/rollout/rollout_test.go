@@ -16,6 +16,7 @@ import (
 
 	"tench/internal/remote"
 	"tench/internal/slottest"
+	"tench/release/transfer"
 	"tench/supervisor/update"
 )
 
@@ -32,6 +33,7 @@ type fakeBox struct {
 	answers []string // to `slots --json`, one a look; "" is no answer. The last stays
 
 	breakAfter int // bytes that a line lets through before it breaks; 0 for all
+	loseDone   int // how often the answer that the slot is armed gets lost
 	speed      int // bytes a second of the line, on the test's clock; 0 for any
 	clock      *clock
 	dials      int
@@ -116,6 +118,10 @@ func (b *fakeBox) update(ctx context.Context, command string, stdin io.Reader, s
 	u := &update.Updater{Board: b.board, Release: b.release, Epoch: b.epoch, Slots: b, Open: update.OpenDevice,
 		Identity: filepath.Join(b.dir, "identity"), State: b.dir, Run: b.dir, Downgrade: strings.Contains(command, "--allow-downgrade"),
 		Log: func(string, ...any) {}, Step: func(string, int64, int64) {}}
+	if b.loseDone > 0 {
+		b.loseDone--
+		stdout = withoutDone{stdout}
+	}
 	err := u.Serve(ctx, &slowReader{Reader: stdin, b: b}, stdout, !strings.Contains(command, "--no-reboot"))
 	if err != nil {
 		return &remote.ExitError{Status: 1, Words: err.Error()}
@@ -142,6 +148,16 @@ func (r *slowReader) Read(p []byte) (int, error) {
 		r.b.clock.now = r.b.clock.now.Add(time.Duration(n) * time.Second / time.Duration(r.b.speed))
 	}
 	return n, err
+}
+
+// withoutDone is a line from the box that breaks before the answer.
+type withoutDone struct{ io.Writer }
+
+func (w withoutDone) Write(p []byte) (int, error) {
+	if transfer.Kind(p[0]) == transfer.Done {
+		return 0, io.ErrClosedPipe
+	}
+	return w.Writer.Write(p)
 }
 
 // notes keeps what stays on the screen.
@@ -261,6 +277,35 @@ func TestRefusalsOnTheDesk(t *testing.T) {
 	}
 }
 
+// Where a person is there, a downgrade is asked for; the answer is for one host.
+func TestDowngradeAsks(t *testing.T) {
+	for name, tc := range map[string]struct {
+		yes  bool
+		err  error
+		want State
+	}{"yes": {true, nil, Healthy}, "no": {false, nil, Failed}, "ctrl-C": {true, context.Canceled, Failed}} {
+		c := &clock{}
+		b := newFakeBox(t, c)
+		b.epoch = newImage.Epoch + 1
+		asked := ""
+		results, _, err := rollOut(t, c, map[string]*fakeBox{"gw": b}, []string{"gw"}, func(o *Options) {
+			o.AskDowngrade = func(_ context.Context, host, what string) (bool, error) {
+				asked += host + ": " + what
+				return tc.yes, tc.err
+			}
+		})
+		if results[0].State != tc.want || (err == nil) != (tc.want == Healthy) {
+			t.Errorf("%s: state %s, error %v; want %s", name, results[0].State, err, tc.want)
+		}
+		if want := "gw: release 2026.12 is older than the newest that was confirmed on the box, which runs 2026.11"; asked != want {
+			t.Errorf("%s: asked %q, want %q", name, asked, want)
+		}
+		if tc.want == Failed && b.next != "" {
+			t.Errorf("%s: the box was updated", name)
+		}
+	}
+}
+
 func TestKeySignsABuild(t *testing.T) {
 	c := &clock{}
 	b := newFakeBox(t, c)
@@ -325,6 +370,43 @@ func TestBrokenLineGoesOn(t *testing.T) {
 			}
 			if results[0].Sent > int64(len(newImage.Bytes()))+int64(b.dials)*200_000 {
 				t.Errorf("%d bytes were sent over %d lines", results[0].Sent, b.dials)
+			}
+		})
+	}
+}
+
+// The box armed its slot, and the line broke before it could say so: the box is
+// asked, and nothing is sent twice unless it goes on running the old slot.
+func TestAnswerGetsLost(t *testing.T) {
+	const armed, old = `{"running":"a","next":"b","good":"a","pending":true}`, `{"running":"a","next":"a","good":"a","pending":false}`
+	for name, tc := range map[string]struct {
+		answers  []string
+		noReboot bool
+		want     State
+		updates  int
+	}{
+		"it reboots":                     {[]string{armed, "", "", `{"running":"b","next":"b","good":"a","pending":true}`, healthyAnswer}, false, Healthy, 1},
+		"it is healthy at the next look": {[]string{healthyAnswer}, false, Healthy, 1},
+		"it is not to reboot":            {[]string{armed}, true, Armed, 1},
+		"it was killed before it armed":  {[]string{old, old, old, old, old, "", healthyAnswer}, false, Healthy, 2},
+		"it armed, and does not reboot":  {[]string{armed, armed, armed, armed, armed, "", healthyAnswer}, false, Healthy, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &clock{}
+			b := newFakeBox(t, c)
+			b.loseDone, b.answers = 1, tc.answers
+			results, n, err := rollOut(t, c, map[string]*fakeBox{"gw": b}, []string{"gw"}, func(o *Options) { o.NoReboot = tc.noReboot })
+			if err != nil || results[0].State != tc.want {
+				t.Errorf("error %v, state %s, want %s; notes %q", err, results[0].State, tc.want, n.lines)
+			}
+			updates := 0
+			for _, command := range b.commands {
+				if strings.HasPrefix(command, "update ") {
+					updates++
+				}
+			}
+			if updates != tc.updates {
+				t.Errorf("it was updated %d times, want %d: %q", updates, tc.updates, b.commands)
 			}
 		})
 	}

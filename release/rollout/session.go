@@ -22,6 +22,7 @@ type session struct {
 	image   Image
 	done    transfer.DoneBody
 	sent    int64       // bytes of the image
+	whole   bool        // all of it was sent: the box may have armed the slot
 	sending atomic.Bool // the desk's own progress is on the screen
 }
 
@@ -50,6 +51,18 @@ func (s *session) listen(from io.Closer) {
 type refusal struct{ error }
 
 func (r refusal) Unwrap() error { return r.error }
+
+// older is the refusal of a release that is older than what was confirmed on a
+// box. A person may take it all the same.
+type older struct{ release, running string }
+
+func (e older) Error() string {
+	return e.what() + "\nhint: --allow-downgrade sends it all the same"
+}
+
+func (e older) what() string {
+	return fmt.Sprintf("release %s is older than the newest that was confirmed on the box, which runs %s", e.release, e.running)
+}
 
 // converse updates the box at the other end of a line. The session tells how far
 // it came.
@@ -141,7 +154,7 @@ func (s *session) check() error {
 		return fmt.Errorf("the image has %d bytes, and slot %s of the box %d\nhint: its disk was flashed with smaller slots; flash it anew", n, s.hello.Target, s.hello.Size)
 	}
 	if info := s.image.Info; info.Epoch < s.hello.Least && !s.o.Downgrade {
-		return fmt.Errorf("release %s is older than the newest that was confirmed on the box, which runs %s\nhint: --allow-downgrade sends it all the same", info.Release, s.hello.Release)
+		return older{info.Release, s.hello.Release}
 	}
 	return nil
 }
@@ -195,6 +208,7 @@ func (s *session) send(ctx context.Context, ops []transfer.Op) error {
 		s.o.Report.Progress(sent, cost)
 	})
 	s.sending.Store(false)
+	s.whole = sendErr == nil
 	// Where sending failed the line has ended, and with it the listening: what
 	// the box said last is the better reason.
 	if err := <-answer; err != nil {

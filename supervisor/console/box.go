@@ -35,10 +35,12 @@ type Box interface {
 	Ping(ctx context.Context, host string, w io.Writer) error // until ctx ends
 	Shell(ctx context.Context) error                          // on the menu's terminal
 	Slots() (SlotReport, error)
-	Trial() string                                              // "" unless the running slot is on trial: what that means
-	UseSlot(slot string) (string, error)                        // arms it, and says what that means
-	Update(ctx context.Context, from string, w io.Writer) error // success reboots
-	Sticks() <-chan Stick                                       // that are plugged in
+	Trial() string                       // "" unless the running slot is on trial: what that means
+	UseSlot(slot string) (string, error) // arms it, and says what that means
+	// Update writes an update; success reboots. ErrOlder is the error of a downgrade
+	// that was not asked for.
+	Update(ctx context.Context, from string, downgrade bool, w io.Writer) error
+	Sticks() <-chan Stick // that are plugged in
 	Reboot() error
 	PowerOff() error
 }

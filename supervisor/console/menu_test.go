@@ -135,7 +135,14 @@ func (f *fakeBox) UseSlot(slot string) (string, error) {
 	f.used = append(f.used, slot)
 	return "slot " + slot + " is tried at the next boot; slot a comes back unless it is healthy", nil
 }
-func (f *fakeBox) Update(_ context.Context, from string, w io.Writer) error {
+func (f *fakeBox) Update(_ context.Context, from string, downgrade bool, w io.Writer) error {
+	if strings.HasSuffix(from, "/2026.10") {
+		if !downgrade {
+			fmt.Fprintln(w, "tenchd: update: release 2026.10 is older than the newest that was confirmed")
+			return ErrOlder
+		}
+		from += " (a downgrade)"
+	}
 	if strings.HasPrefix(from, "/mnt") {
 		fmt.Fprintln(w, "tenchd: update: ticket: the update is not signed")
 		return errors.New("nothing was changed that the box starts from")
@@ -190,6 +197,7 @@ func TestSessions(t *testing.T) {
 		{name: "no slots", box: fakeBox{slots: SlotReport{Problem: "slots: this box was not booted from a slot\nhint: the kernel's command line has no tench.disk= and tench.slot="}},
 			typed: []string{"s"}},
 		{name: "update", typed: []string{"u", "", "u", "/mnt/2026.12", "yes", "u", "/dev/sdb1", "no", "update", "http://192.0.2.1/2026.12", "yes"}, updated: "http://192.0.2.1/2026.12"},
+		{name: "update to what is older", typed: []string{"u", "/data/2026.10", "yes", "no", "u", "/data/2026.10", "yes", "yes"}, updated: "/data/2026.10 (a downgrade)"},
 		{name: "looking", box: fakeBox{log: "[    1.234] init: tench: ready\n"}, typed: []string{
 			"1", "2", "3", "lan", "3", "", "3", "lam", "4", "", "4", "f", "status", "m", "42", ""}},
 		{name: "long log is paged", box: fakeBox{log: long}, typed: []string{"4", "", "", "q", "4", "", "", ""}},

@@ -3,29 +3,42 @@ package console
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
+	"strings"
 	"time"
 
 	"tench/supervisor/status"
 )
 
-// Stick is a stick that was plugged in and holds an update for this box, signed
-// by a key that the box knows.
+// Stick is a stick that was plugged in and holds an update for this board.
 type Stick struct {
-	Device string // e.g. "/dev/sdb1"
-	Text   string // what it holds, e.g. "release 2026.12 (2026-12-01) for board apu2"
+	Device  string // e.g. "/dev/sdb1"
+	Text    string // what it holds, e.g. "release 2026.12 (2026-12-01) for board apu2"
+	Refused string // why the box does not take it, in lines; "" for one that it takes
 }
+
+// ExitOlder is the exit code of a `tenchd update` that refuses a downgrade.
+const ExitOlder = 3
+
+// ErrOlder tells of an update that is older than what was confirmed on the box.
+// The reason is on the terminal already.
+var ErrOlder = errors.New("nothing was changed")
 
 // Update implements Box with tenchd itself, as a child that ctrl-C ends. On
 // success that reboots the box.
-func (l Live) Update(ctx context.Context, from string, w io.Writer) error {
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", "update", "--run", l.RunDir, "--", from)
+func (l Live) Update(ctx context.Context, from string, downgrade bool, w io.Writer) error {
+	args := []string{"update", "--run", l.RunDir, fmt.Sprintf("--allow-downgrade=%v", downgrade), "--", from}
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", args...)
 	cmd.Args[0] = "tenchd"
 	cmd.Stdout, cmd.Stderr = w, w
 	cmd.WaitDelay = time.Second
 	var exit *exec.ExitError
 	err := cmd.Run()
+	if errors.As(err, &exit) && exit.ExitCode() == ExitOlder {
+		return ErrOlder
+	}
 	if errors.As(err, &exit) && ctx.Err() == nil {
 		return errors.New("nothing was changed that the box starts from")
 	}
@@ -50,9 +63,20 @@ func (m *Menu) update(ctx context.Context) error {
 	return m.updateFrom(ctx, from)
 }
 
+// updateFrom updates, and asks once more before it goes back to what is older.
 func (m *Menu) updateFrom(ctx context.Context, from string) error {
 	m.printf("ctrl-C stops\n")
-	err := m.In.Interruptible(ctx, func(ctx context.Context) error { return m.Box.Update(ctx, from, m.Out) })
+	run := func(downgrade bool) error {
+		return m.In.Interruptible(ctx, func(ctx context.Context) error { return m.Box.Update(ctx, from, downgrade, m.Out) })
+	}
+	err := run(false)
+	if errors.Is(err, ErrOlder) {
+		yes, askErr := m.confirm(ctx, "It is older. Go back to it?")
+		if askErr != nil || !yes {
+			return askErr
+		}
+		err = run(true)
+	}
 	if err != nil {
 		return err
 	}
@@ -62,6 +86,13 @@ func (m *Menu) updateFrom(ctx context.Context, from string) error {
 // offer asks about a stick that was plugged in. What was half typed then is the
 // start of the answer, and so makes it a no.
 func (m *Menu) offer(ctx context.Context, s Stick) error {
+	if s.Refused != "" {
+		m.printf("\n! %s has an update that this box does not take:\n", s.Device)
+		for line := range strings.Lines(s.Refused) {
+			m.printf("! %s\n", status.Plain(strings.TrimRight(line, "\n")))
+		}
+		return nil
+	}
 	m.printf("\n! %s has %s.\n", s.Device, status.Plain(s.Text))
 	yes, err := m.confirm(ctx, "! Write it into the other slot, and reboot into that?")
 	if err != nil || !yes {

@@ -56,7 +56,7 @@ func TestStick(t *testing.T) {
 	for line, updated := range map[string]string{"yes": "/dev/sdb1", "no": "", "": "", "rebyes": "", "y": ""} {
 		box := &fakeBox{sticks: make(chan Stick, 1)}
 		p := &person{news: make(chan struct{}, 1), plug: func() {
-			box.sticks <- Stick{"/dev/sdb1", "release 2026.12 (2026-12-01) for board \x1bapu2"}
+			box.sticks <- Stick{Device: "/dev/sdb1", Text: "release 2026.12 (2026-12-01) for board \x1bapu2"}
 		}}
 		p.answers = []struct{ after, line string }{{"Type yes:", line}}
 		m := Menu{Box: box, Out: p, In: NewInput(p, make(chan struct{}))}
@@ -71,5 +71,23 @@ func TestStick(t *testing.T) {
 		if want := "\n! /dev/sdb1 has release 2026.12 (2026-12-01) for board ?apu2.\n! Write it into the other slot, and reboot into that? Type yes: "; !strings.Contains(p.text(), want) {
 			t.Errorf("the terminal shows\n%s", p.text())
 		}
+	}
+}
+
+// A stick whose update is not taken says why, and asks nothing.
+func TestStickRefused(t *testing.T) {
+	box := &fakeBox{sticks: make(chan Stick, 1)}
+	p := &person{news: make(chan struct{}, 1), plug: func() {
+		box.sticks <- Stick{Device: "/dev/sdb1", Refused: "ticket: signed by key \x1b0a, which this box does not know\nhint: its keys are 01"}
+	}}
+	p.answers = []struct{ after, line string }{{"its keys", "yes"}}
+	m := Menu{Box: box, Out: p, In: NewInput(p, make(chan struct{}))}
+	if err := m.Run(t.Context()); !errors.Is(err, io.EOF) {
+		t.Errorf("Run = %v", err)
+	}
+	m.In.Close()
+	const want = "\n! /dev/sdb1 has an update that this box does not take:\n! ticket: signed by key ?0a, which this box does not know\n! hint: its keys are 01\n"
+	if !strings.Contains(p.text(), want) || strings.Contains(p.text(), "Type yes") || len(box.updates) > 0 {
+		t.Errorf("updated from %q; the terminal shows\n%s", box.updates, p.text())
 	}
 }

@@ -76,6 +76,10 @@ func (u *Updater) keys() []signify.PublicKey {
 	return list
 }
 
+// ErrOlder is in the chain of errors about an image that is a downgrade, which
+// Downgrade takes.
+var ErrOlder = errors.New("older than the newest that was confirmed")
+
 // Job is an update of one slot under way. There is one at a time on a box.
 type Job struct {
 	u       *Updater
@@ -185,16 +189,23 @@ func (j *Job) Close() error {
 // admit refuses an image that says that it is not for this box. That it says so
 // truly is known once its hash was checked; admit is asked again then.
 func (j *Job) admit(info slotimage.Info) error {
-	u := j.u
-	if info.Board != u.Board {
-		return fmt.Errorf("update: the image is for board %s, and this is %s", info.Board, u.Board)
+	if err := j.u.suits(info); err != nil {
+		return err
 	}
 	if size := j.device.Size(); info.End > size {
 		return fmt.Errorf("update: the image takes %d bytes, and slot %s has %d\nhint: this disk was flashed with smaller slots; flash it anew", info.End, j.target, size)
 	}
+	return nil
+}
+
+// suits refuses an image that is for another board, or a downgrade.
+func (u *Updater) suits(info slotimage.Info) error {
+	if info.Board != u.Board {
+		return fmt.Errorf("update: the image is for board %s, and this is %s", info.Board, u.Board)
+	}
 	if least := u.least(); info.Epoch < least && !u.Downgrade {
-		return fmt.Errorf("update: release %s (%s) is older than the newest that was confirmed on this box (%s): it may bring back what was mended since\nhint: --allow-downgrade takes it",
-			info.Release, date(info.Epoch), date(least))
+		return fmt.Errorf("update: release %s (%s) is %w on this box (%s): it may bring back what was mended since\nhint: --allow-downgrade takes it",
+			info.Release, date(info.Epoch), ErrOlder, date(least))
 	}
 	return nil
 }

@@ -378,6 +378,41 @@ func TestDowngrade(t *testing.T) {
 	}
 }
 
+// What was confirmed once is remembered, whatever runs later; a start in an older
+// slot forgets nothing, and a damaged record is mended.
+func TestConfirmedIsRemembered(t *testing.T) {
+	b := newBox(t)
+	for _, tc := range []struct {
+		record  string // "": none
+		epoch   int64
+		want    string
+		refuses bool // newImage, which is newer than what runs
+	}{
+		{"", oldImage.Epoch, fmt.Sprintf("%d\n", oldImage.Epoch), false},
+		{"2200000000\n", oldImage.Epoch, "2200000000\n", true},
+		{"2200000000\n", 2300000000, "2300000000\n", true},
+		{"garbage", oldImage.Epoch, fmt.Sprintf("%d\n", oldImage.Epoch), false},
+	} {
+		path := filepath.Join(b.u.State, epochName)
+		os.Remove(path)
+		if tc.record != "" {
+			write(t, path, tc.record)
+		}
+		if err := Confirmed(b.u.State, tc.epoch); err != nil {
+			t.Errorf("Confirmed(%d) with record %q: %v", tc.epoch, tc.record, err)
+		}
+		if got, err := os.ReadFile(path); string(got) != tc.want {
+			t.Errorf("Confirmed(%d) with record %q: %q, %v; want %q", tc.epoch, tc.record, got, err, tc.want)
+		}
+		if refuses := newImage.Epoch < b.u.least(); refuses != tc.refuses {
+			t.Errorf("Confirmed(%d) with record %q: a later image is a downgrade = %v, want %v", tc.epoch, tc.record, refuses, tc.refuses)
+		}
+	}
+	if err := Confirmed("/proc", 1); err == nil {
+		t.Error("Confirmed in a folder that takes no files gives no error")
+	}
+}
+
 // The downgrades of tomorrow cannot be told: that is said before the slot is
 // written, and not after.
 func TestDataThatTakesNoWrites(t *testing.T) {

@@ -14,23 +14,28 @@ import (
 	"tench/release/slotimage"
 )
 
-// LookAt reports what update a block device holds that this box would take: it
-// must be signed by a key of the identity, for this board, and no downgrade.
-// Whether the image is whole is found out by Install.
+// ErrNoUpdate is in the chain of errors about a stick that holds no update for
+// this board, as most do.
+var ErrNoUpdate = errors.New("there is no update for this board on it")
+
+// LookAt reports what update a block device holds. An error that is not
+// ErrNoUpdate says why this box does not take it: it must be signed by a key of
+// the identity, for this board, and no downgrade. Whether the image is whole is
+// found out by Install.
 func (u *Updater) LookAt(ctx context.Context, device string) (slotimage.Info, error) {
 	s, err := OpenSource(ctx, device, u.Board, u.Run)
 	if err != nil {
-		return slotimage.Info{}, err
+		return slotimage.Info{}, fmt.Errorf("%w: %w", ErrNoUpdate, err)
 	}
 	defer s.Image.Close()
 	if _, err := s.Ticket.Verify(u.Board, u.keys()); err != nil {
 		return slotimage.Info{}, err
 	}
 	_, info, err := slotimage.ReadHead(s.Image)
-	if err == nil && (info.Board != u.Board || info.Epoch < u.least()) {
-		err = errors.New("update: not for this box")
+	if err != nil {
+		return info, err
 	}
-	return info, err
+	return info, u.suits(info)
 }
 
 // stickFlags let nothing on a stick of somebody's be run or be written to, or

@@ -1,6 +1,50 @@
 package update
 
-import "testing"
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"tench/internal/slottest"
+)
+
+// A stick without an update is nobody's business; one whose update is not taken
+// says why.
+func TestLookAt(t *testing.T) {
+	_, known := slottest.Key(t, 1)
+	_, stranger := slottest.Key(t, 2)
+	older := newImage
+	older.Epoch = oldImage.Epoch - 1
+	b := newBox(t)
+	for name, tc := range map[string]struct {
+		prepare func(dir string)
+		want    string // how the error begins; "" for none
+		none    bool   // it is ErrNoUpdate
+	}{
+		"nothing":        {func(string) {}, "there is no update for this board on it: ", true},
+		"for this box":   {func(dir string) { slottest.Release(t, dir, known, newImage) }, "", false},
+		"for others":     {func(dir string) { i := newImage; i.Board = "alix2d3"; slottest.Release(t, dir, known, i) }, "there is no update for this board on it: ", true},
+		"a stranger's":   {func(dir string) { slottest.Release(t, dir, stranger, newImage) }, "ticket: signed by key ", false},
+		"older":          {func(dir string) { slottest.Release(t, dir, known, older) }, "update: release 2026.12 (2033-05-18) is older than the newest that was confirmed on this box", false},
+		"no image in it": {func(dir string) { slottest.Release(t, dir, known, newImage); write(t, dir+"/tench-apu2.slot", "x") }, "slot image: ", false},
+		"another's inside": {func(dir string) {
+			i := newImage
+			i.Board = "net5501"
+			slottest.Release(t, dir, known, newImage)
+			write(t, dir+"/tench-apu2.slot", string(i.Bytes()))
+		}, "update: the image is for board net5501, and this is apu2", false},
+	} {
+		dir := t.TempDir()
+		tc.prepare(dir)
+		info, err := b.u.LookAt(t.Context(), dir)
+		if tc.want == "" && (err != nil || info.Release != "2026.12") {
+			t.Errorf("%s: %+v, %v", name, info, err)
+		}
+		if tc.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tc.want) || errors.Is(err, ErrNoUpdate) != tc.none) {
+			t.Errorf("%s: error %v\nwant %s", name, err, tc.want)
+		}
+	}
+}
 
 func TestAddedDevice(t *testing.T) {
 	event := func(action, subsystem, name string) string {
