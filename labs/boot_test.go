@@ -41,7 +41,7 @@ func powerOff(t testing.TB, c *lab.Console) {
 }
 
 // confirmPowerOff asks the menu to power off, and answers what it asks.
-func confirmPowerOff(t *testing.T, c *lab.Console) {
+func confirmPowerOff(t testing.TB, c *lab.Console) {
 	t.Helper()
 	c.Send(t, "9\n")
 	c.Expect(t, `yes`, menuTimeout)
