@@ -5,7 +5,7 @@
 #   make flash  [BOARD=qemu-amd64] [DEV=/dev/sdX] [IDENTITY=gw0] [CONFIG=gw0.toml]   write it to a stick; without DEV: to which?
 #   make update HOST=gw0 [BOARD=qemu-amd64] [KEY=dev.sec]   build, and send the slot to a box
 #   make test                                                everything CI runs
-#   make test-boards [BOARDS=all]                            build boards, boot each in QEMU, build each again
+#   make test-boards [BOARDS=all]                            build boards, boot each in QEMU, try U-Boot's slots, build each again
 #   make release KEY=tench.sec [SINCE=DIR] [BOARDS=all]      a signed release, see tench release --help
 #   make bench [BOARDS=all]                                  the numbers, with the commands behind them
 
@@ -66,7 +66,7 @@ release: bin/tench
 test-boards: BOARDS := $(or $(BOARDS),all)
 test-boards: bin/tench
 	@bin/tench doctor --quiet --install $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS))
-	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" TENCH_TWICE="$(BOARDS)" $(GOTESTSUM) --format testname -- -timeout 240m -run 'TestBoards|TestSameBytes' ./labs
+	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" TENCH_TWICE="$(BOARDS)" $(GOTESTSUM) --format testname -- -timeout 240m -run 'TestBoards|TestBoardSlots|TestSameBytes' ./labs
 
 unit: bin/tench
 	@$(GOTESTSUM) --format pkgname -- ./...

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tench/internal/lab"
+	"tench/release"
 )
 
 // Emulated machines on a busy host may take many times what they take alone.
@@ -154,10 +155,15 @@ func TestCtrlAltDel(t *testing.T) {
 // alteredImage is a copy of the built image with other bytes.
 func alteredImage(t testing.TB, alter func(image []byte)) string {
 	t.Helper()
+	return alteredImageOf(t, "qemu-amd64", alter)
+}
+
+func alteredImageOf(t testing.TB, board string, alter func(image []byte)) string {
+	t.Helper()
 	lab.Require(t)
-	image, err := os.ReadFile(filepath.Join(lab.Root(t), "out", "qemu-amd64", "tench-qemu-amd64.img"))
+	image, err := os.ReadFile(filepath.Join(lab.Root(t), "out", board, release.ImageName(board)))
 	if err != nil {
-		t.Fatalf("%v\nhint: make image", err)
+		t.Fatalf("%v\nhint: make image BOARD=%s", err, board)
 	}
 	alter(image)
 	file := filepath.Join(t.TempDir(), "altered.img")

@@ -91,7 +91,7 @@ func TestDoor(t *testing.T) {
 }
 
 // freePort is a TCP port of the loopback that is free now.
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

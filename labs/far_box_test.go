@@ -28,12 +28,13 @@ for = "10s"
 // operator.
 type farBox struct {
 	dir, port string
+	hostKey   string // in the form of known_hosts
 	console   *lab.Console
 }
 
 // startFarBox makes keys and an identity, flashes an image, boots it, and takes
 // the host key over as an operator does who has made it himself.
-func startFarBox(t *testing.T) farBox {
+func startFarBox(t testing.TB) farBox {
 	t.Helper()
 	lab.Require(t, "ssh", "ssh-keygen")
 	f := farBox{dir: t.TempDir(), port: freePort(t)}
@@ -50,22 +51,28 @@ func startFarBox(t *testing.T) farBox {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := "[127.0.0.1]:" + f.port + " " + string(public)
+	f.hostKey = string(public)
 	if err := os.MkdirAll(f.path(".ssh"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{".ssh/known_hosts", "known_hosts"} {
-		if err := os.WriteFile(f.path(name), []byte(known), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	f.knownAt(t, f.port)
 	f.opened(t, f.console)
 	return f
 }
 
+// knownAt has the desk expect the box's host key at a port.
+func (f farBox) knownAt(t testing.TB, port string) {
+	t.Helper()
+	for _, name := range []string{".ssh/known_hosts", "known_hosts"} {
+		if err := os.WriteFile(f.path(name), []byte("[127.0.0.1]:"+port+" "+f.hostKey), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // opened waits until the box lets its operator in: the door comes up after the
 // menu.
-func (f farBox) opened(t *testing.T, c *lab.Console) {
+func (f farBox) opened(t testing.TB, c *lab.Console) {
 	t.Helper()
 	c.Expect(t, readyLine, bootTimeout)
 	lab.Eventually(t, menuTimeout, "ssh gets in", func() bool {
@@ -77,7 +84,7 @@ func (f farBox) opened(t *testing.T, c *lab.Console) {
 func (f farBox) path(name string) string { return filepath.Join(f.dir, name) }
 
 // tench runs the host tool as the operator.
-func (f farBox) tench(t *testing.T, args ...string) (string, error) {
+func (f farBox) tench(t testing.TB, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(lab.Root(t), "bin", "tench"), args...)
 	cmd.Dir, cmd.Env = lab.Root(t), append(os.Environ(), "HOME="+f.dir, "SSH_AUTH_SOCK=")
@@ -85,7 +92,7 @@ func (f farBox) tench(t *testing.T, args ...string) (string, error) {
 	return string(out), err
 }
 
-func (f farBox) must(t *testing.T, args ...string) string {
+func (f farBox) must(t testing.TB, args ...string) string {
 	t.Helper()
 	out, err := f.tench(t, args...)
 	if err != nil {
@@ -95,7 +102,7 @@ func (f farBox) must(t *testing.T, args ...string) string {
 }
 
 // ssh runs a command on the box through OpenSSH.
-func (f farBox) ssh(t *testing.T, command string) string {
+func (f farBox) ssh(t testing.TB, command string) string {
 	t.Helper()
 	out, err := sshInto(f.dir, f.port, "", command)
 	if err != nil {
@@ -146,7 +153,7 @@ func TestFarBox(t *testing.T) {
 	}
 }
 
-func readText(t *testing.T, path string) string {
+func readText(t testing.TB, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -7,6 +7,7 @@
 //	monitor.go  commands to a QEMU that runs
 //	farm.go     daemons of a compile farm on loopback
 //	sshd.go     Debian's sshd on the loopback, bad lines to it
+//	meter.go    a line that counts what it carries
 //	console.go  a machine behind a serial console: type, expect
 //	writelog.go what a machine did to its disk, and what a power cut leaves of it
 package lab
