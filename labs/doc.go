@@ -7,12 +7,16 @@
 //	loop_test.go       the network loop in a namespace
 //	door_test.go       OpenSSH into a box
 //	slots_test.go      a slot on trial that is good, and every way to be none
+//	board_slots_test.go  the same where U-Boot starts GRUB
 //	update_test.go     an update from a stick, there and back
 //	update_bench_test.go  what an update sends
+//	stick_test.go      sticks that are plugged into a box that runs
+//	secret_test.go     planted secrets, looked for everywhere
 //	flash_test.go      tench flash on loop devices, and the box that comes of it
 //	generations_test.go  configurations on trial: cut off, killed, switched off
 //	apply_test.go      tench apply from the desk to a box over SSH
 //	far_box_test.go    a box that is reached over SSH alone: apply, update, backup, restore
+//	far_bench_test.go  how long that takes and what it sends
 //	unlike_test.go     the same on hardware that lacks ports
 //	backup_test.go     a backup over OpenSSH, opened by age
 //	restore_test.go    a box made again from its backup
