@@ -15,11 +15,15 @@ import (
 
 // sshInto runs Debian's ssh against the forwarded port of a machine.
 func sshInto(dir, port, stdin string, args ...string) (string, error) {
-	cmd := exec.Command("ssh", append([]string{"-F", "none", "-p", port, "-i", filepath.Join(dir, "id"), "-o", "IdentitiesOnly=yes",
-		"-o", "BatchMode=yes", "-o", "UserKnownHostsFile=" + filepath.Join(dir, "known_hosts"), "root@127.0.0.1"}, args...)...)
+	cmd := sshCommand(dir, port, args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+func sshCommand(dir, port string, args ...string) *exec.Cmd {
+	return exec.Command("ssh", append([]string{"-F", "none", "-p", port, "-i", filepath.Join(dir, "id"), "-o", "IdentitiesOnly=yes",
+		"-o", "BatchMode=yes", "-o", "UserKnownHostsFile=" + filepath.Join(dir, "known_hosts"), "root@127.0.0.1"}, args...)...)
 }
 
 // An operator turns SSH on at the serial console, compares the fingerprint, and

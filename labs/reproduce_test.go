@@ -66,7 +66,7 @@ func run(t *testing.T, dir string, env []string, args ...string) {
 }
 
 // copyCheckout copies what git tracks and what it would track.
-func copyCheckout(t *testing.T, from, to string) {
+func copyCheckout(t testing.TB, from, to string) {
 	t.Helper()
 	list, err := exec.Command("git", "-C", from, "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
 	if err != nil {

@@ -3,6 +3,7 @@ package labs
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -11,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/u-root/u-root/pkg/cpio"
+
 	"tench/boards"
 	"tench/build/disk"
+	"tench/build/userland"
 	"tench/internal/lab"
 	"tench/release"
 	"tench/release/slotimage"
@@ -20,9 +24,11 @@ import (
 )
 
 // BenchmarkUpdate tells how many bytes go over a slow line to a box that runs
-// the image of `make image`, for an image in which one file of the root is
-// another, and for one whose kernel is (random bytes, 3 KiB more: nothing of it
-// can be found on the box). The time is the desk's, to plan it.
+// the image of `make image`: for one in which a word of one program is another,
+// for one with a tenchd of which a line was changed and which was built again,
+// and for one with another kernel (random bytes, 3 KiB more: nothing of it can be
+// found on the box, as of a kernel that was compiled with a patch and packed). The
+// time is the desk's, to plan it.
 func BenchmarkUpdate(b *testing.B) {
 	lab.Require(b, "zstd")
 	board, err := boards.Load(filepath.Join(lab.Root(b), "boards"), "qemu-amd64")
@@ -40,7 +46,8 @@ func BenchmarkUpdate(b *testing.B) {
 	running := slotOf(b, board, kernel, initrd)
 	for name, image := range map[string][]byte{
 		"the-same":     running,
-		"other-file":   slotOf(b, board, kernel, otherFile(b, initrd, "LOCALHOST")),
+		"other-word":   slotOf(b, board, kernel, otherFile(b, initrd, "LOCALHOST")),
+		"other-tenchd": slotOf(b, board, kernel, otherTenchd(b, board, initrd)),
 		"other-kernel": slotOf(b, board, newer, initrd),
 	} {
 		b.Run(name, func(b *testing.B) {
@@ -85,8 +92,45 @@ func slotOf(b testing.TB, board boards.Board, kernel, initrd []byte) []byte {
 	return data[:(used+slotimage.BlockSize-1)/slotimage.BlockSize*slotimage.BlockSize]
 }
 
-// otherFile is the initramfs with another name in the place of localhost in
-// /etc/hosts, packed as the build does.
+// otherTenchd is the initramfs of a checkout in which PID 1 says something else
+// about a slot that is good.
+func otherTenchd(b *testing.B, board boards.Board, initrd []byte) []byte {
+	b.Helper()
+	dir := b.TempDir()
+	copyCheckout(b, lab.Root(b), dir)
+	source := filepath.Join(dir, "supervisor", "boot_trial.go")
+	before := readProduct(b, filepath.Dir(source), filepath.Base(source))
+	after := bytes.Replace(before, []byte("is healthy: it is the good one"), []byte("is well: it is the good one"), 1)
+	if bytes.Equal(before, after) {
+		b.Fatal("PID 1 does not say that a slot is the good one")
+	}
+	if err := os.WriteFile(source, after, 0o644); err != nil {
+		b.Fatal(err)
+	}
+	path, err := userland.Tenchd(context.Background(), board, dir, userland.Options{Out: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	program := readProduct(b, filepath.Dir(path), filepath.Base(path))
+	records, err := cpio.ReadAllRecords(cpio.Newc.Reader(bytes.NewReader(zstd(b, initrd, "-d"))))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i, r := range records {
+		if r.Name == "bin/tenchd" {
+			records[i].ReaderAt, records[i].FileSize = bytes.NewReader(program), uint64(len(program))
+		}
+	}
+	var archive bytes.Buffer
+	w := cpio.Newc.Writer(&archive)
+	if err := errors.Join(cpio.WriteRecords(w, records), cpio.WriteTrailer(w)); err != nil {
+		b.Fatal(err)
+	}
+	return packed(b, archive.Bytes())
+}
+
+// otherFile is the initramfs with another name in the place of the first
+// "localhost", which is in bin/bb.
 func otherFile(b *testing.B, initrd []byte, name string) []byte {
 	b.Helper()
 	archive := zstd(b, initrd, "-d")
@@ -94,7 +138,13 @@ func otherFile(b *testing.B, initrd []byte, name string) []byte {
 	if bytes.Equal(archive, changed) {
 		b.Fatal("there is no localhost in the initramfs")
 	}
-	return zstd(b, changed, "-19", "--single-thread")
+	return packed(b, changed)
+}
+
+// packed packs an archive as the build does.
+func packed(b *testing.B, archive []byte) []byte {
+	b.Helper()
+	return zstd(b, archive, "-19", "--single-thread")
 }
 
 func zstd(b *testing.B, data []byte, args ...string) []byte {

@@ -26,7 +26,8 @@ func updateCommand() *cobra.Command {
 It checks board, signature and size, measures the line, and says how much it will
 send; on a slow line that is only what the box lacks. The box writes the slot that
 does not run, reads it back, reboots and tries it. A box that is not healthy then
-falls back by itself, and update says why.
+falls back by itself, and update says why. It asks before it sends a release that is
+older than what was confirmed on the box.
 
 A line that breaks is taken up again. Several boxes are updated one at a time; the
 first that is not healthy ends it. Whoever stands by in a failover group (the fact

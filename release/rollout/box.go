@@ -42,6 +42,8 @@ func (o Options) one(ctx context.Context, host string) Result {
 // deliver brings the image into the box's slot, through lines that break.
 func (o Options) deliver(ctx context.Context, r *Result) error {
 	reached, arrived := false, int64(0)
+	var no refusal
+	var old older
 	for try := 1; ; try++ {
 		o.Report.Start(r.Host, "connect")
 		line, err := o.Dial(ctx, r.Host)
@@ -51,7 +53,6 @@ func (o Options) deliver(ctx context.Context, r *Result) error {
 			s, err = converse(ctx, o, r.Host, line)
 			line.Close()
 			r.note(s)
-			var no refusal
 			if err != nil && s.whole && !errors.As(err, &no) && o.armed(ctx, *r) {
 				return nil
 			}
@@ -59,8 +60,6 @@ func (o Options) deliver(ctx context.Context, r *Result) error {
 				try, arrived = 1, there.Bytes
 			}
 		}
-		var no refusal
-		var old older
 		switch {
 		case err == nil:
 			return nil
