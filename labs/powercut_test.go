@@ -110,8 +110,8 @@ func newCutMatrix(t testing.TB) *cutMatrix {
 	}
 	a, b := m.hashSlot(t, partitionOf(m.image, 2)), m.hashSlot(t, newer)
 	m.known = map[string]string{a: "the image's", b: "the update's"}
-	if len(m.known) != 2 {
-		t.Fatal("GRUB loads the same from the slot of the image as from the update")
+	if a == b || a == "" || b == "" {
+		t.Fatalf("GRUB loads %q from the slot of the image and %q from the update", a, b)
 	}
 	m.readStates(t)
 	return m

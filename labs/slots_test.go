@@ -124,6 +124,9 @@ func goodSlot(t *testing.T, firmware string) {
 	// The words come a moment after grubenv.
 	c.Send(t, "until tenchd slots -json > /tmp/slots; grep -q 'passed its trial' /tmp/slots; do sleep 1; done; cat /tmp/slots\n")
 	c.Expect(t, `"last-trial": "slot a \([0-9.]+\) passed its trial"`, bootTimeout)
+	// From now on a release that is older than this one is a downgrade.
+	c.Send(t, "cat /data/state/update-epoch\n")
+	c.Expect(t, `\d{10}`, menuTimeout)
 	c.Send(t, "exit\n")
 	powerOff(t, c)
 }
