@@ -45,6 +45,9 @@ func TestSecretsStaySecret(t *testing.T) {
 	for _, second := range []string{planted["mistyped"], planted["typed"]} {
 		c.Send(t, "tenchd secret set typed; echo ended-$((1+1))\n")
 		c.Expect(t, `secret typed: `, menuTimeout)
+		lab.Eventually(t, menuTimeout, "tenchd secret set typed is among the arguments", func() bool {
+			return strings.Contains(shellOf("cat /tmp/seen"), "tenchd\x00secret\x00set\x00typed")
+		})
 		c.Send(t, planted["typed"]+"\n")
 		c.Expect(t, `once more: `, menuTimeout)
 		c.Send(t, second+"\n")
@@ -62,11 +65,7 @@ func TestSecretsStaySecret(t *testing.T) {
 			t.Errorf("the box stored %q as the secret %s", got, name)
 		}
 	}
-	seen := shellOf("cat /tmp/seen")
-	if !strings.Contains(seen, "tenchd\x00secret\x00set\x00typed") {
-		t.Errorf("nobody saw the arguments of tenchd secret set typed among %d bytes", len(seen))
-	}
-	leaks("arguments", seen)
+	leaks("arguments", shellOf("cat /tmp/seen"))
 	leaks("the kernel's log or a file of /run/tench", shellOf("dmesg; for f in /run/tench/*; do if [ -f $f ]; then cat $f; fi; done"))
 	leaks("the data partition outside of the identity", shellOf("cat /data/config/*/* /data/state/*"))
 	for _, command := range []string{"report", "status", "status --json", "why", "log", "config", "generations", "slots --json"} {
