@@ -80,14 +80,17 @@ func (c *cable) says(what string, limit time.Duration) {
 func (c *cable) machine(firmware, disk string) *lab.Console {
 	c.t.Helper()
 	card := "virtio-net-pci,netdev=wan,addr=0x10,bootindex=0,mac=" + pxeBox
-	if firmware == "uefi" {
+	if firmware != "bios" {
 		card += ",romfile=" // QEMU's iPXE would take the place of OVMF's own driver
 	}
 	args := []string{"-machine", "q35", "-cpu", "max", "-accel", "tcg", "-m", "256", "-display", "none", "-vga", "none", "-serial", "mon:stdio",
 		"-device", "i6300esb", "-netdev", "tap,id=wan,ifname=tap0,script=no,downscript=no",
 		"-device", card,
 		"-netdev", "user,id=lan,restrict=on", "-device", "virtio-net-pci,netdev=lan,addr=0x11,romfile="}
-	if firmware == "uefi" {
+	if firmware == "uefi-http" { // else it tries PXE first
+		args = append(args, "-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no")
+	}
+	if firmware != "bios" {
 		vars := filepath.Join(c.dir, "vars.fd")
 		lab.Run(c.t, "", "cp", "/usr/share/OVMF/OVMF_VARS_4M.fd", vars)
 		args = append(args, "-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd", "-drive", "if=pflash,format=raw,file="+vars)
@@ -111,8 +114,12 @@ func TestPXESelftest(t *testing.T) {
 func TestPXERunFromBIOS(t *testing.T)   { pxeRun(t, "bios", "auto", "boot.ipxe") }
 func TestPXERunByPXELINUX(t *testing.T) { pxeRun(t, "bios", "pxelinux", "pxelinux.0") }
 func TestPXERunByGRUB(t *testing.T)     { pxeRun(t, "bios", "grub", "grub.pxe") }
-func TestPXERunFromUEFI(t *testing.T)   { pxeRun(t, "uefi", "auto", "grubx64.efi") }
-func TestPXERunByIPXE(t *testing.T)     { pxeRun(t, "uefi", "ipxe", "snponly.efi") }
+func TestPXERunFromUEFI(t *testing.T)   { pxeRun(t, "uefi", "auto", "snponly.efi") }
+func TestPXERunByGRUBEFI(t *testing.T)  { pxeRun(t, "uefi", "grub", "grubx64.efi") }
+
+func TestPXERunByHTTP(t *testing.T) {
+	pxeRun(t, "uefi-http", "auto", "http://192.0.2.1:80/grubx64.efi")
+}
 
 func pxeRun(t *testing.T, firmware, loader, file string) {
 	t.Helper()

@@ -86,7 +86,7 @@ func pxeServeCommand() *cobra.Command {
   full     it gives out addresses; it does not start where another server answers
   proxy    another DHCP server gives out addresses, we tell the boot file beside it
   foreign  another DHCP server names us as next-server, with undionly.kpxe (BIOS),
-           grubx64.efi or the like as the file
+           snponly.efi (x64 UEFI), grubaa64.efi (arm64 UEFI) as the file
   auto     it looks who answers, and chooses
 
 It needs the interface to have an address, and root or the capabilities
