@@ -13,13 +13,13 @@ import (
 )
 
 // spawn starts a server in a network namespace and waits until it answers.
-func spawn(t testing.TB, peer, addr, dir string, mtu int) {
+func spawn(t testing.TB, peer, addr, dir, device string) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	lab.Spawn(t, peer, "env", fmt.Sprintf("%s=%s:69 %s %d", serveEnv, addr, dir, mtu), exe)
+	lab.Spawn(t, peer, "env", fmt.Sprintf("%s=%s:69 %s %s", serveEnv, addr, dir, device), exe)
 	listens(t, peer, addr)
 }
 
@@ -55,7 +55,7 @@ func TestClientsOfOthersOverABadLine(t *testing.T) {
 	lab.NewPeer(t, "far")
 	line := link.Line{Delay: 500 * time.Microsecond, Loss: 0.05, Duplicate: 0.02, Reorder: 0.02, Late: time.Millisecond}
 	cabled(t, "", "far", line, "192.0.2.2", "192.0.2.1")
-	spawn(t, "far", "192.0.2.1", dir, 1500)
+	spawn(t, "far", "192.0.2.1", dir, "tftp1")
 	for _, p := range programs {
 		t.Run(p.name, func(t *testing.T) { p.check(t, netip.MustParseAddrPort("192.0.2.1:69"), "file", file) })
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // serveEnv makes a server of the test's program, for labs that need one in a
-// process or a network namespace of its own: "ADDRESS:PORT FOLDER MTU".
+// process or a network namespace of its own: "ADDRESS:PORT FOLDER DEVICE".
 const serveEnv = "TENCH_TFTP_SERVE"
 
 func TestMain(m *testing.M) {
@@ -30,9 +30,12 @@ func TestMain(m *testing.M) {
 
 // serveFolder serves until it gets a SIGTERM.
 func serveFolder(what string) error {
-	var addr, dir string
-	var mtu int
-	if _, err := fmt.Sscan(what, &addr, &dir, &mtu); err != nil {
+	var addr, dir, device string
+	if _, err := fmt.Sscan(what, &addr, &dir, &device); err != nil {
+		return err
+	}
+	ifi, err := net.InterfaceByName(device)
+	if err != nil {
 		return err
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -41,7 +44,7 @@ func serveFolder(what string) error {
 	if err != nil {
 		return err
 	}
-	return Serve(ctx, conn, Options{Open: folder(dir).open, MTU: mtu})
+	return Serve(ctx, conn, Options{Open: folder(dir).open, Device: device, MTU: ifi.MTU})
 }
 
 // folder is files of a file system.

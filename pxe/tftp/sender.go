@@ -8,9 +8,11 @@ const (
 	// patienceShort is the same before its first answer, because perhaps nobody
 	// asked, and after the last block, because few clients stay to repeat its ACK.
 	patienceShort = 5 * time.Second
-	// probes is how many waits are short, and end with one block where there are
-	// no windows.
+	// probes is how many waits are short.
 	probes = 2
+	// lastResort is the wait, of more than a second together with those before it,
+	// after which a client without windows is sent more than RFC 1350 allows.
+	lastResort = 5
 )
 
 // span is the blocks first to last; block 0 is the OACK.
@@ -43,8 +45,8 @@ var nothing = span{1, 0}
 //
 // The flight behind is for clients that take no notice of a block they have: when
 // the ACK of a flight was lost they wait for the next one, and nothing else makes
-// them say so. Without windows, where clients do answer, it waits until the third
-// time.
+// them say so. Without windows, where clients do answer and may take offence at
+// it, it is the last resort.
 //
 // A client may acknowledge every block that it does not want, and an ACK does not
 // tell a gap from that. So no ACK is acted upon twice, a flight starts again once
@@ -243,7 +245,7 @@ func (s *sender) late(now time.Time) span {
 	switch {
 	case s.base < 0, gap:
 		return s.start(now)
-	case s.window == 1 && s.try <= probes, s.try == 1:
+	case s.try == 1, s.window == 1 && s.try < lastResort:
 		s.once = false
 		return s.emit(s.high, s.high)
 	}

@@ -171,16 +171,16 @@ func unmapped(addr netip.AddrPort) netip.AddrPort {
 
 // arrive decides about a request.
 func (s *server) arrive(ctx context.Context, a arrival) {
-	old := s.live[a.client]
-	if old != nil && !old.heard.Load() && old.request.equal(a.request) {
-		// The client did not get what we sent, or the network doubled its request.
-		old.remind()
-		return
-	}
 	if reason, ok := s.gate.enter(a.client.Addr(), s.Now()); !ok {
 		if reason != "" {
 			s.say(a, event.Refused, reason)
 		}
+		return
+	}
+	old := s.live[a.client]
+	if old != nil && !old.heard.Load() && old.request.equal(a.request) {
+		// The client did not get what we sent, or the network doubled its request.
+		old.remind()
 		return
 	}
 	name, refusal := judge(a)

@@ -75,6 +75,8 @@ func (t *transfer) run(ctx context.Context) {
 		t.report(event.Transfer, "its last acknowledgement never came")
 	case t.sender.over:
 		t.report(event.Transfer, "")
+	case t.obsolete.Load():
+		t.overtaken()
 	case ctx.Err() != nil:
 		t.report(event.Aborted, "the server stops")
 		t.write(appendError(nil, errorUndefined, "the server stops"))
@@ -225,6 +227,35 @@ func (t *transfer) gaveUp(text string) {
 	default:
 		t.report(event.Aborted, "the box gave up: "+text)
 	}
+}
+
+// overtaken ends a transfer whose client has gone on with another request. What
+// it sent before is still looked at. If all was sent then it has all: its last ACK
+// was lost.
+func (t *transfer) overtaken() {
+	all := t.sender.top == t.sender.blocks
+	t.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+	for !t.sender.over {
+		n, from, err := t.conn.ReadFromUDPAddrPort(t.buffer[:])
+		if err != nil {
+			break
+		}
+		r, ok := parseReply(t.buffer[:n])
+		switch {
+		case !ok || unmapped(from) != t.client:
+		case r.op == opERROR:
+			t.gaveUp(r.text)
+			return
+		default:
+			t.sender.ack(t.Now(), r.block)
+		}
+	}
+	if !all {
+		t.gaveUp("it asked for something else")
+		return
+	}
+	t.sender.base = t.sender.blocks
+	t.report(event.Transfer, "")
 }
 
 // acked is how many bytes of the file the client has.
