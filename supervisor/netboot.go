@@ -27,6 +27,9 @@ import (
 // the server of itself, and removes it.
 const WordName = "netboot.json"
 
+// ErrNoInstall is the error of an installer on a box that is none.
+var ErrNoInstall = errors.New("install: this box was not booted to be installed\nhint: tench pxe install, on the desk, arms an install over the network")
+
 // InstallOptions say where the installer's console is.
 type InstallOptions struct {
 	Port   string // below /dev, e.g. "ttyS0"
@@ -41,6 +44,9 @@ func RunInstall(ctx context.Context, o InstallOptions) error {
 	f, err := readNetboot("/")
 	if err != nil {
 		return err
+	}
+	if f.Mode != netboot.Install {
+		return ErrNoInstall
 	}
 	text, err := os.ReadFile(buildFile)
 	if err != nil {

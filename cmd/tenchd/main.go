@@ -1,6 +1,6 @@
 // Command tenchd is the box. As PID 1 it brings the box up and keeps it up; in
-// the roles loop, console, door, install and arrive it is a child of PID 1; otherwise it is the client
-// that asks the running box.
+// the roles loop, console, door, install and arrive it is a child of PID 1;
+// otherwise it is the client that asks the running box.
 //
 //	main.go      run: PID 1, roles, clients, and how errors are shown
 //	roles.go     tenchd loop, console, door, install, arrive

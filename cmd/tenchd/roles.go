@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -92,6 +93,9 @@ func installBox(ctx context.Context, args []string) error {
 		<-ctx.Done() // PID 1 takes the box down
 		return nil
 	}
+	if errors.Is(err, supervisor.ErrNoInstall) {
+		return err // somebody typed it
+	}
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -109,6 +113,9 @@ func arrive(ctx context.Context, args []string) error {
 	f.StringVar(&o.Slot, "slot", "", "slot that was booted")
 	if err := parseRole(f, args); err != nil {
 		return err
+	}
+	if o.File == "" {
+		return usageError{errors.New("arrive: -file is missing")}
 	}
 	return supervisor.RunArrive(ctx, o)
 }

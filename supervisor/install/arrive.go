@@ -58,12 +58,16 @@ func (a Arrival) Run(ctx context.Context) error {
 
 // post posts until the server has heard it.
 func (a Arrival) post(ctx context.Context, end time.Time, p netboot.Progress) error {
+	told := ""
 	for {
 		err := a.Server.Post(ctx, "progress", p, nil)
 		if err == nil || final(err) || !a.Now().Before(end) {
 			return err
 		}
-		a.Log("%v; trying again", err)
+		if text := err.Error(); text != told {
+			told = text
+			a.Log("%s; trying on", text)
+		}
 		if err := a.Wait(ctx, askAgain); err != nil {
 			return err
 		}

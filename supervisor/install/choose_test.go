@@ -103,6 +103,7 @@ func TestContent(t *testing.T) {
 		want string
 	}{
 		"nothing":             {put(), netboot.Empty},
+		"only the middle":     {put(2*mib, "x"), "something unknown, without partitions"},
 		"only the end":        {put(4*mib-300, "x"), "something unknown, without partitions"},
 		"cut in an install":   {put(mib+82, "FAT32   ", mib+71, "TENCH_BOOT "), netboot.Unfinished},
 		"a file system":       {put(1080, "\x53\xef", 1144, "home\x00"), `ext "home"`},

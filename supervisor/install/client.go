@@ -34,6 +34,7 @@ const (
 
 	dialLimit   = 10 * time.Second
 	answerLimit = 30 * time.Second // for a whole answer
+	beginLimit  = 2 * time.Minute  // for the first byte of the stream: the server may unpack and check an image for it
 	silentLimit = 60 * time.Second // between two reads of the stream
 )
 
@@ -139,7 +140,7 @@ type response struct {
 
 // begin sends the request and reads the head of the answer.
 func (r *response) begin(request []byte) error {
-	r.conn.SetDeadline(time.Now().Add(answerLimit))
+	r.conn.SetDeadline(time.Now().Add(beginLimit))
 	if _, err := r.conn.Write(request); err != nil {
 		return err
 	}

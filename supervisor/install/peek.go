@@ -81,11 +81,10 @@ func (i *Installer) peek(r io.ReaderAt, d *disk) {
 	switch {
 	case len(found) > 0:
 		d.Content = strings.Join(found, ", ")
-	case blankAt(r, 0, d.Size) && blankAt(r, d.Size-edge, d.Size):
+	case blankAt(r, 0, edge) && contentOf(r, edge) == unfinished:
+		d.Content = netboot.Unfinished
+	case blank(r, d.Size):
 		d.Content = netboot.Empty
-		if contentOf(r, edge) == unfinished {
-			d.Content = netboot.Unfinished
-		}
 	case readString(r, sector, 8) == "EFI PART":
 		d.Content = "a GPT without partitions"
 	default:
@@ -97,13 +96,30 @@ func (i *Installer) peek(r io.ReaderAt, d *disk) {
 // partition table was wiped and has not come again.
 const unfinished = `FAT32 "TENCH_BOOT"`
 
-// edge is how much of both ends of a disk is looked at, in bytes.
-const edge = 1 << 20
+const (
+	// edge is how much of both ends of a disk is looked at, in bytes.
+	edge = 1 << 20
+	// probes is at how many places between them, and probeSize how many bytes: a
+	// second on a disk that turns.
+	probes    = 64
+	probeSize = 4096
+)
 
-// blankAt reports whether the stretch of an edge at an offset holds only zeros.
-func blankAt(r io.ReaderAt, at, end int64) bool {
-	at = max(0, at)
-	b := make([]byte, min(edge, end-at))
+// blank reports whether a disk of size bytes has only zeros at both ends and
+// wherever it is probed between: a table of partitions that was wiped leaves
+// somebody's data.
+func blank(r io.ReaderAt, size int64) bool {
+	for n := range int64(probes) {
+		if !blankAt(r, size/probes*n/sector*sector, min(size, probeSize)) {
+			return false
+		}
+	}
+	return blankAt(r, 0, min(size, edge)) && blankAt(r, max(0, size-edge), min(size, edge))
+}
+
+// blankAt reports whether n bytes at an offset are zeros.
+func blankAt(r io.ReaderAt, at, n int64) bool {
+	b := make([]byte, n)
 	if _, err := r.ReadAt(b, at); err != nil {
 		return false
 	}

@@ -2,6 +2,7 @@ package install
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"os"
@@ -65,11 +66,23 @@ func TestWholeImage(t *testing.T) {
 	b.disk("sda", "S1234ABCD", make([]byte, img.Size))
 	s.plan = func(int, netboot.Question) any { return netboot.Plan{Disk: "sda"} }
 	want := ""
-	s.image = func(_ int, r writestream.Request, w http.ResponseWriter) {
+	s.image = func(n int, r writestream.Request, w http.ResponseWriter) {
+		var whole bytes.Buffer
 		var err error
-		if want, err = flash.Stream(t.Context(), img, flash.StreamOptions{Request: r}, w); err != nil {
+		if want, err = flash.Stream(t.Context(), img, flash.StreamOptions{Request: r}, &whole); err != nil {
 			t.Error(err)
 		}
+		if n == 1 {
+			whole.Truncate(whole.Len() / 2)
+		}
+		w.Write(whole.Bytes())
+	}
+	wait := b.i.Wait
+	b.i.Wait = func(ctx context.Context, d time.Duration) error {
+		if got := b.i.describe("sda").Content; got != netboot.Unfinished {
+			t.Errorf("when the line broke, the disk has %q, want %q", got, netboot.Unfinished)
+		}
+		return wait(ctx, d)
 	}
 	if err := b.i.Run(t.Context()); err != nil {
 		t.Fatal(err)
