@@ -4,6 +4,7 @@
 #   make run    [BOARD=qemu-amd64] [FIRMWARE=bios|uefi] [RELEASE=NAME]      boot it in QEMU
 #   make flash  [BOARD=qemu-amd64] [DEV=/dev/sdX] [IDENTITY=gw0] [CONFIG=gw0.toml]   write it to a stick; without DEV: to which?
 #   make update HOST=gw0 [BOARD=qemu-amd64] [KEY=dev.sec]   build, and send the slot to a box
+#   make pxe IFACE=eth1 [BOARD=qemu-amd64]                   whatever boots on eth1 runs the board's image from RAM
 #   make test                                                everything CI runs
 #   make test-boards [BOARDS=all]                            build boards, boot each in QEMU, build each again
 #   make release KEY=tench.sec [SINCE=DIR] [BOARDS=all]      a signed release, see tench release --help
@@ -19,6 +20,7 @@ SINCE    ?=
 DEV      ?=
 IDENTITY ?=
 HOST     ?=
+IFACE    ?=
 # What make test builds and boots beside the default board: another CPU, no
 # cross compiler.
 CROSS_BOARD ?= alix2d3
@@ -50,6 +52,10 @@ flash: bin/tench
 update: image
 	@test -n "$(HOST)" || { echo "HOST is missing: make update HOST=gw0 BOARD=$(BOARD) KEY=dev.sec"; exit 1; }
 	@bin/tench update $(if $(KEY),--key "$(KEY)") $(HOST) out/$(if $(RELEASE),$(RELEASE)/)$(BOARD)
+
+pxe: image
+	@test -n "$(IFACE)" || { echo "IFACE is missing: make pxe IFACE=eth1 BOARD=$(BOARD)"; exit 1; }
+	@bin/tench pxe run $(BOARD) -i "$(IFACE)" $(if $(CONFIG),--config "$(CONFIG)")
 
 test: bin/tench
 	@bin/tench doctor --quiet --install --for build,run,test $(BOARD) $(CROSS_BOARD)

@@ -15,6 +15,9 @@ func TestOwnRecipes(t *testing.T) {
 	for name, parts := range map[string][]string{
 		"linux":        {"source"},
 		"grub":         {"tools", "bios", "efi-amd64", "efi-arm64", "efi-armhf"},
+		"grub-ia32":    {"efi-i386"},
+		"ipxe":         {"loaders"},
+		"syslinux":     {"pxelinux", "modules"},
 		"u-boot-sunxi": {"loader"},
 		"musl":         {"source"}, "gmp": {"source"}, "openssl": {"source"},
 		"bird": {"source"}, "strongswan": {"source"}, "openvpn": {"source"}, "libcap-ng": {"source"},

@@ -14,6 +14,7 @@ import (
 
 	"tench/boards"
 	"tench/config"
+	"tench/release/netboot"
 	"tench/supervisor/console"
 	"tench/supervisor/door"
 	"tench/supervisor/health"
@@ -27,6 +28,7 @@ import (
 //	boot_mount.go     early mounts
 //	boot_cmdline.go   build.json, the ready line
 //	boot_data.go      finding and mounting the data partition
+//	boot_netboot.go   booted over the network: diskless, or to install
 //	boot_super.go     mending its super block after a power cut
 //	boot_watchdog.go  the hardware watchdog
 //	boot_pulse.go     when it is fed, and when a hanging loop is killed
@@ -68,6 +70,7 @@ const (
 type pid1 struct {
 	born     time.Duration // time since the kernel started, when PID 1 did
 	args     slots.Boot
+	netboot  netboot.File // its Mode is "" unless the box was booted over the network
 	board    boards.Board
 	dog      *watchdog
 	reaper   *proc.Reaper
@@ -130,7 +133,7 @@ func Init() {
 		p.logf("slot %s is on trial; tries after this one: %d", p.args.Slot, p.args.Left)
 	}
 	p.spawn(func() {
-		err := mountData(p.args.Disk, DataDir)
+		err := p.openData(DataDir)
 		p.data <- err
 		p.remember(err)
 	})
@@ -156,6 +159,9 @@ func (p *pid1) readFiles() {
 		p.args, err = slots.ParseCmdline(string(text))
 	}
 	if err != nil {
+		p.problem("%v", err)
+	}
+	if p.netboot, err = readNetboot("/"); err != nil {
 		p.problem("%v", err)
 	}
 	var build buildInfo
@@ -237,7 +243,7 @@ func (p *pid1) tick(now time.Time) {
 			p.problem("%v", err)
 		}
 	}
-	if p.loop == nil && !p.told && now.Sub(p.pulse.born) > tellWait {
+	if p.loop == nil && !p.told && p.netboot.Mode == "" && now.Sub(p.pulse.born) > tellWait {
 		p.told = true
 		say("tench: waiting up to %d s for disk %08x", int(diskWait.Seconds()), p.args.Disk)
 	}
@@ -289,9 +295,10 @@ func (p *pid1) take(m message) {
 		if !p.ready {
 			p.ready = true
 			now := uptime()
-			line := readyLine(now, p.born, p.args.Slot, m.missing)
+			line := readyLine(now, p.born, startedFrom(p.args.Slot, p.netboot.Mode), m.missing)
 			say("%s", line)
 			p.logf("%s; %.3f s after PID 1 started", line, (now - p.born).Seconds())
+			p.startArrival()
 		}
 		if p.menus == nil {
 			p.startMenus(p.menusAt)

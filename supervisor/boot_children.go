@@ -108,8 +108,8 @@ func (p *pid1) startMenus(want consoles) {
 		return
 	}
 	var children []*proc.Child
-	for _, port := range want.ports {
-		argv := []string{"tenchd", "console", "-port", port, "-speed", strconv.Itoa(want.speed), "-run", RunDir,
+	for n, port := range want.ports {
+		argv := []string{"tenchd", p.role(n), "-port", port, "-speed", strconv.Itoa(want.speed), "-run", RunDir,
 			"-board", p.board.Name, "-slot", p.args.Slot}
 		if !want.trusted {
 			argv = append(argv, "-locked")

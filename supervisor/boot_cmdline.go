@@ -23,11 +23,12 @@ func parseBuildInfo(data []byte) (buildInfo, error) {
 
 // readyLine is what a box says once on its console, e.g. "tench: ready in
 // 1.234 s (kernel 0.9 s) slot=a; missing: dhcp wan". total counts from the
-// start of the kernel, kernel is the part of it before PID 1.
-func readyLine(total, kernel time.Duration, slot, missing string) string {
+// start of the kernel, kernel is the part of it before PID 1, and from what startedFrom
+// says.
+func readyLine(total, kernel time.Duration, from, missing string) string {
 	line := fmt.Sprintf("tench: ready in %.3f s (kernel %.1f s)", total.Seconds(), kernel.Seconds())
-	if slot != "" {
-		line += " slot=" + slot
+	if from != "" {
+		line += " " + from
 	}
 	if missing != "" {
 		line += "; missing: " + missing

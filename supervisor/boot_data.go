@@ -43,14 +43,7 @@ func mountData(disk uint32, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("data: make mount point: %w", err)
 	}
-	err = unix.Mount(device, dir, "ext4", dataFlags, "errors=remount-ro")
-	if err != nil {
-		// A disk that cannot be read or written has its own words below.
-		if mended, _ := MendSuperblock(device); mended {
-			err = unix.Mount(device, dir, "ext4", dataFlags, "errors=remount-ro")
-		}
-	}
-	if err == nil {
+	if err = mountExt4(device, dir); err == nil {
 		return nil
 	}
 	// Read-only still gives the configuration; noload because a journal cannot
@@ -59,6 +52,19 @@ func mountData(disk uint32, dir string) error {
 		return fmt.Errorf("data: %s is read-only: %w", device, err)
 	}
 	return fmt.Errorf("data: mount %s: %w", device, err)
+}
+
+// mountExt4 mounts a data partition on dir.
+func mountExt4(device, dir string) error {
+	err := unix.Mount(device, dir, "ext4", dataFlags, "errors=remount-ro")
+	if err == nil {
+		return nil
+	}
+	// A disk that cannot be read or written has its own words.
+	if mended, _ := MendSuperblock(device); mended {
+		err = unix.Mount(device, dir, "ext4", dataFlags, "errors=remount-ro")
+	}
+	return err
 }
 
 // mountSpare puts a RAM disk in the place of a data partition that cannot be

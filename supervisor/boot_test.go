@@ -11,6 +11,7 @@ import (
 
 	"tench/boards"
 	"tench/config"
+	"tench/release/netboot"
 	"tench/supervisor/door"
 	"tench/supervisor/health"
 	"tench/supervisor/proc"
@@ -19,12 +20,18 @@ import (
 )
 
 func TestReadyLine(t *testing.T) {
-	for _, tc := range []struct{ slot, missing, want string }{
-		{"a", "", "tench: ready in 1.234 s (kernel 0.9 s) slot=a"},
-		{"b", "dhcp wan, lan", "tench: ready in 1.234 s (kernel 0.9 s) slot=b; missing: dhcp wan, lan"},
-		{"", "", "tench: ready in 1.234 s (kernel 0.9 s)"},
+	for _, tc := range []struct {
+		slot          string
+		mode          netboot.Mode
+		missing, want string
+	}{
+		{"a", "", "", "tench: ready in 1.234 s (kernel 0.9 s) slot=a"},
+		{"b", "", "dhcp wan, lan", "tench: ready in 1.234 s (kernel 0.9 s) slot=b; missing: dhcp wan, lan"},
+		{"", "", "", "tench: ready in 1.234 s (kernel 0.9 s)"},
+		{"", netboot.Run, "", "tench: ready in 1.234 s (kernel 0.9 s) diskless"},
+		{"", netboot.Install, "dhcp eth1", "tench: ready in 1.234 s (kernel 0.9 s) installing; missing: dhcp eth1"},
 	} {
-		if got := readyLine(1234*time.Millisecond, 900*time.Millisecond, tc.slot, tc.missing); got != tc.want {
+		if got := readyLine(1234*time.Millisecond, 900*time.Millisecond, startedFrom(tc.slot, tc.mode), tc.missing); got != tc.want {
 			t.Errorf("readyLine = %q; want %q", got, tc.want)
 		}
 	}

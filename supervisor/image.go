@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"tench/release/netboot"
 	"tench/supervisor/slots"
 	"tench/supervisor/status"
 )
@@ -34,8 +35,15 @@ func imageNodes(root string) []status.Node {
 			n.Detail = append(n.Detail, text)
 		}
 	}
+	boot, err5 := readNetboot(root)
+	if err5 != nil {
+		n.OK, n.Cause = false, err5.Error()
+	}
 	add("board", build.Board, "board "+build.Board)
 	add("slot", args.Slot, "slot "+args.Slot)
+	if boot.Mode == netboot.Run {
+		add("diskless", "yes", "diskless: all that is changed here is gone when it is switched off")
+	}
 	epoch := time.Unix(build.Epoch, 0).UTC().Format(time.RFC3339)
 	add("epoch", epoch, "epoch "+epoch)
 	sbom, err := ReadSBOM(filepath.Join(root, SBOMFile))

@@ -12,6 +12,7 @@
 //	image.go        which image this is; sbom.go: what it is made of
 //	bundle*.go      tenchd report
 //	backup.go       tenchd backup
+//	netboot.go      the installer, and the first boot after it
 //	boot*.go …      PID 1, see boot.go
 //
 // The loop is level-triggered. One goroutine owns the Facts; units, the kernel

@@ -11,6 +11,7 @@
 //	ext4.go     ext4: what of it is in use
 //	plan.go     which bytes of the image a stick gets
 //	write.go    Write: their order; read back; sticks that lie about their size
+//	stream.go   Stream: the same writes, for an installer far away
 //	target.go   Disk, ImageFile: what is written to
 //	data.go     a data partition with the box's identity and router.toml
 //

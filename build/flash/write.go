@@ -1,6 +1,7 @@
 package flash
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -176,15 +177,22 @@ func (w *writer) run(img *Image, p plan) (Result, error) {
 
 // clearTail clears the end of the target, behind the image.
 func (w *writer) clearTail(imageEnd int64) error {
-	at := max(imageEnd, (w.t.Size()-tailSize)/sector*sector)
-	clear(w.buf)
-	if at >= w.t.Size() {
+	end := tail(w.t.Size(), imageEnd)
+	if end.size <= 0 {
 		return nil
 	}
-	if _, err := w.t.WriteAt(w.buf[:w.t.Size()-at], at); err != nil {
+	clear(w.buf)
+	if _, err := w.t.WriteAt(w.buf[:end.size], end.at); err != nil {
 		return fmt.Errorf("clear the end: %w", err)
 	}
 	return nil
+}
+
+// tail is what is cleared at the end of a target of size bytes: nothing where the
+// image reaches it.
+func tail(size, imageEnd int64) span {
+	at := max(imageEnd, (size-tailSize)/sector*sector)
+	return span{at, size - at}
 }
 
 // write writes pieces and notes what they hold.
@@ -294,35 +302,50 @@ var errFake = errors.New("it is smaller than it says: what is written near its e
 // 0, where the first mark is: such sticks have a half, a quarter … of what they
 // say. Of another fraction the image itself, read back, proves as much as it takes.
 func (w *writer) probe(imageEnd int64) error {
-	const markSize = 4096
-	places := []int64{0}
-	for at := w.t.Size() / 2; at >= imageEnd; at /= 2 {
-		places = append(places, at/markSize*markSize)
-	}
-	if end := (w.t.Size() - markSize) / sector * sector; end >= imageEnd {
-		places = append(places, end)
-	}
 	w.o.Report(Progress{PhaseProbe, 0, 0})
+	list := marks(w.t.Size(), imageEnd)
 	mark := make([]byte, markSize)
-	marks := map[int64][sha256.Size]byte{}
-	for _, at := range places {
-		rand.Read(mark)    // never fails
-		mark[sector-1] = 0 // no boot sector ends so
-		marks[at] = sha256.Sum256(mark)
-		if _, err := w.t.WriteAt(mark, at); err != nil {
-			return fmt.Errorf("probe: write at %d MiB: %w", at/mib, err)
+	for i, x := range list {
+		if err := x.read(mark); err != nil {
+			return fmt.Errorf("probe: %w", err)
+		}
+		list[i].sum = sha256.Sum256(mark)
+		if _, err := w.t.WriteAt(mark, x.at); err != nil {
+			return fmt.Errorf("probe: write at %d MiB: %w", x.at/mib, err)
 		}
 	}
 	if err := errors.Join(w.t.Sync(), w.t.DropCaches()); err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}
-	for _, at := range places {
-		if _, err := w.t.ReadAt(mark, at); err != nil {
-			return fmt.Errorf("probe: read at %d MiB: %w", at/mib, err)
+	for _, x := range list {
+		if _, err := w.t.ReadAt(mark, x.at); err != nil {
+			return fmt.Errorf("probe: read at %d MiB: %w", x.at/mib, err)
 		}
-		if sha256.Sum256(mark) != marks[at] {
+		if sha256.Sum256(mark) != x.sum {
 			return fmt.Errorf("probe: %s: %w", w.t.Name(), errFake)
 		}
 	}
 	return w.wipe()
+}
+
+// markSize is what a mark of probe has, in bytes.
+const markSize = 4096
+
+// marks are what probe writes to a target of size bytes.
+func marks(size, imageEnd int64) []piece {
+	places := []int64{0}
+	for at := size / 2; at >= imageEnd; at /= 2 {
+		places = append(places, at/markSize*markSize)
+	}
+	if end := (size - markSize) / sector * sector; end >= imageEnd {
+		places = append(places, end)
+	}
+	var list []piece
+	for _, at := range places {
+		mark := make([]byte, markSize)
+		rand.Read(mark)    // never fails
+		mark[sector-1] = 0 // no boot sector ends so
+		list = append(list, piece{at: at, size: markSize, from: bytes.NewReader(mark)})
+	}
+	return list
 }

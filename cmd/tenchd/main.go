@@ -1,9 +1,9 @@
 // Command tenchd is the box. As PID 1 it brings the box up and keeps it up; in
-// the roles loop, console and door it is a child of PID 1; otherwise it is the client
+// the roles loop, console, door, install and arrive it is a child of PID 1; otherwise it is the client
 // that asks the running box.
 //
 //	main.go      run: PID 1, roles, clients, and how errors are shown
-//	roles.go     tenchd loop, tenchd console, tenchd door
+//	roles.go     tenchd loop, console, door, install, arrive
 //	commands.go  what an operator types: status, why, log …
 //	generations.go  check, apply, confirm, rollback, generations
 //	secret.go    tenchd secret
@@ -50,6 +50,8 @@ var roles = map[string]func(ctx context.Context, args []string) error{
 	"loop":    loop,
 	"console": consolePort,
 	"door":    sshDoor,
+	"install": installBox,
+	"arrive":  arrive,
 }
 
 // run is the whole command, but for PID 1.

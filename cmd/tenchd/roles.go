@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"tench/supervisor"
 	"tench/supervisor/console"
 	"tench/supervisor/door"
@@ -50,25 +52,65 @@ func loop(ctx context.Context, args []string) error {
 
 // consolePort is the role of the menu on a serial port.
 func consolePort(ctx context.Context, args []string) error {
-	f := flag.NewFlagSet("console", flag.ContinueOnError)
 	var p console.Port
+	runDir, err := portFlags(&p, "console", args)
+	if err != nil {
+		return err
+	}
+	p.Box.Client = status.Client{Path: filepath.Join(runDir, status.SocketName)}
+	p.Box.RunDir = runDir
+	p.Box.LogPath = filepath.Join(runDir, supervisor.LogName)
+	logf := log.New(os.Stderr, "", 0).Printf
+	if !p.Locked {
+		p.Box.Plugged = supervisor.WatchSticks(ctx, runDir, logf)
+	}
+	return p.Run(ctx, logf)
+}
+
+// portFlags reads the flags of a role on a serial port.
+func portFlags(p *console.Port, role string, args []string) (runDir string, err error) {
+	f := flag.NewFlagSet(role, flag.ContinueOnError)
 	f.StringVar(&p.Name, "port", "ttyS0", "serial port below /dev")
 	f.IntVar(&p.Speed, "speed", 115200, "bit/s")
 	f.BoolVar(&p.Locked, "locked", false, "show no menu")
 	f.StringVar(&p.Box.Board, "board", "", "name of the board")
 	f.StringVar(&p.Box.Slot, "slot", "", "slot that was booted")
-	runDir := f.String("run", supervisor.RunDir, "directory of control socket and log")
+	f.StringVar(&runDir, "run", supervisor.RunDir, "directory of control socket and log")
+	return runDir, parseRole(f, args)
+}
+
+// installBox is the role of the installer on a serial port. Where it fails, the
+// process becomes the menu of that port.
+func installBox(ctx context.Context, args []string) error {
+	var p console.Port
+	if _, err := portFlags(&p, "install", args); err != nil {
+		return err
+	}
+	logf := log.New(os.Stderr, "", 0).Printf
+	err := supervisor.RunInstall(ctx, supervisor.InstallOptions{Port: p.Name, Speed: p.Speed, Locked: p.Locked, Log: logf})
+	if err == nil {
+		<-ctx.Done() // PID 1 takes the box down
+		return nil
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	logf("%v", err)
+	return unix.Exec("/proc/self/exe", append([]string{"tenchd", "console"}, args...), os.Environ())
+}
+
+// arrive is the role that tells a server on the desk, once, how the box came up.
+func arrive(ctx context.Context, args []string) error {
+	f := flag.NewFlagSet("arrive", flag.ContinueOnError)
+	o := supervisor.ArriveOptions{Log: log.New(os.Stderr, "", 0).Printf}
+	f.StringVar(&o.File, "file", "", "netboot.json")
+	f.BoolVar(&o.Keep, "keep", false, "leave it")
+	f.StringVar(&o.RunDir, "run", supervisor.RunDir, "directory with PID 1's word on the box's health")
+	f.StringVar(&o.Slot, "slot", "", "slot that was booted")
 	if err := parseRole(f, args); err != nil {
 		return err
 	}
-	p.Box.Client = status.Client{Path: filepath.Join(*runDir, status.SocketName)}
-	p.Box.RunDir = *runDir
-	p.Box.LogPath = filepath.Join(*runDir, supervisor.LogName)
-	logf := log.New(os.Stderr, "", 0).Printf
-	if !p.Locked {
-		p.Box.Plugged = supervisor.WatchSticks(ctx, *runDir, logf)
-	}
-	return p.Run(ctx, logf)
+	return supervisor.RunArrive(ctx, o)
 }
 
 // sshDoor is the role of the SSH door. Where it listens comes on standard input.

@@ -66,19 +66,43 @@ func (p Port) Run(ctx context.Context, logf func(format string, args ...any)) er
 
 // serve opens the port and runs menus on it until it is gone.
 func (p Port) serve(ctx context.Context, interrupts <-chan struct{}) error {
-	path := filepath.Join("/dev", p.Name)
+	tty, err := openTTY(filepath.Join("/dev", p.Name))
+	if err != nil {
+		return err
+	}
+	defer tty.Close()
+	return p.serveOn(ctx, tty, interrupts)
+}
+
+// OpenPort opens a serial port for something else than a menu, in the same mode:
+// lines, echo, ctrl-C. The process must lead a session without a controlling
+// terminal.
+func OpenPort(name string, speed int) (*os.File, error) {
+	if !portRE.MatchString(name) {
+		return nil, fmt.Errorf("console: %q is not a terminal's name, e.g. ttyS0", name)
+	}
+	tty, err := openTTY(filepath.Join("/dev", name))
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(setTTY(tty, speed), takeTTY(tty)); err != nil {
+		tty.Close()
+		return nil, err
+	}
+	return tty, nil
+}
+
+func openTTY(path string) (*os.File, error) {
 	// Without O_NONBLOCK the open would wait for a carrier until CLOCAL is set.
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("console: open %s: %w", path, err)
+		return nil, fmt.Errorf("console: open %s: %w", path, err)
 	}
 	if err := unix.SetNonblock(fd, false); err != nil {
 		unix.Close(fd)
-		return fmt.Errorf("console: %s: %w", path, err)
+		return nil, fmt.Errorf("console: %s: %w", path, err)
 	}
-	tty := os.NewFile(uintptr(fd), path)
-	defer tty.Close()
-	return p.serveOn(ctx, tty, interrupts)
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // serveOn runs menus on an open terminal until it is gone: ctrl-D at the prompt

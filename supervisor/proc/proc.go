@@ -28,6 +28,7 @@ type Spec struct {
 	Stdin  *os.File          // its standard input, the same at each start; nil: /dev/null
 	Log    func(line string) // each line that it writes to standard output or error
 	Report func(line string) // each line that it writes to file descriptor 3; nil: it has none
+	Once   bool              // it is not started again when it ends
 	Start  func()            // called after each start; nil for nobody
 	End    func()            // called after each end; nil for nobody
 	Logf   func(format string, args ...any)
@@ -56,7 +57,8 @@ func (c *Child) Kill(why string) {
 }
 
 // Run keeps the process running until ctx ends, then stops it: SIGTERM, and
-// SIGKILL after a grace of 5 s. It returns when the process is gone.
+// SIGKILL after a grace of 5 s. It returns when the process is gone; one that is
+// to run once, when it ends.
 func (c *Child) Run(ctx context.Context) {
 	var life life
 	var running process
@@ -71,6 +73,9 @@ func (c *Child) Run(ctx context.Context) {
 			var err error
 			if running, err = c.start(); err != nil {
 				c.spec.Logf("%s: start: %v", c.spec.Name, err)
+				if c.spec.Once {
+					return
+				}
 				ev = evExited
 				continue
 			}
@@ -96,6 +101,9 @@ func (c *Child) Run(ctx context.Context) {
 			running, ev = process{}, evExited
 			if c.spec.End != nil {
 				c.spec.End()
+			}
+			if c.spec.Once {
+				return
 			}
 			select {
 			case <-c.kill: // meant for the process that is gone

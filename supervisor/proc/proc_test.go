@@ -215,3 +215,25 @@ func TestStdinOutlivesAChild(t *testing.T) {
 	stop()
 	<-done
 }
+
+// A child that is to run once ends with its process, also where that cannot be
+// started.
+func TestOnce(t *testing.T) {
+	for name, path := range map[string]string{"it ends": "/proc/self/exe", "it cannot be started": "/nonexistent"} {
+		t.Run(name, func(t *testing.T) {
+			reaper := NewReaper()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			go reaper.Run(ctx)
+			var said []string
+			New(Spec{
+				Name: "child", Path: path, Argv: []string{"child"}, Env: []string{"PROC_TEST_ROLE=talk"}, Once: true,
+				Log: func(string) {}, Report: func(string) {},
+				Logf: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) },
+			}, reaper).Run(ctx) // returns
+			if len(said) != 1 {
+				t.Errorf("the log has %q, want one line", said)
+			}
+		})
+	}
+}

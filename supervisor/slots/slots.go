@@ -103,6 +103,12 @@ func OpenBoot(b Boot) (Slots, error) {
 	return Slots{running: b.Slot, disk: filepath.Join(Dev, name), open: openDevice}, nil
 }
 
+// OpenDisk is for a disk that was not booted from, e.g. "/dev/sda": the box came
+// over the network. running is the slot that counts as the one that runs.
+func OpenDisk(disk, running string) Slots {
+	return Slots{running: running, disk: disk, open: openDevice}
+}
+
 // Running is the slot that was started, "a" or "b".
 func (s Slots) Running() string { return s.running }
 

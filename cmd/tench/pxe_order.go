@@ -1,0 +1,219 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"tench/boards"
+	"tench/config"
+	"tench/pxe"
+	"tench/pxe/boxes"
+	"tench/release/netboot"
+)
+
+func pxeInstallCommand() *cobra.Command {
+	var o pxeOptions
+	r := pxe.Request{Mode: netboot.Install}
+	c := &cobra.Command{
+		Use:   "install BOX",
+		Short: "Arm one install: the box writes the image to its disk at its next boot",
+		Long: `install arms ONE install of a box of boxes.toml, or of a MAC with --board. The box
+boots over the network, writes the image with its identity and its router.toml to
+its disk, reads it back and starts from it; from then on it boots its disk, until
+it is armed again. After three boots in a row without progress it is given up.
+
+A disk that holds tench for this board keeps its data, and its old system until the
+new one is healthy: only the other slot is written. Any other disk is wiped, if it
+is empty and the only one, or if its serial number was named here, in boxes.toml,
+or on the console, where the box asks.
+
+Start the server before or after: the arming is kept.`,
+		Example: `  tench pxe install gw0
+  tench pxe install gw0 --disk S3Z9NB0K123456
+  tench pxe install gw0 --wipe           all of the disk, though it holds tench
+  tench pxe install 52:54:00:12:34:56 --board apu2`,
+		Args:              between(1, 1),
+		ValidArgsFunction: completeBoxes(&o),
+		RunE: func(c *cobra.Command, args []string) error {
+			r.Box = args[0]
+			i, alone, err := o.arm(c, r)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s is armed: switch it on, and it installs %s %s once\n", args[0], cmp.Or(i.Board, "its system"), i.Release)
+			return adviseServer(c, alone)
+		},
+	}
+	o.listFlags(c)
+	f := c.Flags()
+	f.StringVar(&r.Disk, "disk", "", "the disk with this `serial` number may be wiped (default: the one of boxes.toml)")
+	f.BoolVar(&r.Wipe, "wipe", false, "write the whole disk, also one that holds tench")
+	boardFlag(c, &r.Board)
+	return c
+}
+
+func pxeRunCommand() *cobra.Command {
+	var o pxeOptions
+	r := pxe.Request{Mode: netboot.Run}
+	file := ""
+	c := &cobra.Command{
+		Use:   "run BOX|BOARD",
+		Short: "Have a box run from RAM, to try it; its disk is left alone",
+		Long: `run has a box of boxes.toml, or a MAC with --board, run from RAM whenever it boots,
+until tench pxe disarm. With a board in place of a box, any box that is not in
+boxes.toml runs that board, as long as the server runs. The configuration is that
+of --config, or the box's, or else the board's.
+
+With -i it is a server itself.`,
+		Example: `  sudo bin/tench pxe run qemu-amd64 -i eth1
+  tench pxe run gw0 --config try.toml    where a server runs`,
+		Args: between(1, 1),
+		ValidArgsFunction: func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			names, _ := completeBoxes(&o)(c, args, typed)
+			more, d := completeBoards(c, args, typed)
+			return append(names, more...), d
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			r.Box = args[0]
+			var err error
+			if r.Router, err = o.runConfig(r, file); err != nil {
+				return err
+			}
+			if o.device != "" {
+				return runPXE(c, o, func(s *pxe.Server) error {
+					_, err := s.Arm(c.Context(), r)
+					return err
+				})
+			}
+			i, alone, err := o.arm(c, r)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s runs %s from RAM when it boots\n", args[0], cmp.Or(i.Board, "its folder"))
+			return adviseServer(c, alone)
+		},
+	}
+	o.serveFlags(c)
+	c.Flags().StringVar(&file, "config", "", "the router.toml `file` to run with")
+	boardFlag(c, &r.Board)
+	return c
+}
+
+func boardFlag(c *cobra.Command, board *string) {
+	c.Flags().StringVar(board, "board", "", "the `board` of a box that is not in boxes.toml")
+	if err := c.RegisterFlagCompletionFunc("board", completeBoards); err != nil {
+		panic(err) // there is no such flag
+	}
+}
+
+// runConfig reads the file of --config, and checks it against the board where that
+// is known here.
+func (o *pxeOptions) runConfig(r pxe.Request, file string) ([]byte, error) {
+	if file == "" {
+		return nil, nil
+	}
+	t, err := findTree()
+	if err != nil {
+		return nil, err
+	}
+	name := cmp.Or(r.Board, r.Box)
+	if list, err := o.inventory(t); err == nil {
+		if box, ok := list.ByName(r.Box); ok {
+			name = box.Board
+		}
+	}
+	if b, err := boards.Load(t.boards(), name); err == nil {
+		return readConfig(b, file)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("pxe: %w", err)
+	}
+	_, err = config.Parse(file, data)
+	return data, err
+}
+
+// arm has the server arm a box. Where none runs it is done here, and alone says so.
+func (o *pxeOptions) arm(c *cobra.Command, r pxe.Request) (i armed, alone bool, err error) {
+	state, err := o.stateDir()
+	if err != nil {
+		return armed{}, false, err
+	}
+	got, err := pxe.Dial(state).Arm(c.Context(), r)
+	if errors.Is(err, pxe.ErrNoServer) {
+		opts, optErr := o.armory(c)
+		if optErr != nil {
+			return armed{}, false, optErr
+		}
+		alone = true
+		got, err = pxe.ArmAlone(c.Context(), opts, r)
+	}
+	return armed{got.Board, got.Release}, alone, err
+}
+
+// armed is what a box was armed with.
+type armed struct{ Board, Release string }
+
+// adviseServer says how a server is started where none runs.
+func adviseServer(c *cobra.Command, alone bool) error {
+	if alone {
+		fmt.Fprintln(c.ErrOrStderr(), "no server runs yet: sudo bin/tench pxe serve -i INTERFACE")
+	}
+	return nil
+}
+
+func pxeDisarmCommand() *cobra.Command {
+	var o pxeOptions
+	c := &cobra.Command{
+		Use:               "disarm BOX",
+		Short:             "Take an install or a run back: the box boots its disk again",
+		Example:           `  tench pxe disarm gw0`,
+		Args:              between(1, 1),
+		ValidArgsFunction: completeBoxes(&o),
+		RunE: func(c *cobra.Command, args []string) error {
+			state, err := o.stateDir()
+			if err != nil {
+				return err
+			}
+			err = pxe.Dial(state).Disarm(c.Context(), args[0])
+			if errors.Is(err, pxe.ErrNoServer) {
+				opts, optErr := o.armory(c)
+				if optErr != nil {
+					return optErr
+				}
+				err = pxe.DisarmAlone(c.Context(), opts, args[0])
+			}
+			return err
+		},
+	}
+	o.listFlags(c)
+	return c
+}
+
+// inventory reads the list of boxes.
+func (o *pxeOptions) inventory(t tree) (boxes.Inventory, error) {
+	file, err := o.boxesFile()
+	if err != nil || file == "" {
+		return boxes.Inventory{}, err
+	}
+	return boxes.Load(file, boards.Names(t.boards()))
+}
+
+// completeBoxes completes the boxes of the list.
+func completeBoxes(o *pxeOptions) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		t, err := findTree()
+		if err != nil || len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		list, err := o.inventory(t)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return list.Names(), cobra.ShellCompDirectiveNoFileComp
+	}
+}

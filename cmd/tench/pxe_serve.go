@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"tench/boards"
+	"tench/build"
+	"tench/build/disk"
+	"tench/build/flash"
+	"tench/pxe"
+	"tench/pxe/boxes"
+	"tench/pxe/dhcp"
+	"tench/release"
+	"tench/release/audit"
+	"tench/release/signify"
+)
+
+// runPXE serves until ctrl-C. then is done once all listens.
+func runPXE(c *cobra.Command, o pxeOptions, then ...func(*pxe.Server) error) error {
+	view := newPXEView(c.OutOrStdout(), o.json)
+	consoles, err := parseTranscripts(o.consoles)
+	if err != nil {
+		return err
+	}
+	opts, err := o.server(c)
+	if err != nil {
+		return err
+	}
+	opts.Sink, opts.Console = view.event, consoles.of
+	t, err := findTree()
+	if err != nil {
+		return err
+	}
+	opts.Loaders, err = build.Loaders(c.Context(), build.Options{Root: t.Root, Cache: t.Cache, Mirrors: t.Mirrors, Offline: o.offline, Report: newProgress(c.ErrOrStderr())})
+	if err != nil {
+		return explainFailure(err)
+	}
+	s, err := pxe.Listen(c.Context(), opts)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := giveToCaller(opts.State); err != nil {
+		return err
+	}
+	for _, do := range then {
+		if err := do(s); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(c.ErrOrStderr(), "serving on %s (%s), mode %s; page: %s; ctrl-C ends it\n", o.device, opts.Address.Addr(), s.Mode(), s.Page())
+	ctx, cancel := context.WithCancel(c.Context())
+	var shown sync.WaitGroup
+	shown.Go(func() { view.run(ctx, s.Table()) })
+	shown.Go(func() { consoles.run(ctx) })
+	err = s.Serve(ctx)
+	cancel()
+	shown.Wait()
+	if c.Context().Err() != nil { // ctrl-C is how it ends
+		return nil
+	}
+	return err
+}
+
+// server is what a server is started with, but the loaders, which take their time.
+func (o *pxeOptions) server(c *cobra.Command) (pxe.Options, error) {
+	device, err := o.findInterface()
+	if err != nil {
+		return pxe.Options{}, err
+	}
+	mode, err := dhcp.ParseMode(o.mode)
+	if err != nil {
+		return pxe.Options{}, usageError{fmt.Errorf("pxe: --mode: %w", err)}
+	}
+	loader, err := pxe.ParseLoader(o.loader)
+	if err != nil {
+		return pxe.Options{}, usageError{fmt.Errorf("pxe: --loader: %w", err)}
+	}
+	opts, err := o.armory(c)
+	if err != nil {
+		return pxe.Options{}, err
+	}
+	opts.Interface, opts.Mode, opts.Loader, opts.AnyBoard, opts.Page = device, mode, loader, o.anyBoard, o.page
+	opts.Address, err = dhcp.Address(device)
+	return opts, err
+}
+
+// armory is what arming takes, with or without a server.
+func (o *pxeOptions) armory(c *cobra.Command) (pxe.Options, error) {
+	t, err := findTree()
+	if err != nil {
+		return pxe.Options{}, err
+	}
+	p := &pxeProducts{c: c, t: t, o: *o}
+	opts := pxe.Options{
+		Boards: boards.Names(t.boards()), Product: p.get, Image: p.image,
+		Check: func(b boxes.Box) error { return checkBox(t, b) },
+	}
+	if opts.State, err = o.stateDir(); err != nil {
+		return pxe.Options{}, err
+	}
+	opts.Boxes, err = o.boxesFile()
+	return opts, err
+}
+
+// giveToCaller gives the state folder to who called sudo, who arms boxes without it.
+func giveToCaller(state string) error {
+	uid, err := strconv.Atoi(os.Getenv("SUDO_UID"))
+	gid, gerr := strconv.Atoi(os.Getenv("SUDO_GID"))
+	if err != nil || gerr != nil || os.Geteuid() != 0 {
+		return nil
+	}
+	return filepath.WalkDir(state, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, uid, gid)
+	})
+}
+
+// pxeProducts are the boards as they are served.
+type pxeProducts struct {
+	c *cobra.Command // the one that serves
+	t tree
+	o pxeOptions
+
+	mu    sync.Mutex
+	whole *pxe.Products // of --release
+}
+
+// get audits the files of a board.
+func (p *pxeProducts) get(ctx context.Context, name string) (pxe.Product, error) {
+	b, err := boards.Load(p.t.boards(), name)
+	if err != nil {
+		return pxe.Product{}, err
+	}
+	files, err := p.files(ctx, b)
+	if err != nil {
+		return pxe.Product{}, err
+	}
+	router, err := readConfig(b, filepath.Join(b.Dir, "router.toml"))
+	if err != nil {
+		return pxe.Product{}, err
+	}
+	args := append(disk.KernelArgs(b), fmt.Sprintf("tench.id=%s/%s/net", b.Name, files.Release))
+	return pxe.Product{Board: b, Args: args, Router: router, Files: files}, nil
+}
+
+// files are those of --release, which is audited once, or of out/BOARD, which a
+// build may have made anew.
+func (p *pxeProducts) files(ctx context.Context, b boards.Board) (*pxe.Products, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	dir := p.o.release
+	if dir == "" {
+		r, err := p.t.release("")
+		if err != nil {
+			return nil, err
+		}
+		if dir = p.t.out(r, b); p.missing(dir) {
+			return nil, fmt.Errorf("pxe: board %s was not built\nhint: bin/tench image %s", b.Name, b.Name)
+		}
+		return p.audit(ctx, dir)
+	}
+	if p.whole == nil {
+		var err error
+		if p.whole, err = p.audit(ctx, dir); err != nil {
+			return nil, err
+		}
+	}
+	if !p.whole.Has(b.Name) {
+		return nil, fmt.Errorf("pxe: the release in %s has no board %s", dir, b.Name)
+	}
+	return p.whole, nil
+}
+
+func (p *pxeProducts) missing(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, release.SumsFile))
+	return errors.Is(err, os.ErrNotExist)
+}
+
+// audit opens a directory. What is signed must be so by a key that is known here.
+func (p *pxeProducts) audit(ctx context.Context, dir string) (*pxe.Products, error) {
+	keys, err := p.keys()
+	if err != nil {
+		return nil, err
+	}
+	var o audit.Options
+	data, err := os.ReadFile(filepath.Join(dir, release.SignatureFile))
+	switch {
+	case errors.Is(err, os.ErrNotExist) && len(p.o.keys) > 0:
+		return nil, fmt.Errorf("pxe: %s is not signed, and --key wants it to be", dir)
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("pxe: %w", err)
+	default:
+		sig, err := signify.ParseSignature(data)
+		if err != nil {
+			return nil, fmt.Errorf("pxe: %s: %w", dir, err)
+		}
+		for i, key := range keys {
+			if key.Number == sig.Number {
+				o.Key = &keys[i]
+			}
+		}
+		if o.Key == nil {
+			return nil, fmt.Errorf("pxe: %s is signed by key %s, which is not known here\nhint: --key FILE.pub names one", dir, sig.Number)
+		}
+	}
+	return pxe.OpenProducts(ctx, dir, o)
+}
+
+// keys are those of --key, or else those found here.
+func (p *pxeProducts) keys() ([]signify.PublicKey, error) {
+	files := p.o.keys
+	if len(files) == 0 {
+		files = releaseKeys()
+	}
+	var keys []signify.PublicKey
+	for _, file := range files {
+		key, err := readPublicKey(file)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// image writes the image of one box, with its identity and its configuration.
+func (p *pxeProducts) image(ctx context.Context, i pxe.Image, out io.Writer) (string, error) {
+	path, _, err := i.Product.Files.Image(i.Product.Board.Name)
+	if err != nil {
+		return "", err
+	}
+	keys, err := p.keys()
+	if err != nil {
+		return "", err
+	}
+	img, err := flash.OpenImage(ctx, path, flash.Trust{Keys: keys, Must: len(p.o.keys) > 0}, func(flash.Progress) {})
+	if err != nil {
+		return "", err
+	}
+	defer img.Close()
+	o := flash.StreamOptions{Request: i.Request}
+	data, err := flashOptions{identity: i.Box.Identity, config: i.Box.Config}.data(p.c, img)
+	if err != nil {
+		return "", err
+	}
+	if data != nil { // a nil *flash.Data is no nil io.ReaderAt
+		defer data.Close()
+		o.Data = data
+	}
+	return flash.Stream(ctx, img, o, out)
+}

@@ -1,0 +1,130 @@
+package labs
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tench/internal/lab"
+)
+
+const (
+	// pxeBox is the port that a machine boots from.
+	pxeBox = "52:54:00:12:34:56"
+	// diskless is the ready line of a box that runs from RAM.
+	diskless = `tench: ready in ([0-9.]+) s \(kernel ([0-9.]+) s\) diskless(; missing[^\r\n]*)?\r*\n`
+)
+
+// cable is a wire with a netboot server on one end, at 192.0.2.1, and a machine
+// to come on the other.
+type cable struct {
+	t      *testing.T
+	dir    string
+	device string // the server's
+	server *lab.Program
+}
+
+// newCable makes a wire in the test's own namespace. With a bridge, others may be
+// plugged into it as well.
+func newCable(t *testing.T, bridged bool) *cable {
+	t.Helper()
+	lab.Require(t, "qemu-system-x86_64", "ip")
+	c := &cable{t: t, dir: t.TempDir(), device: "tap0"}
+	lab.Run(t, "", "ip", "link", "set", "lo", "up")
+	lab.Run(t, "", "ip", "tuntap", "add", "tap0", "mode", "tap")
+	if bridged {
+		c.device = "br0"
+		lab.Run(t, "", "ip", "link", "add", "br0", "type", "bridge", "forward_delay", "0", "stp_state", "0")
+		lab.Run(t, "", "ip", "link", "set", "tap0", "master", "br0")
+		lab.Run(t, "", "ip", "link", "set", "br0", "up")
+	}
+	lab.Run(t, "", "ip", "link", "set", "tap0", "up")
+	lab.Run(t, "", "ip", "addr", "add", "192.0.2.1/24", "dev", c.device)
+	return c
+}
+
+// tench is bin/tench pxe with this wire's list and state.
+func (c *cable) tench(args ...string) []string {
+	return append(append([]string{filepath.Join(lab.Root(c.t), "bin", "tench"), "pxe"}, args...),
+		"--boxes", filepath.Join(c.dir, "boxes.toml"), "--state", filepath.Join(c.dir, "state"))
+}
+
+// serve starts the server with one box in its list; keys are more of its lines
+// there.
+func (c *cable) serve(keys string, args ...string) {
+	c.t.Helper()
+	list := fmt.Sprintf("[box.gw0]\nmac = [%q]\nboard = \"qemu-amd64\"\n%s", pxeBox, keys)
+	if err := os.WriteFile(filepath.Join(c.dir, "boxes.toml"), []byte(list), 0o644); err != nil {
+		c.t.Fatal(err)
+	}
+	args = append([]string{"serve", "-i", c.device, "--offline", "--json"}, args...)
+	c.server = lab.Spawn(c.t, "", c.tench(args...)...)
+	lab.Eventually(c.t, time.Minute, "the server serves", func() bool { return strings.Contains(c.server.Output(), `"kind":"serving"`) })
+}
+
+// order has the server arm gw0.
+func (c *cable) order(args ...string) { lab.Run(c.t, "", c.tench(args...)...) }
+
+// says waits for an event of the server.
+func (c *cable) says(what string, limit time.Duration) {
+	c.t.Helper()
+	lab.Eventually(c.t, limit, "the server says "+what, func() bool { return strings.Contains(c.server.Output(), what) })
+}
+
+// machine starts a QEMU that boots over the wire, then from a disk if there is
+// one.
+func (c *cable) machine(firmware, disk string) *lab.Console {
+	c.t.Helper()
+	args := []string{"-machine", "q35", "-cpu", "max", "-accel", "tcg", "-m", "512", "-display", "none", "-vga", "none", "-serial", "mon:stdio",
+		"-device", "i6300esb", "-netdev", "tap,id=wan,ifname=tap0,script=no,downscript=no",
+		"-device", "virtio-net-pci,netdev=wan,addr=0x10,bootindex=0,mac=" + pxeBox,
+		"-netdev", "user,id=lan,restrict=on", "-device", "virtio-net-pci,netdev=lan,addr=0x11,romfile="}
+	if firmware == "uefi" {
+		vars := filepath.Join(c.dir, "vars.fd")
+		lab.Run(c.t, "", "cp", "/usr/share/OVMF/OVMF_VARS_4M.fd", vars)
+		args = append(args, "-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd", "-drive", "if=pflash,format=raw,file="+vars)
+	}
+	if disk != "" {
+		args = append(args, "-drive", "if=none,id=disk,format=raw,cache=unsafe,file="+disk, "-device", "virtio-blk-pci,drive=disk,serial=LAB-DISK-1,bootindex=1")
+	}
+	return lab.Start(c.t, "qemu-system-x86_64", args...)
+}
+
+// TestPXESelftest runs the stand-ins for clients that no lab has.
+func TestPXESelftest(t *testing.T) {
+	lab.RequireRoot(t)
+	out, err := exec.Command(filepath.Join(lab.Root(t), "bin", "tench"), "pxe", "selftest").CombinedOutput()
+	if n := strings.Count(string(out), " ok "); err != nil || n < 13 {
+		t.Errorf("%d clients are ok, %v:\n%s", n, err, out)
+	}
+}
+
+// TestPXERun boots real firmware with each loader, to a box that runs from RAM.
+func TestPXERunFromBIOS(t *testing.T)   { pxeRun(t, "bios", "auto", "boot.ipxe") }
+func TestPXERunByPXELINUX(t *testing.T) { pxeRun(t, "bios", "pxelinux", "pxelinux.0") }
+func TestPXERunByGRUB(t *testing.T)     { pxeRun(t, "bios", "grub", "grub.pxe") }
+func TestPXERunFromUEFI(t *testing.T)   { pxeRun(t, "uefi", "auto", "grubx64.efi") }
+func TestPXERunByIPXE(t *testing.T)     { pxeRun(t, "uefi", "ipxe", "snponly.efi") }
+
+func pxeRun(t *testing.T, firmware, loader, file string) {
+	t.Helper()
+	if !lab.Isolate(t) {
+		return
+	}
+	c := newCable(t, false)
+	c.serve("", "--loader", loader)
+	if !strings.Contains(c.server.Output(), "DHCP on tap0") {
+		t.Errorf("with nobody else on the wire, it is not in full mode:\n%s", c.server.Output())
+	}
+	c.order("run", "gw0")
+	m := c.machine(firmware, "")
+	m.Expect(t, diskless, bootTimeout)
+	c.says(`"file":"`+file+`"`, time.Second)
+	c.says(`"kind":"ready"`, menuTimeout)
+	// The arming stands until it is taken back; then there is nothing to boot.
+	c.order("disarm", "gw0")
+}

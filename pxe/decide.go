@@ -1,0 +1,148 @@
+package pxe
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+
+	"tench/pxe/boxes"
+	"tench/pxe/dhcp"
+	"tench/pxe/event"
+	"tench/pxe/track"
+	"tench/pxe/view"
+	"tench/release/netboot"
+)
+
+// decide is the one place that says what a box gets that asks by DHCP. Its rules,
+// the first that fits:
+//
+//	who it is       nobody knows: its serial number is asked for, or it gets no answer
+//	no boot client  an operating system wants an address, and no more
+//	not armed       it boots its disk
+//	no board        the board was not built, or another kind of box asks: no answer
+//	its system      OpenBSD's and FreeBSD's first files
+//	what asks       the loader for its firmware, or the script for the loader
+func (s *Server) decide(c dhcp.Client) dhcp.Boot {
+	b := s.rule(c)
+	if b.Silent != "" && b.Rule == "" {
+		b.Rule = b.Silent
+	}
+	return b
+}
+
+func (s *Server) rule(c dhcp.Client) dhcp.Boot {
+	if c.Firmware != "" {
+		s.register.setUEFI(c.MAC, c.Firmware.EFI())
+	}
+	id := s.who(c.MAC, c.UUID)
+	switch {
+	case !id.known && c.Boots && s.inventory().WantsSerial():
+		return s.loader(c, "its serial number is asked for: a box in boxes.toml is known by that alone")
+	case !id.known:
+		return dhcp.Boot{Silent: "it is not in boxes.toml"}
+	case !c.Boots:
+		return dhcp.Boot{Rule: id.rule + ": an operating system, which gets an address alone"}
+	}
+	job, err := s.job(c.MAC, id)
+	switch {
+	case err != nil:
+		return dhcp.Boot{Silent: oneLine(err)}
+	case job.Job == view.Disk:
+		return dhcp.Boot{Disk: true, Rule: id.rule + ": not armed, so that it boots its disk"}
+	case id.box.System != boxes.Tench:
+		return s.loaderBSD(c, job, id)
+	case !canRun(c.Firmware, job.Board):
+		return dhcp.Boot{Silent: fmt.Sprintf("%s is a %s (%s), and %s asks", id.box.Name, job.Board.Name, job.Board.Arch.Name, c.Firmware)}
+	}
+	return s.loader(c, fmt.Sprintf("%s: %s %s %s", id.rule, job.Job, job.Board.Name, job.Release))
+}
+
+// loader names the file for what asks.
+func (s *Server) loader(c dhcp.Client, rule string) dhcp.Boot {
+	name := ""
+	switch c.Loader {
+	case "iPXE":
+		// In a ROM it is the firmware, of which the operator may want to see no more.
+		if name = ipxeScript; s.o.Loader == LoaderGRUB || s.o.Loader == LoaderPXELINUX {
+			name = program(c.Firmware, s.dhcpMode(), s.o.Loader)
+		}
+	case "U-Boot", "u-root":
+		name = configReader
+	case "":
+		name = program(cmp.Or(c.Firmware, dhcp.BIOS), s.dhcpMode(), s.o.Loader)
+	}
+	if name == "" {
+		return dhcp.Boot{Silent: fmt.Sprintf("there is no loader for %s", c)}
+	}
+	if c.HTTP {
+		return dhcp.Boot{File: s.view.Base() + "/" + name, Rule: fmt.Sprintf("%s; %s loads %s", rule, c, name)}
+	}
+	return dhcp.Boot{File: name, Rule: fmt.Sprintf("%s; %s loads %s", rule, c, name)}
+}
+
+// loaderBSD is loader for a box that boots a folder of files. iPXE starts pxeboot as
+// the firmware would.
+func (s *Server) loaderBSD(c dhcp.Client, b view.Box, id identity) dhcp.Boot {
+	boot := dhcp.Boot{File: b.FirstFile(), Rule: fmt.Sprintf("%s: %s from its folder, %s", id.rule, b.System, b.FirstFile())}
+	if b.System == boxes.FreeBSD {
+		boot.RootPath = fmt.Sprintf("tftp://%s%s", s.view.Server.Addr(), view.FreeBSDRoot)
+	}
+	if c.HTTP {
+		boot.File = s.view.Base() + "/" + boot.File
+	}
+	return boot
+}
+
+// job is what a box is to do, and what it gets for it.
+func (s *Server) job(mac event.MAC, id identity) (view.Box, error) {
+	order, armed := s.armed(mac, id)
+	b := view.Box{Name: id.box.Name, MAC: mac, Job: view.Disk, System: id.box.System}
+	if id.box.System != boxes.Tench {
+		if armed {
+			b.Job = view.Job(order.Mode)
+		}
+		return s.bsd(b, id.box)
+	}
+	if !armed {
+		return b, nil
+	}
+	product, err := s.product(order.Order)
+	if err != nil {
+		return view.Box{}, err
+	}
+	b.Job, b.Board, b.Release, b.Args = view.Job(order.Mode), product.Board, product.Files.Release, product.Args
+	b.Kernel = func() (view.File, error) { return product.Files.Kernel(product.Board.Name) }
+	b.Initrd = func() (view.File, error) { return product.Files.Initrd(product.Board.Name) }
+	if b.Netboot, err = s.netboot(order, b); err == nil && b.Job == view.Run {
+		b.Router, err = s.router(order, id.box, product)
+	}
+	return b, err
+}
+
+// armed is the arming of a box, whichever of its ports asks.
+func (s *Server) armed(mac event.MAC, id identity) (track.Install, bool) {
+	ports := append([]event.MAC{mac}, id.box.MACs...)
+	for _, m := range append(ports, s.register.ports(id.box.Name)...) {
+		if i, ok := s.table.Pending(m); ok && i.Board == id.box.Board {
+			return i, true
+		}
+	}
+	if id.stranger {
+		return s.runStranger(mac, id.box.Board)
+	}
+	return track.Install{}, false
+}
+
+// runStranger arms a box that nobody named to run what any box runs.
+func (s *Server) runStranger(mac event.MAC, board string) (track.Install, bool) {
+	s.mu.Lock()
+	router := s.anyRouter
+	s.mu.Unlock()
+	a := armory{state: s.o.State}
+	i, err := s.table.Arm(track.Order{Box: mac, Mode: netboot.Run, Board: board})
+	if err = errors.Join(err, a.keepRouter(mac, router)); err != nil {
+		s.say(event.Event{Box: mac, Kind: event.Trouble, Text: oneLine(err)})
+		return track.Install{}, false
+	}
+	return i, true
+}

@@ -1,0 +1,84 @@
+package pxe
+
+import (
+	"fmt"
+	"slices"
+
+	"tench/boards"
+	"tench/pxe/dhcp"
+)
+
+// Loader is which program the firmware is given, where there is a choice.
+type Loader string
+
+// The loaders.
+const (
+	LoaderAuto     Loader = "auto"     // the one that was found best for the firmware
+	LoaderIPXE     Loader = "ipxe"     // x86: BIOS and 64-bit UEFI
+	LoaderGRUB     Loader = "grub"     // every firmware
+	LoaderPXELINUX Loader = "pxelinux" // BIOS
+)
+
+// Loaders are all of them, for flags and completion.
+func Loaders() []Loader { return []Loader{LoaderAuto, LoaderIPXE, LoaderGRUB, LoaderPXELINUX} }
+
+// ParseLoader reads a loader's name.
+func ParseLoader(s string) (Loader, error) {
+	if l := Loader(s); slices.Contains(Loaders(), l) {
+		return l, nil
+	}
+	return "", fmt.Errorf("loader %q: known are auto, ipxe, grub and pxelinux", s)
+}
+
+// programs are the files of package build/loaders, by firmware. The first of each
+// is what LoaderAuto means where we give out addresses, or are named by who does.
+// Beside another DHCP server it is proxy: GRUB knows only the packet in which the
+// firmware got its address, and our name is in the other.
+var programs = map[dhcp.Firmware]struct {
+	auto   Loader
+	proxy  Loader
+	byName map[Loader]string
+}{
+	dhcp.BIOS:     {LoaderIPXE, LoaderIPXE, map[Loader]string{LoaderIPXE: "undionly.kpxe", LoaderGRUB: "grub.pxe", LoaderPXELINUX: "pxelinux.0"}},
+	dhcp.EFIX64:   {LoaderGRUB, LoaderIPXE, map[Loader]string{LoaderIPXE: "snponly.efi", LoaderGRUB: "grubx64.efi"}},
+	dhcp.EFIIA32:  {LoaderGRUB, LoaderGRUB, map[Loader]string{LoaderGRUB: "grubia32.efi"}},
+	dhcp.EFIARM64: {LoaderGRUB, LoaderGRUB, map[Loader]string{LoaderGRUB: "grubaa64.efi"}},
+	dhcp.EFIARM:   {LoaderGRUB, LoaderGRUB, map[Loader]string{LoaderGRUB: "grubarm.efi"}},
+}
+
+// program is the file that a firmware loads; "" where there is none for it. A
+// loader that is not made for the firmware gives way to the best that is.
+func program(f dhcp.Firmware, mode dhcp.Mode, want Loader) string {
+	p := programs[f]
+	if name := p.byName[want]; name != "" {
+		return name
+	}
+	if mode == dhcp.Proxy {
+		return p.byName[p.proxy]
+	}
+	return p.byName[p.auto]
+}
+
+// runs are the CPUs that a firmware can start a kernel for. A 32-bit UEFI may be
+// that of a 64-bit processor.
+var runs = map[dhcp.Firmware][]string{
+	dhcp.BIOS: {"386", "amd64"}, dhcp.EFIX64: {"amd64"}, dhcp.EFIIA32: {"386", "amd64"},
+	dhcp.EFIARM64: {"arm64"}, dhcp.EFIARM: {"arm"},
+}
+
+// canRun reports whether what asks may be the board. Of U-Boot and of what does
+// not say what it is, nobody knows.
+func canRun(f dhcp.Firmware, b boards.Board) bool {
+	arches, known := runs[f]
+	return !known || slices.Contains(arches, b.Arch.Name)
+}
+
+// configReader is what loaders are told to load that look for pxelinux.cfg/
+// beside it themselves: it has the same words.
+const configReader = "extlinux.conf"
+
+// iPXE's own programs, and its script.
+var (
+	ipxePrograms = []string{"undionly.kpxe", "snponly.efi", "ipxe.efi"}
+	ipxeScript   = "boot.ipxe"
+)

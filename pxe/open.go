@@ -1,0 +1,160 @@
+package pxe
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"tench/pxe/boxes"
+	"tench/pxe/dhcp"
+	"tench/pxe/event"
+	"tench/pxe/tftp"
+	"tench/pxe/track"
+	"tench/pxe/view"
+	"tench/release/netboot"
+)
+
+// openTFTP is Open for the TFTP server.
+func (s *Server) openTFTP(client netip.AddrPort, name string) (tftp.File, error) {
+	return s.Open(client.Addr(), name)
+}
+
+// Open gives a box the file that it asks for by TFTP or HTTP. fs.ErrNotExist is
+// normal; fs.ErrPermission is a stranger; any other error is the desk's.
+func (s *Server) Open(client netip.Addr, name string) (view.File, error) {
+	mac, ok := s.dhcp.MAC(client)
+	if !ok {
+		return nil, fmt.Errorf("pxe: whose address %s is, nobody knows: %w", client, fs.ErrPermission)
+	}
+	return s.openFor(mac, name)
+}
+
+// openFor is Open for a box that is known by its port.
+func (s *Server) openFor(mac event.MAC, name string) (view.File, error) {
+	name = s.serial(mac, strings.TrimLeft(name, "/"))
+	id := s.who(mac, "")
+	if !id.known && !s.inventory().WantsSerial() {
+		return nil, fmt.Errorf("pxe: %s is not in boxes.toml: %w", mac, fs.ErrPermission)
+	}
+	b := view.Box{Name: mac.String(), MAC: mac, Job: view.Identify, System: boxes.Tench}
+	if id.known {
+		var err error
+		if b, err = s.job(mac, id); err != nil {
+			return nil, err
+		}
+	}
+	if s.dhcpMode() == dhcp.Foreign && slices.Contains(ipxePrograms, name) && s.register.isIPXE(mac, s.o.Now()) {
+		name = ipxeScript
+	}
+	f, err := s.view.Open(b, name)
+	if err == nil && b.AnsweredBy(name) {
+		err = s.answered(mac, id)
+	}
+	return f, err
+}
+
+// serialFolder is where a box asks that tells its serial number:
+// serial/NUMBER/boot.ipxe.
+const serialFolder = "serial/"
+
+// serial takes the serial number off a name, and learns whose port it is.
+func (s *Server) serial(mac event.MAC, name string) string {
+	rest, ok := strings.CutPrefix(name, serialFolder)
+	number, path, found := strings.Cut(rest, "/")
+	if !ok || !found {
+		return name
+	}
+	if _, listed := s.inventory().ByMAC(mac); listed {
+		return path
+	}
+	b, known := s.inventory().BySerial(number)
+	if !known {
+		s.say(event.Event{Box: mac, Kind: event.Silent, Text: fmt.Sprintf("its serial number is %q, which is not in boxes.toml", number)})
+		return name
+	}
+	s.register.bind(mac, b.Name)
+	return path
+}
+
+// answered is called when OpenBSD's installer fetched its answers: that is the
+// last that is heard of it, so from here on the box boots its disk.
+func (s *Server) answered(mac event.MAC, id identity) error {
+	i, armed := s.armed(mac, id)
+	if !armed || i.Mode != netboot.Install {
+		return nil
+	}
+	if _, err := s.table.Begin(i.Token); err != nil {
+		return err
+	}
+	_, err := s.table.Done(i.Token, "")
+	return err
+}
+
+// bsd completes a box that boots a folder of files.
+func (s *Server) bsd(b view.Box, box boxes.Box) (view.Box, error) {
+	b.UEFI, b.Speed = s.register.isUEFI(b.MAC), box.Speed
+	var err error
+	if box.Answers != "" {
+		if b.Answers, err = os.ReadFile(box.Answers); err != nil {
+			return view.Box{}, fmt.Errorf("pxe: %s: %w", box.Name, err)
+		}
+	}
+	b.Tree, err = s.folder(box.Tree)
+	return b, err
+}
+
+// folder opens a folder once.
+func (s *Server) folder(path string) (view.Folder, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f, ok := s.folders[path]; ok {
+		return f, nil
+	}
+	f, err := view.OpenFolder(path)
+	if err != nil {
+		return view.Folder{}, fmt.Errorf("pxe: %w", err)
+	}
+	s.folders[path] = f
+	return f, nil
+}
+
+// netboot is netboot.json of a box.
+func (s *Server) netboot(i track.Install, b view.Box) ([]byte, error) {
+	data, err := json.Marshal(netboot.File{Server: s.view.Base(), Token: i.Token, Box: b.Name, Mode: i.Mode})
+	return append(data, '\n'), err
+}
+
+// router is the router.toml of a box that runs from RAM: that of its arming, or
+// of boxes.toml, or the board's.
+func (s *Server) router(i track.Install, box boxes.Box, p Product) ([]byte, error) {
+	data, err := os.ReadFile(routerPath(s.o.State, i.Box))
+	if errors.Is(err, fs.ErrNotExist) && box.Config != "" {
+		data, err = os.ReadFile(box.Config)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && box.Config == "":
+		return p.Router, nil
+	case err != nil:
+		return nil, fmt.Errorf("pxe: %s: %w", box.Name, err)
+	}
+	return data, nil
+}
+
+// routerPath is where the router.toml of an arming lies beside it.
+func routerPath(state string, mac event.MAC) string {
+	return filepath.Join(state, mac.Dashed()+".toml")
+}
+
+// dhcpMode is the mode that was chosen; before that, the one that was asked for.
+func (s *Server) dhcpMode() dhcp.Mode {
+	if s.dhcp == nil {
+		return s.o.Mode
+	}
+	return s.dhcp.Mode()
+}

@@ -1,0 +1,109 @@
+package tftp
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	uroot "pack.ag/tftp"
+
+	"tench/internal/lab"
+)
+
+// program is a TFTP client of others.
+type program struct {
+	name  string
+	fetch func(ctx context.Context, server netip.AddrPort, name, to string) error
+}
+
+// run is a program's command line, in which HOST, PORT, NAME and TO stand for
+// what they say.
+func run(args ...string) func(context.Context, netip.AddrPort, string, string) error {
+	return func(ctx context.Context, server netip.AddrPort, name, to string) error {
+		values := map[string]string{"HOST": server.Addr().String(), "PORT": strconv.Itoa(int(server.Port())), "NAME": name, "TO": to}
+		line := make([]string, len(args))
+		for i, a := range args {
+			line[i] = os.Expand(a, func(v string) string { return values[v] })
+		}
+		out, err := exec.CommandContext(ctx, line[0], line[1:]...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%v: %w\n%s", line, err, out)
+		}
+		return nil
+	}
+}
+
+// pxeboot fetches with the client of u-root's pxeboot, and its options.
+func pxeboot(_ context.Context, server netip.AddrPort, name, to string) error {
+	client, err := uroot.NewClient(uroot.ClientMode(uroot.ModeOctet), uroot.ClientBlocksize(1450), uroot.ClientWindowsize(64))
+	if err != nil {
+		return err
+	}
+	file, err := client.Get("tftp://" + server.String() + "/" + name)
+	if err != nil {
+		return err
+	}
+	got, err := io.ReadAll(file)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, got, 0o600)
+}
+
+var programs = []program{
+	{"tftp-hpa", run("tftp", "-m", "binary", "$HOST", "$PORT", "-c", "get", "$NAME", "$TO")},
+	{"curl", run("curl", "-sS", "--tftp-no-options", "-o", "$TO", "tftp://$HOST:$PORT/$NAME")},
+	{"curl, blksize 1428", run("curl", "-sS", "--tftp-blksize", "1428", "-o", "$TO", "tftp://$HOST:$PORT/$NAME")},
+	{"atftp", run("atftp", "-g", "-r", "$NAME", "-l", "$TO", "$HOST", "$PORT")},
+	{"atftp, windowsize 8, timeout", run("atftp", "--option", "blksize 1428", "--option", "windowsize 8", "--option", "timeout 3", "--option", "tsize 0",
+		"-g", "-r", "$NAME", "-l", "$TO", "$HOST", "$PORT")},
+	{"busybox", run("busybox", "tftp", "-g", "-r", "$NAME", "-l", "$TO", "$HOST", "$PORT")},
+	{"busybox, blksize 1400", run("busybox", "tftp", "-b", "1400", "-g", "-r", "$NAME", "-l", "$TO", "$HOST", "$PORT")},
+	{"u-root", pxeboot},
+}
+
+// check has a client fetch a file, and compares it bytewise.
+func (p program) check(t *testing.T, server netip.AddrPort, name string, want []byte) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	to := filepath.Join(t.TempDir(), "file")
+	if err := p.fetch(ctx, server, name, to); err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	if got, err := os.ReadFile(to); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s: got %d bytes that are not the %d of the file: %v", name, len(got), len(want), err)
+	}
+}
+
+func TestClientsOfOthers(t *testing.T) {
+	lab.Require(t, "tftp", "curl", "atftp", "busybox")
+	files := tree{}
+	for _, n := range []int{0, 1, 511, 512, 513, 1428, 8 * 1428, 1_000_000} {
+		files[fmt.Sprint(n)] = content(n)
+	}
+	// More than 65535 blocks of 512 bytes.
+	files["rollover"] = content(33 << 20)
+	addr, _, _ := serving(t, files)
+	for _, p := range programs {
+		t.Run(p.name, func(t *testing.T) {
+			for name, want := range files {
+				p.check(t, addr, name, want)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			if err := p.fetch(ctx, addr, "missing", filepath.Join(t.TempDir(), "missing")); ctx.Err() != nil {
+				t.Errorf("a missing file keeps it waiting: %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,256 @@
+package tftp
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"tench/pxe/event"
+)
+
+const (
+	// glance is how much of a file a loader reads of which it only wants to know
+	// what it is: if it ends with an ERROR before that, nothing has failed.
+	glance = 64 << 10
+	// progress is how often a transfer is reported.
+	progress = 500 * time.Millisecond
+	// maxStrangers is how many packets from a wrong port are answered.
+	maxStrangers = 8
+)
+
+// transfer sends one file. Its goroutine owns all but the atomic fields.
+type transfer struct {
+	*server
+	client  netip.AddrPort
+	request request
+	name    string
+	conn    *net.UDPConn
+	before  *transfer // an older one to the same port of the client; nil: none
+
+	heard    atomic.Bool // the client has acknowledged something
+	again    atomic.Bool // it sent its request again
+	obsolete atomic.Bool // it has gone on with a newer transfer
+
+	file      File
+	terms     terms
+	sender    *sender
+	packet    []byte    // one DATA packet
+	armed     time.Time // the read deadline of conn
+	reported  time.Time // when progress was last reported; zero: never
+	strangers int
+}
+
+// run sends the file, and closes what was opened.
+func (t *transfer) run(ctx context.Context) {
+	defer t.conn.Close()
+	stop := context.AfterFunc(ctx, t.wake)
+	defer stop()
+	file, err := t.open()
+	if err != nil {
+		t.refuse(err)
+		return
+	}
+	defer file.Close()
+	t.file = file
+	t.terms = negotiate(t.request, file.Size(), t.largest)
+	t.packet = make([]byte, header+t.terms.block)
+	t.sender = newSender(file.Size(), t.terms)
+	if err := t.send(t.sender.begin(t.Now())); err != nil {
+		t.fail(err)
+		return
+	}
+	for ctx.Err() == nil && !t.sender.over && !t.obsolete.Load() {
+		if end := t.step(); end {
+			return
+		}
+	}
+	switch {
+	case t.sender.silent && t.sender.over:
+		t.report(event.Transfer, "its last acknowledgement never came")
+	case t.sender.over:
+		t.report(event.Transfer, "")
+	case ctx.Err() != nil:
+		t.report(event.Aborted, "the server stops")
+		t.write(appendError(nil, errorUndefined, "the server stops"))
+	}
+}
+
+// open finds the file, in the form that its mode calls for.
+func (t *transfer) open() (File, error) {
+	file, err := t.Open(t.client, t.name)
+	if err != nil || t.request.mode == "octet" {
+		return file, err
+	}
+	defer file.Close()
+	return netascii(file)
+}
+
+// refuse answers a request for a file that cannot be opened.
+func (t *transfer) refuse(err error) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		t.report(event.Missing, "")
+		t.write(appendError(nil, errorNotFound, "file not found"))
+	case errors.Is(err, fs.ErrPermission):
+		t.report(event.Refused, err.Error())
+		t.write(appendError(nil, errorAccess, "access violation"))
+	case errors.Is(err, errNotText):
+		t.report(event.Refused, err.Error())
+		t.write(appendError(nil, errorIllegal, err.Error()))
+	default:
+		t.fail(err)
+	}
+}
+
+// fail ends the transfer for a reason on our side.
+func (t *transfer) fail(err error) {
+	t.report(event.Trouble, err.Error())
+	t.write(appendError(nil, errorUndefined, "the server cannot read this file"))
+}
+
+// step waits for the client once. It returns whether the transfer ended early.
+func (t *transfer) step() (end bool) {
+	var p [512]byte
+	if due := t.sender.deadline(); t.armed.IsZero() || due.Before(t.armed) {
+		t.armed = due
+		t.conn.SetReadDeadline(due)
+	}
+	if t.again.Swap(false) && !t.sender.heard {
+		return t.sendOrFail(t.sender.remind(t.Now()))
+	}
+	n, from, err := t.conn.ReadFromUDPAddrPort(p[:])
+	now := t.Now()
+	switch {
+	case err != nil && now.Before(t.sender.deadline()):
+		t.armed = time.Time{} // the deadline has moved since, or somebody woke us
+		return false
+	case err != nil:
+		return t.sendOrFail(t.sender.late(now))
+	case unmapped(from) != t.client:
+		t.stranger(from, p[:n])
+		return false
+	}
+	r, ok := parseReply(p[:n])
+	switch {
+	case !ok:
+		return false
+	case r.op == opERROR:
+		t.gaveUp(r.text)
+		return true
+	}
+	return t.acknowledged(t.sender.ack(now, r.block))
+}
+
+// acknowledged goes on after an ACK.
+func (t *transfer) acknowledged(next span) (end bool) {
+	if t.sender.heard && !t.heard.Swap(true) && t.before != nil {
+		t.before.obsolete.Store(true)
+		t.before.wake()
+		t.before = nil
+	}
+	if t.sender.over {
+		return false
+	}
+	if t.sender.base >= 0 && t.Now().Sub(t.reported) >= progress {
+		t.report(event.Transfer, "")
+	}
+	return t.sendOrFail(next)
+}
+
+// sendOrFail sends blocks. It returns whether the transfer ended.
+func (t *transfer) sendOrFail(blocks span) (end bool) {
+	if t.sender.silent {
+		if !t.sender.over {
+			t.report(event.Aborted, "the box no longer answers")
+		}
+		return !t.sender.over
+	}
+	if err := t.send(blocks); err != nil {
+		t.fail(err)
+		return true
+	}
+	return false
+}
+
+// send sends blocks; an error is one of the file. A packet that the network does
+// not take is as good as lost.
+func (t *transfer) send(blocks span) error {
+	if blocks == nothing {
+		return nil
+	}
+	for block := blocks.first; block <= blocks.last; block++ {
+		if block == 0 {
+			t.write(appendOACK(nil, t.terms.grant))
+			continue
+		}
+		at := (block - 1) * int64(t.terms.block)
+		length := int(min(int64(t.terms.block), t.file.Size()-at))
+		if n, err := t.file.ReadAt(t.packet[header:header+length], at); n < length {
+			return err
+		}
+		binary.BigEndian.PutUint16(t.packet, opDATA)
+		binary.BigEndian.PutUint16(t.packet[2:], uint16(block))
+		t.write(t.packet[:header+length])
+	}
+	t.sender.sent(t.Now())
+	return nil
+}
+
+// write sends a packet to the client.
+func (t *transfer) write(p []byte) { t.conn.WriteToUDPAddrPort(p, t.client) }
+
+// stranger answers a packet that is not the client's: RFC 1350 section 4 has
+// ERROR 5 for it, and the transfer goes on.
+func (t *transfer) stranger(from netip.AddrPort, p []byte) {
+	if r, ok := parseReply(p); ok && r.op == opERROR || t.strangers == maxStrangers {
+		return
+	}
+	t.strangers++
+	t.conn.WriteToUDPAddrPort(appendError(nil, errorUnknownID, "unknown transfer"), from)
+}
+
+// gaveUp takes the client's ERROR, which is not answered.
+func (t *transfer) gaveUp(text string) {
+	switch {
+	case t.before != nil:
+		// Our answer to a request that the network doubled or delayed: the client
+		// goes on with the first.
+	case t.acked() < min(glance, t.file.Size()):
+		t.report(event.Probe, text)
+	default:
+		t.report(event.Aborted, "the box gave up: "+text)
+	}
+}
+
+// acked is how many bytes of the file the client has.
+func (t *transfer) acked() int64 {
+	if t.sender == nil {
+		return 0
+	}
+	return min(max(t.sender.base, 0)*int64(t.terms.block), t.file.Size())
+}
+
+// report sends an event about the transfer.
+func (t *transfer) report(kind event.Kind, text string) {
+	e := event.Event{Time: t.Now(), IP: t.client.Addr(), Kind: kind, File: t.name, Text: text}
+	if t.file != nil {
+		e.Done, e.Total = t.acked(), t.file.Size()
+	}
+	if kind == event.Transfer {
+		t.reported = e.Time
+	}
+	t.Sink.Send(e)
+}
+
+// remind and wake are called by others.
+func (t *transfer) remind() {
+	t.again.Store(true)
+	t.wake()
+}
+
+func (t *transfer) wake() { t.conn.SetReadDeadline(time.Unix(1, 0)) }
