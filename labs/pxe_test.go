@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ const (
 type cable struct {
 	t      *testing.T
 	dir    string
+	board  string // of the machine
 	device string // the server's
 	server *lab.Program
 }
@@ -32,8 +34,8 @@ type cable struct {
 // plugged into it as well.
 func newCable(t *testing.T, bridged bool) *cable {
 	t.Helper()
-	lab.Require(t, "qemu-system-x86_64", "ip")
-	c := &cable{t: t, dir: t.TempDir(), device: "tap0"}
+	lab.Require(t, "ip")
+	c := &cable{t: t, dir: t.TempDir(), board: "qemu-amd64", device: "tap0"}
 	lab.Run(t, "", "ip", "link", "set", "lo", "up")
 	lab.Run(t, "", "ip", "tuntap", "add", "tap0", "mode", "tap")
 	if bridged {
@@ -57,7 +59,7 @@ func (c *cable) tench(args ...string) []string {
 // there.
 func (c *cable) serve(keys string, args ...string) {
 	c.t.Helper()
-	list := fmt.Sprintf("[box.gw0]\nmac = [%q]\nboard = \"qemu-amd64\"\n%s", pxeBox, keys)
+	list := fmt.Sprintf("[box.gw0]\nmac = [%q]\nboard = %q\n%s", pxeBox, c.board, keys)
 	if err := os.WriteFile(filepath.Join(c.dir, "boxes.toml"), []byte(list), 0o644); err != nil {
 		c.t.Fatal(err)
 	}
@@ -75,27 +77,43 @@ func (c *cable) says(what string, limit time.Duration) {
 	lab.Eventually(c.t, limit, "the server says "+what, func() bool { return strings.Contains(c.server.Output(), what) })
 }
 
+// firmwares are what QEMU's machines start with. QEMU's own iPXE is left out where
+// the firmware shall use its driver.
+var firmwares = map[string]struct {
+	machine    []string // program and arguments
+	rom        string
+	code, vars string // of UEFI
+}{
+	"bios": {machine: []string{"qemu-system-x86_64", "-machine", "q35", "-cpu", "max", "-vga", "none"}},
+	"uefi": {machine: []string{"qemu-system-x86_64", "-machine", "q35", "-cpu", "max", "-vga", "none"}, rom: ",romfile=",
+		code: "/usr/share/OVMF/OVMF_CODE_4M.fd", vars: "/usr/share/OVMF/OVMF_VARS_4M.fd"},
+	// It would try PXE first.
+	"uefi-http": {machine: []string{"qemu-system-x86_64", "-machine", "q35", "-cpu", "max", "-vga", "none",
+		"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"}, rom: ",romfile=",
+		code: "/usr/share/OVMF/OVMF_CODE_4M.fd", vars: "/usr/share/OVMF/OVMF_VARS_4M.fd"},
+	"arm64": {machine: []string{"qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a53"}, rom: ",romfile=",
+		code: "/usr/share/AAVMF/AAVMF_CODE.fd", vars: "/usr/share/AAVMF/AAVMF_VARS.fd"},
+}
+
 // machine starts a QEMU that boots over the wire, then from a disk if there is
 // one.
 func (c *cable) machine(firmware, disk string) *lab.Console {
 	c.t.Helper()
-	card := "virtio-net-pci,netdev=wan,addr=0x10,bootindex=0,mac=" + pxeBox
-	if firmware == "uefi" {
-		card += ",romfile=" // QEMU's iPXE would take the place of OVMF's own driver
-	}
-	args := []string{"-machine", "q35", "-cpu", "max", "-accel", "tcg", "-m", "256", "-display", "none", "-vga", "none", "-serial", "mon:stdio",
-		"-device", "i6300esb", "-netdev", "tap,id=wan,ifname=tap0,script=no,downscript=no",
-		"-device", card,
-		"-netdev", "user,id=lan,restrict=on", "-device", "virtio-net-pci,netdev=lan,addr=0x11,romfile="}
-	if firmware == "uefi" {
+	fw := firmwares[firmware]
+	lab.Require(c.t, fw.machine[0])
+	args := append(slices.Clone(fw.machine[1:]), "-accel", "tcg", "-m", "256", "-display", "none", "-serial", "mon:stdio", "-device", "i6300esb",
+		"-netdev", "tap,id=wan,ifname=tap0,script=no,downscript=no",
+		"-device", "virtio-net-pci,netdev=wan,addr=0x10,bootindex=0,mac="+pxeBox+fw.rom,
+		"-netdev", "user,id=lan,restrict=on", "-device", "virtio-net-pci,netdev=lan,addr=0x11,romfile=")
+	if fw.code != "" {
 		vars := filepath.Join(c.dir, "vars.fd")
-		lab.Run(c.t, "", "cp", "/usr/share/OVMF/OVMF_VARS_4M.fd", vars)
-		args = append(args, "-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd", "-drive", "if=pflash,format=raw,file="+vars)
+		lab.Run(c.t, "", "cp", fw.vars, vars)
+		args = append(args, "-drive", "if=pflash,format=raw,readonly=on,file="+fw.code, "-drive", "if=pflash,format=raw,file="+vars)
 	}
 	if disk != "" {
 		args = append(args, "-drive", "if=none,id=disk,format=raw,cache=unsafe,file="+disk, "-device", "virtio-blk-pci,drive=disk,serial=LAB-DISK-1,bootindex=1")
 	}
-	return lab.Start(c.t, "qemu-system-x86_64", args...)
+	return lab.Start(c.t, fw.machine[0], args...)
 }
 
 // TestPXESelftest runs the stand-ins for clients that no lab has.
@@ -111,8 +129,21 @@ func TestPXESelftest(t *testing.T) {
 func TestPXERunFromBIOS(t *testing.T)   { pxeRun(t, "bios", "auto", "boot.ipxe") }
 func TestPXERunByPXELINUX(t *testing.T) { pxeRun(t, "bios", "pxelinux", "pxelinux.0") }
 func TestPXERunByGRUB(t *testing.T)     { pxeRun(t, "bios", "grub", "grub.pxe") }
-func TestPXERunFromUEFI(t *testing.T)   { pxeRun(t, "uefi", "auto", "grubx64.efi") }
-func TestPXERunByIPXE(t *testing.T)     { pxeRun(t, "uefi", "ipxe", "snponly.efi") }
+func TestPXERunFromUEFI(t *testing.T)   { pxeRun(t, "uefi", "auto", "snponly.efi") }
+func TestPXERunByGRUBEFI(t *testing.T)  { pxeRun(t, "uefi", "grub", "grubx64.efi") }
+
+func TestPXERunByHTTP(t *testing.T) {
+	pxeRun(t, "uefi-http", "auto", "http://192.0.2.1:80/grubx64.efi")
+}
+
+// TestPXERunARM64 needs the image of qemu-arm64: make image BOARD=qemu-arm64.
+func TestPXERunARM64(t *testing.T) {
+	built := filepath.Join(lab.Root(t), "out", "qemu-arm64", "SHA256")
+	if _, err := os.Stat(built); err != nil {
+		t.Skip("no image of qemu-arm64 was built")
+	}
+	pxeRun(t, "arm64", "auto", "grubaa64.efi")
+}
 
 func pxeRun(t *testing.T, firmware, loader, file string) {
 	t.Helper()
@@ -120,6 +151,9 @@ func pxeRun(t *testing.T, firmware, loader, file string) {
 		return
 	}
 	c := newCable(t, false)
+	if firmware == "arm64" {
+		c.board = "qemu-arm64"
+	}
 	c.serve("", "--loader", loader)
 	if !strings.Contains(c.server.Output(), "DHCP on tap0") {
 		t.Errorf("with nobody else on the wire, it is not in full mode:\n%s", c.server.Output())

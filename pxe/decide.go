@@ -67,12 +67,12 @@ func (s *Server) loader(c dhcp.Client, rule string) dhcp.Boot {
 	case "iPXE":
 		// In a ROM it is the firmware, of which the operator may want to see no more.
 		if name = ipxeScript; s.o.Loader == LoaderGRUB || s.o.Loader == LoaderPXELINUX {
-			name = program(c.Firmware, s.dhcpMode(), s.o.Loader)
+			name = program(c.Firmware, c.HTTP, s.o.Loader)
 		}
 	case "U-Boot", "u-root":
 		name = configReader
 	case "":
-		name = program(cmp.Or(c.Firmware, dhcp.BIOS), s.dhcpMode(), s.o.Loader)
+		name = program(cmp.Or(c.Firmware, dhcp.BIOS), c.HTTP, s.o.Loader)
 	}
 	if name == "" {
 		return dhcp.Boot{Silent: fmt.Sprintf("there is no loader for %s", c)}

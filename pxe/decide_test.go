@@ -85,7 +85,6 @@ func TestDecide(t *testing.T) {
 	bios := dhcp.Client{MAC: macA, Boots: true, Firmware: dhcp.BIOS}
 	with := func(change func(*dhcp.Client)) dhcp.Client { c := bios; change(&c); return c }
 	for name, tc := range map[string]struct {
-		mode         dhcp.Mode
 		loader       Loader
 		client       dhcp.Client
 		file, silent string
@@ -97,10 +96,9 @@ func TestDecide(t *testing.T) {
 		"iPXE":                    {client: with(func(c *dhcp.Client) { c.Loader = "iPXE" }), file: "boot.ipxe"},
 		"iPXE, asked for GRUB":    {loader: LoaderGRUB, client: with(func(c *dhcp.Client) { c.Loader = "iPXE" }), file: "grub.pxe"},
 		"no architecture":         {client: with(func(c *dhcp.Client) { c.Firmware = "" }), file: "undionly.kpxe"},
-		"UEFI":                    {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "grubx64.efi"},
-		"UEFI, iPXE":              {loader: LoaderIPXE, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "snponly.efi"},
-		"UEFI beside another":     {mode: dhcp.Proxy, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "snponly.efi"},
-		"UEFI, no pxelinux":       {loader: LoaderPXELINUX, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "grubx64.efi"},
+		"UEFI":                    {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "snponly.efi"},
+		"UEFI, asked for GRUB":    {loader: LoaderGRUB, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "grubx64.efi"},
+		"UEFI, no pxelinux":       {loader: LoaderPXELINUX, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "snponly.efi"},
 		"32-bit UEFI":             {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIIA32 }), file: "grubia32.efi"},
 		"UEFI HTTP boot":          {client: with(func(c *dhcp.Client) { c.Firmware, c.HTTP = dhcp.EFIX64, true }), file: "http://192.0.2.1:80/grubx64.efi"},
 		"u-root":                  {client: with(func(c *dhcp.Client) { c.Firmware, c.Loader = "", "u-root" }), file: "extlinux.conf"},
@@ -115,9 +113,8 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newTestServer(t, twoBoxes)
-			s.o.Loader = tc.loader
-			if tc.mode != "" {
-				s.o.Mode = tc.mode
+			if tc.loader != "" {
+				s.o.Loader = tc.loader
 			}
 			arm(t, s, Request{Box: "gw0", Mode: netboot.Install})
 			got := s.decide(tc.client)

@@ -30,33 +30,30 @@ func ParseLoader(s string) (Loader, error) {
 	return "", fmt.Errorf("loader %q: known are auto, ipxe, grub and pxelinux", s)
 }
 
-// programs are the files of package build/loaders, by firmware. The first of each
-// is what LoaderAuto means where we give out addresses, or are named by who does.
-// Beside another DHCP server it is proxy: GRUB knows only the packet in which the
-// firmware got its address, and our name is in the other.
-var programs = map[dhcp.Firmware]struct {
-	auto   Loader
-	proxy  Loader
-	byName map[Loader]string
-}{
-	dhcp.BIOS:     {LoaderIPXE, LoaderIPXE, map[Loader]string{LoaderIPXE: "undionly.kpxe", LoaderGRUB: "grub.pxe", LoaderPXELINUX: "pxelinux.0"}},
-	dhcp.EFIX64:   {LoaderGRUB, LoaderIPXE, map[Loader]string{LoaderIPXE: "snponly.efi", LoaderGRUB: "grubx64.efi"}},
-	dhcp.EFIIA32:  {LoaderGRUB, LoaderGRUB, map[Loader]string{LoaderGRUB: "grubia32.efi"}},
-	dhcp.EFIARM64: {LoaderGRUB, LoaderGRUB, map[Loader]string{LoaderGRUB: "grubaa64.efi"}},
-	dhcp.EFIARM:   {LoaderGRUB, LoaderGRUB, map[Loader]string{LoaderGRUB: "grubarm.efi"}},
+// programs are the files of package build/loaders, by firmware. iPXE is what
+// LoaderAuto means where there is one: of the two it fetches quicker, and it asks
+// DHCP for itself, so that beside another server it finds us, whose name is in
+// another packet than the one that GRUB is shown.
+var programs = map[dhcp.Firmware]map[Loader]string{
+	dhcp.BIOS:     {LoaderAuto: "undionly.kpxe", LoaderIPXE: "undionly.kpxe", LoaderGRUB: "grub.pxe", LoaderPXELINUX: "pxelinux.0"},
+	dhcp.EFIX64:   {LoaderAuto: "snponly.efi", LoaderIPXE: "snponly.efi", LoaderGRUB: "grubx64.efi"},
+	dhcp.EFIIA32:  {LoaderAuto: "grubia32.efi"},
+	dhcp.EFIARM64: {LoaderAuto: "grubaa64.efi"},
+	dhcp.EFIARM:   {LoaderAuto: "grubarm.efi"},
 }
 
 // program is the file that a firmware loads; "" where there is none for it. A
-// loader that is not made for the firmware gives way to the best that is.
-func program(f dhcp.Firmware, mode dhcp.Mode, want Loader) string {
-	p := programs[f]
-	if name := p.byName[want]; name != "" {
+// loader that is not made for the firmware gives way to the best that is. What
+// came by UEFI's HTTP boot is not told by the firmware which card it came by, as
+// snponly.efi needs to be; GRUB is.
+func program(f dhcp.Firmware, http bool, want Loader) string {
+	if http && want == LoaderAuto {
+		want = LoaderGRUB
+	}
+	if name := programs[f][want]; name != "" {
 		return name
 	}
-	if mode == dhcp.Proxy {
-		return p.byName[p.proxy]
-	}
-	return p.byName[p.auto]
+	return programs[f][LoaderAuto]
 }
 
 // runs are the CPUs that a firmware can start a kernel for. A 32-bit UEFI may be

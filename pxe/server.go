@@ -62,7 +62,7 @@ type Options struct {
 	Interface *net.Interface
 	Address   netip.Prefix // ours on it
 	Mode      dhcp.Mode
-	Loader    Loader
+	Loader    Loader   // "" for LoaderAuto
 	Boxes     string   // path of boxes.toml; "" for none
 	Boards    []string // that may be in it
 	AnyBoard  string   // what any box is that is not in it; "" for a stranger, who gets nothing
@@ -131,6 +131,9 @@ func newServer(o Options) *Server {
 	}
 	if o.HTTPPort == 0 {
 		o.HTTPPort = 80
+	}
+	if o.Loader == "" {
+		o.Loader = LoaderAuto
 	}
 	return &Server{
 		o: o, register: newRegister(), any: o.AnyBoard, folders: map[string]view.Folder{}, products: map[string]Product{},

@@ -28,10 +28,10 @@
 //	trial.go     how a box is changed without losing it
 //	update.go    tench update
 //	backup.go    tench backup: fetch, list, extract
-//	pxe_view.go  what a netboot server shows, live, in lines or in JSON
 //	ssh.go       how this user gets into hosts
 //	pxe.go       tench pxe; pxe_serve.go the server; pxe_order.go install, run, disarm;
-//	             pxe_show.go explain, status; pxe_selftest.go selftest
+//	             pxe_show.go explain, status; pxe_selftest.go selftest; pxe_view.go
+//	             what goes on, live, in lines or in JSON; pxe_console.go serial consoles
 package main
 
 import (

@@ -32,7 +32,7 @@ type pxeOptions struct {
 	state    string
 	page     string
 	port     uint16   // of HTTP for boxes
-	consoles []string // BOX=PORT[,SPEED]
+	consoles []string // BOX=PORT of serial consoles that are attached here
 	offline  bool
 	json     bool
 }
@@ -86,7 +86,7 @@ func pxeServeCommand() *cobra.Command {
   full     it gives out addresses; it does not start where another server answers
   proxy    another DHCP server gives out addresses, we tell the boot file beside it
   foreign  another DHCP server names us as next-server, with undionly.kpxe (BIOS),
-           grubx64.efi or the like as the file
+           snponly.efi (x64 UEFI), grubaa64.efi (arm64 UEFI) as the file
   auto     it looks who answers, and chooses
 
 It needs the interface to have an address, and root or the capabilities
@@ -113,7 +113,7 @@ func (o *pxeOptions) serveFlags(c *cobra.Command) {
 	f.StringVar(&o.anyBoard, "any-board", "", "a box that is not in boxes.toml runs this `board` from RAM")
 	f.StringVar(&o.page, "page", "127.0.0.1:8069", "`address` of the operator's page")
 	f.Uint16Var(&o.port, "http-port", 80, "`port` of HTTP for the boxes, where another server has 80; OpenBSD knows no other")
-	f.StringArrayVar(&o.consoles, "console", nil, "show what a box's serial console says: `BOX=PORT[,SPEED]`; may be repeated")
+	f.StringArrayVar(&o.consoles, "console", nil, "show on the page what a box's serial console says: `BOX=PORT[,SPEED]`; may be repeated")
 	f.BoolVar(&o.offline, "offline", false, "never use the network to fetch loaders; say what is missing")
 	f.BoolVar(&o.json, "json", false, "an event a line, as JSON")
 	words := func(list []string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -28,16 +28,15 @@ import (
 // runPXE serves until ctrl-C. then is done once all listens.
 func runPXE(c *cobra.Command, o pxeOptions, then ...func(*pxe.Server) error) error {
 	view := newPXEView(c.OutOrStdout(), o.json)
-	opts, err := o.server(c)
-	if err != nil {
-		return err
-	}
-	opts.Sink = view.event
 	consoles, err := parseTranscripts(o.consoles)
 	if err != nil {
 		return err
 	}
-	opts.Console = consoles.of
+	opts, err := o.server(c)
+	if err != nil {
+		return err
+	}
+	opts.Sink, opts.Console = view.event, consoles.of
 	t, err := findTree()
 	if err != nil {
 		return err

@@ -153,7 +153,7 @@ func bootPXELINUX(c *client) (string, error) {
 }
 
 func bootUEFI(c *client) (string, error) {
-	const file = "grubx64.efi"
+	const file = "snponly.efi"
 	if err := c.dhcp(rom(class("PXEClient:Arch:00007:UNDI:003000"), arch(iana.EFI_X86_64), dhcpv4.WithBroadcast(true))...); err != nil {
 		return "", err
 	}
