@@ -275,7 +275,7 @@ func TestDisklessBox(t *testing.T) {
 	s.heard(netboot.Ready)
 	s.heard(netboot.Healthy)
 	c.Send(t, "\n1\n")
-	c.Expect(t, `gw9(?s:.*)diskless: all that is changed here is gone when it is switched off(?s:.*)generation 1`, menuTimeout)
+	c.Expect(t, `gw9(?s:.*)diskless: (?s:.*)generation 1`, menuTimeout)
 	c.Send(t, "\n")
 	powerOff(t, c)
 }
