@@ -13,6 +13,7 @@
 //	stick_test.go      sticks that are plugged into a box that runs
 //	secret_test.go     planted secrets, looked for everywhere
 //	flash_test.go      tench flash on loop devices, and the box that comes of it
+//	install_box_test.go  a netbooted box that installs itself, and one without a disk
 //	generations_test.go  configurations on trial: cut off, killed, switched off
 //	apply_test.go      tench apply from the desk to a box over SSH
 //	far_box_test.go    a box that is reached over SSH alone: apply, update, backup, restore
