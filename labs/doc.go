@@ -10,6 +10,7 @@
 //	update_test.go     an update from a stick, there and back
 //	update_bench_test.go  what an update sends
 //	flash_test.go      tench flash on loop devices, and the box that comes of it
+//	install_box_test.go  a netbooted box that installs itself, and one without a disk
 //	generations_test.go  configurations on trial: cut off, killed, switched off
 //	apply_test.go      tench apply from the desk to a box over SSH
 //	far_box_test.go    a box that is reached over SSH alone: apply, update, backup, restore

@@ -42,7 +42,7 @@ func imageNodes(root string) []status.Node {
 	add("board", build.Board, "board "+build.Board)
 	add("slot", args.Slot, "slot "+args.Slot)
 	if boot.Mode == netboot.Run {
-		add("diskless", "yes", "diskless: all that is changed here is gone when it is switched off")
+		add("diskless", "yes", "diskless: gone when switched off")
 	}
 	epoch := time.Unix(build.Epoch, 0).UTC().Format(time.RFC3339)
 	add("epoch", epoch, "epoch "+epoch)

@@ -94,7 +94,7 @@ func TestDisklessInTheStatus(t *testing.T) {
 	files := map[string]string{buildFile: `{"board":"apu2","release":"2026.11","epoch":1}`, "/proc/cmdline": "quiet\n",
 		NetbootFile: `{"server":"http://192.0.2.1","token":"abcdefgh","box":"gw0","mode":"run"}`}
 	n := imageNodes(fakeRoot(t, files))[0]
-	if !n.OK || n.Facts["diskless"] != "yes" || !slices.Contains(n.Detail, "diskless: all that is changed here is gone when it is switched off") {
+	if !n.OK || n.Facts["diskless"] != "yes" || !slices.Contains(n.Detail, "diskless: gone when switched off") {
 		t.Errorf("the node is %+v", n)
 	}
 	if text, err := json.Marshal(n); err != nil || strings.Contains(string(text), "abcdefgh") {

@@ -94,7 +94,10 @@ func newSteps(img *Image, o StreamOptions) ([]step, error) {
 	var probe []step
 	if !o.Request.Slot {
 		probe = append([]step{{marks(size, end), writestream.Verify}}, wipe...)
-		p.body = append(pieces(tail(size, end), nil, 0), p.body...)
+		// The beginning of the first partition goes ahead: by it an installer knows
+		// a disk whose install did not end.
+		first := append(pieces(tail(size, end), nil, 0), p.body[0])
+		probe, p.body = append(probe, step{first, writestream.Sync}), p.body[1:]
 	}
 	last := len(p.head) - 1
 	write := []step{{p.body, writestream.Verify}, {p.head[:last], writestream.Sync}, {p.head[last:], writestream.Verify}}
