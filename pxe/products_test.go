@@ -8,9 +8,12 @@ import (
 	"math/rand"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"tench/pxe/view"
 	"tench/release"
@@ -85,6 +88,55 @@ func TestProducts(t *testing.T) {
 	}
 	if _, _, err := p.Image("c"); err == nil {
 		t.Error("Image of a board that is not there is no error")
+	}
+}
+
+// A release's directory has other names than what a build leaves.
+func TestProductsOfARelease(t *testing.T) {
+	dir := t.TempDir()
+	put := func(name, text string) release.Product {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256([]byte(text))
+		return release.Product{File: name, Size: int64(len(text)), SHA256: hex.EncodeToString(sum[:])}
+	}
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := put("tench-b.img", "image")
+	files := []release.Product{put("tench-b.vmlinuz", "kernel"), put("tench-b.initrd", "initrd"), put("tench-b.slot", "s"), put("tench-b.config", "c"),
+		put("tench-b.mtree", "m"), put("tench-b.cdx.json", `{"bomFormat":"CycloneDX","components":[{"name":"linux","version":"6.12"}]}`)}
+	m := release.Manifest{Board: "b", Release: "2026.12", Products: append(slices.Clone(files), image)}
+	if err := errors.Join(os.Remove(filepath.Join(dir, image.File)), m.Write(filepath.Join(dir, "tench-b.json"))); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "tench-b.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := put("tench-b.img.zst", string(z.EncodeAll([]byte("image"), nil)))
+	files = append(files, put("tench-b.json", string(text)), put("NOTES.md", "notes"), packed)
+	x := release.Index{Release: "2026.12", Boards: []release.IndexBoard{{Name: "b"}}, Files: files}
+	if err := x.Write(filepath.Join(dir, release.ManifestFile)); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = os.ReadFile(filepath.Join(dir, release.ManifestFile)); err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, put(release.ManifestFile, string(text)), put(release.ListingFile, "listing"))
+	if err := release.WriteSums(filepath.Join(dir, release.SumsFile), files); err != nil {
+		t.Fatal(err)
+	}
+	p, err := OpenProducts(t.Context(), dir, audit.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, sum, err := p.Image("b")
+	if p.Release != "2026.12" || !p.Has("b") || err != nil || path != filepath.Join(dir, packed.File) || sum != packed.SHA256 {
+		t.Errorf("release %q, has b: %v, image %s %s, %v", p.Release, p.Has("b"), path, sum, err)
 	}
 }
 

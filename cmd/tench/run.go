@@ -101,7 +101,8 @@ func runQEMU(stderr io.Writer, b boards.Board, o runOptions) error {
 	if o.image == "" {
 		o.image = filepath.Join(o.products, release.ImageName(b.Name))
 	}
-	dir := filepath.Join(o.products, "run")
+	// Beside the products, which are a whole that `tench verify` looks at.
+	dir := filepath.Join(filepath.Dir(o.products), ".run", b.Name)
 	if o.disk == "" && o.firmware == "uefi" {
 		o.disk = b.QEMU.UEFIDisk
 	}
