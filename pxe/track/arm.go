@@ -53,6 +53,9 @@ func (t *Table) arm(o Order) (i Install, isNew bool, err error) {
 			return Install{}, false, fmt.Errorf("arm: %s: another install is %s\nhint: tench pxe disarm %s", o.Box, old.State, o.Box)
 		}
 	}
+	if most := 4 * t.o.Strangers; !armed && o.Name == "" && t.nameless() >= most {
+		return Install{}, false, fmt.Errorf("arm: %s: %d boxes that have no name are armed already\nhint: write it into boxes.toml", o.Box, most)
+	}
 	secret := make([]byte, 16)
 	if _, err := io.ReadFull(t.o.Random, secret); err != nil {
 		return Install{}, false, fmt.Errorf("arm: %s: make a token: %w", o.Box, err)
@@ -67,6 +70,20 @@ func (t *Table) arm(o Order) (i Install, isNew bool, err error) {
 	t.keep(i)
 	t.changed()
 	return i, true, nil
+}
+
+// nameless is how many boxes are armed that have no name. Where any box is served
+// they arm themselves: a flood of made-up addresses must not fill memory and disk.
+func (t *Table) nameless() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, b := range t.boxes {
+		if b.install != nil && b.install.Name == "" {
+			n++
+		}
+	}
+	return n
 }
 
 // keep puts an arming into the table, and the box to its beginning. The caller
@@ -90,7 +107,8 @@ func (t *Table) find(mac event.MAC) (Install, bool) {
 	return Install{}, false
 }
 
-// Disarm takes an arming back, and forgets how it went. Its token is dead.
+// Disarm takes an arming back, and forgets how it went, once that is on disk. Its
+// token is dead.
 func (t *Table) Disarm(mac event.MAC) error {
 	t.saving.Lock()
 	defer t.saving.Unlock()
@@ -98,7 +116,12 @@ func (t *Table) Disarm(mac event.MAC) error {
 	if !armed {
 		return fmt.Errorf("disarm: %s: it is not armed", mac)
 	}
-	if err := os.Remove(t.path(mac)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	err := os.Remove(t.path(mac))
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	// A power cut must not bring it back: the box would be installed.
+	if err := errors.Join(err, syncDir(t.o.Dir)); err != nil {
 		return fmt.Errorf("disarm: %s: %w", mac, err)
 	}
 	t.mu.Lock()
@@ -154,7 +177,7 @@ func (t *Table) use(token string, change func(*Install, time.Time) error) (Insta
 	t.saving.Lock()
 	defer t.saving.Unlock()
 	i, armed := t.find(mac) // events may have changed it since
-	if !armed {
+	if !armed || i.Token != token {
 		return Install{}, fmt.Errorf("install: %s: %w: it was disarmed", mac, ErrOver)
 	}
 	if err := t.write(i); err != nil {
