@@ -29,7 +29,8 @@ func digestOf(token string) digest { return sha256.Sum256([]byte(token)) }
 // it is on disk. The same order again, while it is pending, changes nothing: a
 // server that was started anew goes on where it was. Another order takes the
 // place of one whose box has not started yet; one that is under way is in the
-// way, until Disarm. What is over, well or badly, is armed anew.
+// way, until Disarm, and so is an arming of another port of the box where one of
+// the two is an install. What is over, well or badly, is armed anew.
 func (t *Table) Arm(o Order) (Install, error) {
 	if o.Box.IsZero() || o.Mode != netboot.Install && o.Mode != netboot.Run {
 		return Install{}, fmt.Errorf("arm: box %q, mode %q: want a box, and %q or %q", o.Box, o.Mode, netboot.Install, netboot.Run)
@@ -53,6 +54,13 @@ func (t *Table) arm(o Order) (i Install, isNew bool, err error) {
 			return Install{}, false, fmt.Errorf("arm: %s: another install is %s\nhint: tench pxe disarm %s", o.Box, old.State, o.Box)
 		}
 	}
+	if other, ok := t.otherPort(o); ok {
+		same := o
+		if same.Box = other.Box; other.Order == same {
+			return other, false, nil
+		}
+		return Install{}, false, fmt.Errorf("arm: %s: %s is armed by its port %s: %s\nhint: tench pxe disarm %s", o.Box, o.Name, other.Box, other.State, o.Name)
+	}
 	if most := 4 * t.o.Strangers; !armed && o.Name == "" && t.nameless() >= most {
 		return Install{}, false, fmt.Errorf("arm: %s: %d boxes that have no name are armed already\nhint: write it into boxes.toml", o.Box, most)
 	}
@@ -70,6 +78,22 @@ func (t *Table) arm(o Order) (i Install, isNew bool, err error) {
 	t.keep(i)
 	t.changed()
 	return i, true, nil
+}
+
+// otherPort is the arming of another port of the order's box, where one of the two
+// is an install: after the first one ended, the second would install it once more.
+func (t *Table) otherPort(o Order) (Install, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for mac, b := range t.boxes {
+		if mac == o.Box || b.install == nil || !b.install.Pending() || o.Name == "" || b.install.Name != o.Name {
+			continue
+		}
+		if o.Mode == netboot.Install || b.install.Mode == netboot.Install {
+			return *b.install, true
+		}
+	}
+	return Install{}, false
 }
 
 // nameless is how many boxes are armed that have no name. Where any box is served
