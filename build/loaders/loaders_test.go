@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"tench/internal/lab"
 )
 
 // GRUB's own tools must take the modules that we name, and file(1) see a program
@@ -24,7 +26,7 @@ func TestGRUB(t *testing.T) {
 		}
 		t.Run(g.name, func(t *testing.T) {
 			if _, err := os.Stat(filepath.Join("/usr/lib/grub", g.platform, "modinfo.sh")); err != nil {
-				t.Skipf("%v: apt-get install grub-common grub-pc-bin grub-efi-amd64-bin", err)
+				lab.Lack(t, err)
 			}
 			dir := t.TempDir()
 			if err := g.build(t.Context(), map[Part]string{grubTools: "/", g.part: "/"}, dir, io.Discard); err != nil {

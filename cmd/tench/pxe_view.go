@@ -149,15 +149,19 @@ func (v *pxeView) show(table *track.Table) {
 
 // news writes a line for each box that is another than it was.
 func (v *pxeView) news(list []track.Box) {
+	was := v.said
+	v.said = map[event.MAC]string{} // of those that are there: strangers come and go
 	for _, b := range list {
 		about := fmt.Sprint(b.Stage, b.Diagnosis)
 		if b.Total > 0 {
 			about += fmt.Sprint(4 * b.Done / b.Total) // a line at each quarter
 		}
-		if v.said[b.MAC] == about || b.Seen.IsZero() {
+		if b.Seen.IsZero() {
 			continue
 		}
-		v.said[b.MAC] = about
+		if v.said[b.MAC] = about; was[b.MAC] == about {
+			continue
+		}
 		fmt.Fprintf(v.out, "%s  %s\n", b.Seen.Local().Format("15:04:05"), strings.Join(pxeBox(b, 0), " "))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -109,6 +110,16 @@ func TestPXENews(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, strings.Split(out.String(), "\n")); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+}
+
+func TestPXENewsForgetsStrangers(t *testing.T) {
+	v := newPXEView(io.Discard, false)
+	for n := range byte(100) {
+		v.news([]track.Box{{MAC: event.MAC{2, n}, Stage: track.Discovers, Seen: pxeStart}})
+	}
+	if len(v.said) != 1 {
+		t.Errorf("%d boxes are kept of one that is there", len(v.said))
 	}
 }
 

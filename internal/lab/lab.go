@@ -33,6 +33,16 @@ func Require(t testing.TB, programs ...string) {
 	}
 }
 
+// Lack is for a test outside labs that needs what this machine lacks: it is skipped,
+// but where labs run it fails, for the same reason.
+func Lack(t testing.TB, what error) {
+	t.Helper()
+	if os.Getenv("TENCH_LAB") == "yes" {
+		t.Fatalf("%v\nhint: bin/tench doctor --install", what)
+	}
+	t.Skip(what)
+}
+
 // RequireRoot is Require for labs that make network namespaces.
 func RequireRoot(t testing.TB, programs ...string) {
 	t.Helper()

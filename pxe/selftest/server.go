@@ -29,33 +29,14 @@ import (
 const readyWord = "listening\n"
 
 // list is the boxes.toml of the test. The clients have these addresses.
-const list = `[box.bios]
-mac = ["52:54:00:00:00:01"]
-board = "qemu-amd64"
-[box.uefi]
-mac = ["52:54:00:00:00:02"]
-board = "qemu-amd64"
-[box.arm]
-mac = ["52:54:00:00:00:03"]
-board = "qemu-arm64"
-[box.openbsd]
-mac = ["52:54:00:00:00:04"]
-system = "openbsd"
-tree = "openbsd"
-speed = 38400
-answers = "install.conf"
-[box.freebsd]
-mac = ["52:54:00:00:00:05"]
-system = "freebsd"
-tree = "freebsd"
-speed = 115200
-[box.disk]
-mac = ["52:54:00:00:00:06"]
-board = "qemu-amd64"
-[box.new]
-mac = ["52:54:00:00:00:07"]
-board = "qemu-amd64"
-disk = "SERIAL-7"
+const list = `[box]
+bios    = {mac = ["52:54:00:00:00:01"], board = "qemu-amd64"}
+uefi    = {mac = ["52:54:00:00:00:02"], board = "qemu-amd64"}
+arm     = {mac = ["52:54:00:00:00:03"], board = "qemu-arm64"}
+openbsd = {mac = ["52:54:00:00:00:04"], system = "openbsd", tree = "openbsd", speed = 38400, answers = "install.conf"}
+freebsd = {mac = ["52:54:00:00:00:05"], system = "freebsd", tree = "freebsd", speed = 115200}
+disk    = {mac = ["52:54:00:00:00:06"], board = "qemu-amd64"}
+new     = {mac = ["52:54:00:00:00:07"], board = "qemu-amd64", disk = "SERIAL-7"}
 `
 
 // loaderNames are those of build/loaders. Here each holds its name many times.

@@ -29,7 +29,8 @@ func digestOf(token string) digest { return sha256.Sum256([]byte(token)) }
 // it is on disk. The same order again, while it is pending, changes nothing: a
 // server that was started anew goes on where it was. Another order takes the
 // place of one whose box has not started yet; one that is under way is in the
-// way, until Disarm. What is over, well or badly, is armed anew.
+// way, until Disarm, and so is an arming of another port of the box where one of
+// the two is an install. What is over, well or badly, is armed anew.
 func (t *Table) Arm(o Order) (Install, error) {
 	if o.Box.IsZero() || o.Mode != netboot.Install && o.Mode != netboot.Run {
 		return Install{}, fmt.Errorf("arm: box %q, mode %q: want a box, and %q or %q", o.Box, o.Mode, netboot.Install, netboot.Run)
@@ -53,6 +54,16 @@ func (t *Table) arm(o Order) (i Install, isNew bool, err error) {
 			return Install{}, false, fmt.Errorf("arm: %s: another install is %s\nhint: tench pxe disarm %s", o.Box, old.State, o.Box)
 		}
 	}
+	if other, ok := t.otherPort(o); ok {
+		same := o
+		if same.Box = other.Box; other.Order == same {
+			return other, false, nil
+		}
+		return Install{}, false, fmt.Errorf("arm: %s: %s is armed by its port %s: %s\nhint: tench pxe disarm %s", o.Box, o.Name, other.Box, other.State, o.Name)
+	}
+	if most := 4 * t.o.Strangers; !armed && o.Name == "" && t.nameless() >= most {
+		return Install{}, false, fmt.Errorf("arm: %s: %d boxes that have no name are armed already\nhint: write it into boxes.toml", o.Box, most)
+	}
 	secret := make([]byte, 16)
 	if _, err := io.ReadFull(t.o.Random, secret); err != nil {
 		return Install{}, false, fmt.Errorf("arm: %s: make a token: %w", o.Box, err)
@@ -67,6 +78,36 @@ func (t *Table) arm(o Order) (i Install, isNew bool, err error) {
 	t.keep(i)
 	t.changed()
 	return i, true, nil
+}
+
+// otherPort is the arming of another port of the order's box, where one of the two
+// is an install: after the first one ended, the second would install it once more.
+func (t *Table) otherPort(o Order) (Install, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for mac, b := range t.boxes {
+		if mac == o.Box || b.install == nil || !b.install.Pending() || o.Name == "" || b.install.Name != o.Name {
+			continue
+		}
+		if o.Mode == netboot.Install || b.install.Mode == netboot.Install {
+			return *b.install, true
+		}
+	}
+	return Install{}, false
+}
+
+// nameless is how many boxes are armed that have no name. Where any box is served
+// they arm themselves: a flood of made-up addresses must not fill memory and disk.
+func (t *Table) nameless() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, b := range t.boxes {
+		if b.install != nil && b.install.Name == "" {
+			n++
+		}
+	}
+	return n
 }
 
 // keep puts an arming into the table, and the box to its beginning. The caller
@@ -90,7 +131,8 @@ func (t *Table) find(mac event.MAC) (Install, bool) {
 	return Install{}, false
 }
 
-// Disarm takes an arming back, and forgets how it went. Its token is dead.
+// Disarm takes an arming back, and forgets how it went, once that is on disk. Its
+// token is dead.
 func (t *Table) Disarm(mac event.MAC) error {
 	t.saving.Lock()
 	defer t.saving.Unlock()
@@ -98,7 +140,12 @@ func (t *Table) Disarm(mac event.MAC) error {
 	if !armed {
 		return fmt.Errorf("disarm: %s: it is not armed", mac)
 	}
-	if err := os.Remove(t.path(mac)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	err := os.Remove(t.path(mac))
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	// A power cut must not bring it back: the box would be installed.
+	if err := errors.Join(err, syncDir(t.o.Dir)); err != nil {
 		return fmt.Errorf("disarm: %s: %w", mac, err)
 	}
 	t.mu.Lock()
@@ -154,7 +201,7 @@ func (t *Table) use(token string, change func(*Install, time.Time) error) (Insta
 	t.saving.Lock()
 	defer t.saving.Unlock()
 	i, armed := t.find(mac) // events may have changed it since
-	if !armed {
+	if !armed || i.Token != token {
 		return Install{}, fmt.Errorf("install: %s: %w: it was disarmed", mac, ErrOver)
 	}
 	if err := t.write(i); err != nil {

@@ -244,6 +244,25 @@ func TestArmTwice(t *testing.T) {
 	}
 }
 
+func TestArmedByTwoPorts(t *testing.T) {
+	d := newDesk(t)
+	first := d.arm(install0)
+	second := install0
+	second.Box = gw1
+	if same := d.arm(second); same.Token != first.Token {
+		t.Error("the same order by another port of the box made another token")
+	}
+	second.Disk = "S3Z9NB0K"
+	if _, err := d.Arm(second); err == nil || !strings.Contains(err.Error(), "gw0 is armed by its port 52:54:00:00:00:01") {
+		t.Errorf("another order by another port: %v, want an error that names the first", err)
+	}
+	d.install(first)
+	if _, ok := d.Pending(gw1); ok {
+		t.Error("installed once, and pending by another port")
+	}
+	d.arm(second)
+}
+
 func TestKilledMidInstall(t *testing.T) {
 	d := newDesk(t)
 	i := d.arm(install0)
@@ -426,7 +445,7 @@ func TestWhatCannotBeKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := install0
-	other.Box = gw1
+	other.Box, other.Name = gw1, "gw1"
 	if _, err := d.Arm(other); err == nil {
 		t.Error("armed what cannot be kept: no error")
 	}
@@ -533,6 +552,25 @@ func TestStrangersMakeRoom(t *testing.T) {
 	if !slices.IsSortedFunc(d.Snapshot()[2:], func(a, b Box) int { return a.MAC.Compare(b.MAC) }) {
 		t.Error("the snapshot is not sorted")
 	}
+}
+
+func TestStrangersThatArmThemselves(t *testing.T) {
+	d := newDesk(t)
+	run := func(n byte) Order {
+		return Order{Box: event.MAC{2, 0, 0, 0, 0, n}, Mode: netboot.Run, Board: "apu2"}
+	}
+	for n := range byte(4 * 4) {
+		d.arm(run(n))
+	}
+	if _, err := d.Arm(run(99)); err == nil || !strings.Contains(err.Error(), "16 boxes that have no name") {
+		t.Errorf("armed one more: %v, want an error with the number", err)
+	}
+	d.arm(run(0))   // is armed
+	d.arm(install0) // has a name
+	if err := d.Disarm(run(1).Box); err != nil {
+		t.Fatal(err)
+	}
+	d.arm(run(99))
 }
 
 func TestAnEventOfAnAddress(t *testing.T) {

@@ -51,7 +51,8 @@ type Options struct {
 	// an install is given up. 0 is DefaultBoots.
 	Boots int
 	// Strangers is how many boxes there may be that neither have a name nor were
-	// armed; the one heard of longest ago makes room. 0 is DefaultStrangers.
+	// armed; the one heard of longest ago makes room. Of armed ones without a name
+	// there may be four times as many. 0 is DefaultStrangers.
 	Strangers int
 }
 

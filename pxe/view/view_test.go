@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tench/boards"
+	"tench/internal/lab"
 	"tench/pxe/boxes"
 	"tench/pxe/event"
 )
@@ -184,7 +185,7 @@ label tench
 func TestGRUBReadsItsScript(t *testing.T) {
 	program, err := exec.LookPath("grub-script-check")
 	if err != nil {
-		t.Skip("grub-script-check is missing: apt-get install grub-common")
+		lab.Lack(t, err)
 	}
 	for _, job := range []Job{Install, Run, Disk, Identify} {
 		cmd := exec.Command(program)
@@ -212,7 +213,7 @@ func TestArgumentsThatALoaderWouldExpand(t *testing.T) {
 func TestInitrd(t *testing.T) {
 	program, err := exec.LookPath("cpio")
 	if err != nil {
-		t.Skip("cpio is missing: apt-get install cpio")
+		lab.Lack(t, err)
 	}
 	for _, first := range []string{"", "1", "12", "123", "1234", strings.Repeat("x", 70_001)} {
 		b := testBox(t, Run)

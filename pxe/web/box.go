@@ -22,12 +22,9 @@ const (
 
 // progress takes what an installer, or the system after it, says of itself.
 func (b boxes) progress(w http.ResponseWriter, r *http.Request) {
-	i, ok := b.token(w, r)
-	if !ok {
-		return
-	}
 	var p netboot.Progress
-	if !b.body(w, r, &p) {
+	i, ok := b.asked(w, r, b.token, &p)
+	if !ok {
 		return
 	}
 	kind, known := reports[p.Stage]
@@ -63,12 +60,9 @@ var installing = []netboot.Stage{netboot.Disks, netboot.Confirm, netboot.Write, 
 
 // plan says which disk to write.
 func (b boxes) plan(w http.ResponseWriter, r *http.Request) {
-	i, ok := b.pending(w, r)
-	if !ok {
-		return
-	}
 	var q netboot.Question
-	if !b.body(w, r, &q) {
+	i, ok := b.asked(w, r, b.pending, &q)
+	if !ok {
 		return
 	}
 	if len(q.Disks) > maxDisks {
@@ -130,10 +124,13 @@ func (b boxes) image(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	out := &paced{ResponseWriter: w}
+	out := &armed{paced: paced{ResponseWriter: w}, table: b.Table, token: i.Token}
 	err = b.Content.Image(r.Context(), i, request, out)
 	switch {
 	case err == nil:
+	case out.over != nil:
+		b.sayOf(r, i, event.Event{Kind: event.Aborted, File: "image", Text: "it was disarmed meanwhile"})
+		panic(http.ErrAbortHandler)
 	case out.err != nil:
 		b.sayOf(r, i, event.Event{Kind: event.Aborted, File: "image", Text: "the line broke: " + out.err.Error()})
 		panic(http.ErrAbortHandler)
@@ -145,14 +142,32 @@ func (b boxes) image(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// armed is the stream to a box as long as its install is wanted: one that the
+// operator takes back stops in the middle, before the boot sector.
+type armed struct {
+	paced
+	table *track.Table
+	token string
+	over  error // it is no more
+}
+
+func (a *armed) Write(data []byte) (int, error) {
+	i, err := a.table.Token(a.token)
+	if err == nil && !i.Pending() {
+		err = track.ErrOver
+	}
+	if err != nil {
+		a.over = err
+		return 0, err
+	}
+	return a.paced.Write(data)
+}
+
 // done takes the word that the box has read back what it wrote.
 func (b boxes) done(w http.ResponseWriter, r *http.Request) {
-	i, ok := b.token(w, r)
-	if !ok {
-		return
-	}
 	var d netboot.Done
-	if !b.body(w, r, &d) {
+	i, ok := b.asked(w, r, b.token, &d)
+	if !ok {
 		return
 	}
 	receipt := event.Plain(d.SHA256, maxText)
@@ -167,6 +182,12 @@ func (b boxes) done(w http.ResponseWriter, r *http.Request) {
 	}
 	b.sayOf(r, i, event.Event{Kind: event.Written, Text: "read back: " + receipt})
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// asked is whose request it is, by one of the two below, and its body.
+func (b boxes) asked(w http.ResponseWriter, r *http.Request, whose func(http.ResponseWriter, *http.Request) (track.Install, bool), body any) (track.Install, bool) {
+	i, ok := whose(w, r)
+	return i, ok && b.body(w, r, body)
 }
 
 // token finds the arming of the request, or answers that there is none.

@@ -43,6 +43,7 @@ type bench struct {
 
 	planErr, doneErr, imageErr error
 	image                      []byte // what of it comes before imageErr
+	midway                     func() // called in the middle of the image
 	server                     *httptest.Server
 }
 
@@ -125,7 +126,14 @@ func (b *bench) Plan(_ context.Context, i track.Install, disks []netboot.Disk) (
 
 func (b *bench) Image(_ context.Context, i track.Install, r writestream.Request, w io.Writer) error {
 	if len(b.image) > 0 {
-		if _, err := w.Write(b.image); err != nil {
+		half := len(b.image) / 2
+		if _, err := w.Write(b.image[:half]); err != nil {
+			return err
+		}
+		if b.midway != nil {
+			b.midway()
+		}
+		if _, err := w.Write(b.image[half:]); err != nil {
 			return err
 		}
 	}
@@ -212,6 +220,7 @@ func TestAFileOnItsWay(t *testing.T) {
 	b := newBench(t)
 	b.files["vmlinuz"] = bytes.Repeat([]byte("tench"), 100_000)
 	_, body, header := b.do("GET", "/vmlinuz", "")
+	b.server.Close() // waits for the handler, which has the last word
 	if body != string(b.files["vmlinuz"]) || header.Get("Content-Length") != "500000" {
 		t.Errorf("%d bytes came, announced as %q; want the 500000", len(body), header.Get("Content-Length"))
 	}
@@ -288,6 +297,28 @@ func TestAnInstall(t *testing.T) {
 	}
 	if got := b.table.Snapshot()[0]; got.Stage != track.Healthy || got.Install.State != track.StateHealthy {
 		t.Errorf("the box is %q, its install %q; want both healthy", got.Stage, got.Install.State)
+	}
+}
+
+// TestDisarmedInTheMiddle takes an install back while the box writes.
+func TestDisarmedInTheMiddle(t *testing.T) {
+	b := newBench(t)
+	at := b.arm(netboot.Install)
+	b.image = bytes.Repeat([]byte("tench"), 100_000)
+	b.midway = func() {
+		if err := b.table.Disarm(gw0); err != nil {
+			t.Error(err)
+		}
+	}
+	status, answer, _ := b.do("GET", at+image, "")
+	if status != 200 || !strings.HasPrefix(answer, "broken: ") || len(answer) > 300_000 {
+		t.Errorf("%d and %d bytes, want that the stream broke in the middle", status, len(answer))
+	}
+	if status, _, _ := b.do("GET", at+image, ""); status != 403 {
+		t.Errorf("the image again: %d, want 403", status)
+	}
+	if got, want := b.kinds(), "aborted refused"; got != want {
+		t.Errorf("events %q, want %q", got, want)
 	}
 }
 

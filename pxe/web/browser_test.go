@@ -38,7 +38,7 @@ func newBrowser(t *testing.T, url string) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute) // a browser that hangs is killed, which ends the pipe
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute) // a browser that hangs is killed, which ends the pipe
 	cmd := exec.CommandContext(ctx, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
 		"--disable-background-networking", "--remote-debugging-pipe", "--window-size=1120,760", "--hide-scrollbars", "--user-data-dir="+t.TempDir(), "about:blank")
 	cmd.ExtraFiles = []*os.File{theirIn, theirOut} // 3 and 4
@@ -65,8 +65,17 @@ func newBrowser(t *testing.T, url string) *browser {
 	return b
 }
 
-// do calls a method and reads messages up to its answer.
+// do is call, which must not be refused.
 func (b *browser) do(method string, params, result any) {
+	b.t.Helper()
+	if refused := b.call(method, params, result); refused != "" {
+		b.t.Fatalf("chromium: %s: %s", method, refused)
+	}
+}
+
+// call calls a method and reads messages up to its answer; refused says why there is
+// no result.
+func (b *browser) call(method string, params, result any) (refused string) {
 	b.t.Helper()
 	b.id++
 	request := map[string]any{"id": b.id, "method": method, "params": params}
@@ -97,12 +106,12 @@ func (b *browser) do(method string, params, result any) {
 			continue // an event
 		}
 		if answer.Error != nil {
-			b.t.Fatalf("chromium: %s: %s", method, answer.Error)
+			return string(answer.Error)
 		}
 		if err := json.Unmarshal(answer.Result, result); err != nil {
 			b.t.Fatalf("chromium: %s: %v: %s", method, err, answer.Result)
 		}
-		return
+		return ""
 	}
 }
 
@@ -110,7 +119,7 @@ func (b *browser) do(method string, params, result any) {
 func (b *browser) until(condition string) {
 	b.t.Helper()
 	var got struct{ Result struct{ Value string } }
-	b.do("Runtime.evaluate", map[string]any{
+	question := map[string]any{
 		"expression": `new Promise(done => {
 			const end = Date.now() + 30000;
 			const look = () => {
@@ -121,7 +130,11 @@ func (b *browser) until(condition string) {
 			look();
 		})`,
 		"awaitPromise": true, "returnByValue": true,
-	}, &got)
+	}
+	// The blank page of the start may go away while it is looked at.
+	if refused := b.call("Runtime.evaluate", question, &got); refused != "" {
+		b.do("Runtime.evaluate", question, &got)
+	}
 	if got.Result.Value != "yes" {
 		b.t.Fatalf("%s does not come true in\n%s", condition, got.Result.Value)
 	}

@@ -201,12 +201,14 @@ func (f follow) next() (kind, data string) {
 	return "", ""
 }
 
-// until reads up to an event with words in it.
-func (f follow) until(kind, words string) {
+// until reads until an event of each kind had the words in it, in any order: the
+// server may look between two changes.
+func (f follow) until(words map[string]string) {
 	f.t.Helper()
-	for {
-		if k, data := f.next(); k == kind && strings.Contains(data, words) {
-			return
+	for len(words) > 0 {
+		kind, data := f.next()
+		if want, waits := words[kind]; waits && strings.Contains(data, want) {
+			delete(words, kind)
 		}
 	}
 }
@@ -223,11 +225,9 @@ func TestEvents(t *testing.T) {
 		t.Errorf("Content-Type %q", got)
 	}
 	f := follow{t, bufio.NewScanner(answer.Body)}
-	f.until("order", "[]")
+	f.until(map[string]string{"order": "[]"})
 	b.stir()
-	f.until("box", "kernel")
-	f.until("order", `["box-52-54-00-00-00-01","box-02-00-00-00-00-00","box-02-01-00-00-00-00"]`)
-	f.until("foreign", "192.0.2.254")
+	f.until(map[string]string{"box": "kernel", "order": `["box-52-54-00-00-00-01","box-02-00-00-00-00-00","box-02-01-00-00-00-00"]`, "foreign": "192.0.2.254"})
 	b.table.Event(event.Event{Box: gw0, Kind: event.Healthy})
 	kind, data := f.next()
 	if kind != "box" || !strings.Contains(data, "healthy") || strings.Contains(data, "<script") {
