@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/google/renameio/v2"
@@ -66,10 +67,14 @@ func (a armory) Arm(r Request) (track.Install, error) {
 			}
 		}
 	}
-	if err := a.keepRouter(mac, r.Router); err != nil {
-		return track.Install{}, err
+	i, err := a.table.Arm(o)
+	if err != nil {
+		return i, err
 	}
-	return a.table.Arm(o)
+	if err := a.keepRouter(mac, r.Router); err != nil {
+		return track.Install{}, errors.Join(err, a.table.Disarm(mac))
+	}
+	return i, nil
 }
 
 // names reports whether a word is a box, and not perhaps a board.
@@ -101,9 +106,14 @@ func (a armory) find(r Request) (boxes.Box, event.MAC, error) {
 		}
 		return boxes.Box{}, mac, fmt.Errorf("pxe: there is no box %q in boxes.toml\nhint: %s", r.Box, hint)
 	}
-	ports := append(box.MACs, a.ports(box.Name)...)
+	ports := append(slices.Clone(box.MACs), a.ports(box.Name)...)
 	if len(ports) == 0 {
 		return boxes.Box{}, mac, fmt.Errorf("pxe: %s is listed by its serial number, and no box has told that one yet\nhint: switch it on while tench pxe serve runs, then say this again", box.Name)
+	}
+	for _, p := range ports {
+		if _, armed := a.table.Pending(p); armed {
+			return box, p, nil // to arm it again is to arm it anew
+		}
 	}
 	return box, ports[0], nil
 }

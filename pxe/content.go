@@ -42,8 +42,11 @@ func (c *content) Image(ctx context.Context, i track.Install, r writestream.Requ
 	box, _ := c.s.inventory().ByName(i.Name)
 	c.keep(i.Token, "")
 	receipt, err := c.s.o.Image(ctx, Image{Product: product, Box: box, Request: r}, w)
-	if err == nil {
+	switch {
+	case err == nil:
 		c.keep(i.Token, receipt)
+	case errors.Is(err, writestream.ErrTooSmall):
+		return &web.Refusal{Text: oneLine(err)} // to ask again helps nothing
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"tench/pxe/dhcp"
+	"tench/pxe/event"
 	"tench/pxe/track"
 	"tench/pxe/web"
 	"tench/release/netboot"
@@ -141,6 +142,8 @@ func TestStrangersEndWithTheServer(t *testing.T) {
 	arm(t, s, Request{Box: "qemu-amd64", Mode: netboot.Run})
 	initrdOf(t, s, macX)
 	arm(t, s, Request{Box: "gw0", Mode: netboot.Run})
+	named := event.MAC{2, 0, 0, 0, 0, 7} // in no list, and named by the operator
+	arm(t, s, Request{Box: named.String(), Mode: netboot.Run, Board: "qemu-amd64"})
 	o := s.o
 	s.Close()
 	next := newServer(o)
@@ -151,8 +154,10 @@ func TestStrangersEndWithTheServer(t *testing.T) {
 	if next.who(macX, "").known {
 		t.Error("the stranger is known")
 	}
-	if _, pending := next.table.Pending(macA); !pending {
-		t.Error("gw0 is not armed any more")
+	for name, mac := range map[string]event.MAC{"gw0": macA, "the box that was named by its MAC": named} {
+		if _, pending := next.table.Pending(mac); !pending {
+			t.Errorf("%s is not armed any more", name)
+		}
 	}
 }
 

@@ -142,7 +142,7 @@ func (s *Server) runStranger(mac event.MAC, board string) (track.Install, bool) 
 	router := s.anyRouter
 	s.mu.Unlock()
 	a := armory{state: s.o.State}
-	i, err := s.table.Arm(track.Order{Box: mac, Mode: netboot.Run, Board: board})
+	i, err := s.table.Arm(track.Order{Box: mac, Mode: netboot.Run, Board: board, Any: true})
 	if err = errors.Join(err, a.keepRouter(mac, router)); err != nil {
 		s.say(event.Event{Box: mac, Kind: event.Trouble, Text: oneLine(err)})
 		return track.Install{}, false

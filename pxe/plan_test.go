@@ -22,6 +22,8 @@ func TestPlan(t *testing.T) {
 	}{
 		"the only disk, empty":         {disks: []netboot.Disk{empty}, want: netboot.Plan{Disk: "sda"}},
 		"one that may be, empty":       {disks: []netboot.Disk{used, empty}, want: netboot.Plan{Disk: "sda"}},
+		"cut short before":             {disks: []netboot.Disk{{Name: "sda", Content: netboot.Unfinished}}, want: netboot.Plan{Disk: "sda"}},
+		"named, and two have it":       {order: track.Order{Disk: "O1"}, disks: []netboot.Disk{other, {Name: "sdx", Serial: "O1"}}, want: netboot.Plan{Ask: "2 disks have the serial number O1"}},
 		"the only disk, somebody's":    {disks: []netboot.Disk{other}, want: netboot.Plan{Ask: ask}},
 		"two, one of them empty":       {disks: []netboot.Disk{empty, other}, want: netboot.Plan{Ask: ask}},
 		"ours keeps its data":          {disks: []netboot.Disk{empty, other, ours}, want: netboot.Plan{Disk: "sdc"}},

@@ -38,7 +38,6 @@ import (
 	"tench/pxe/tftp"
 	"tench/pxe/track"
 	"tench/pxe/view"
-	"tench/release/netboot"
 	"tench/release/writestream"
 )
 
@@ -197,7 +196,7 @@ func (s *Server) resume(ctx context.Context) error {
 	for _, b := range s.table.Snapshot() {
 		switch i := b.Install; {
 		case i == nil || !i.Pending() || i.Board == "":
-		case i.Mode == netboot.Run && s.nameOf(b.MAC) == "":
+		case i.Any:
 			if err := s.table.Disarm(b.MAC); err != nil {
 				return err
 			}

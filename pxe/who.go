@@ -1,8 +1,10 @@
 package pxe
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -56,6 +58,7 @@ func (r *register) ports(name string) []event.MAC {
 			macs = append(macs, mac)
 		}
 	}
+	slices.SortFunc(macs, func(a, b event.MAC) int { return bytes.Compare(a[:], b[:]) })
 	return macs
 }
 

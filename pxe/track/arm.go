@@ -61,8 +61,8 @@ func (t *Table) arm(o Order) (i Install, isNew bool, err error) {
 		}
 		return Install{}, false, fmt.Errorf("arm: %s: %s is armed by its port %s: %s\nhint: tench pxe disarm %s", o.Box, o.Name, other.Box, other.State, o.Name)
 	}
-	if most := 4 * t.o.Strangers; !armed && o.Name == "" && t.nameless() >= most {
-		return Install{}, false, fmt.Errorf("arm: %s: %d boxes that have no name are armed already\nhint: write it into boxes.toml", o.Box, most)
+	if most := 4 * t.o.Strangers; !armed && o.Any && t.selfArmed() >= most {
+		return Install{}, false, fmt.Errorf("arm: %s: %d boxes that nobody named are armed already\nhint: write it into boxes.toml", o.Box, most)
 	}
 	secret := make([]byte, 16)
 	if _, err := io.ReadFull(t.o.Random, secret); err != nil {
@@ -96,14 +96,14 @@ func (t *Table) otherPort(o Order) (Install, bool) {
 	return Install{}, false
 }
 
-// nameless is how many boxes are armed that have no name. Where any box is served
+// selfArmed is how many boxes are armed that nobody named. Where any box is served
 // they arm themselves: a flood of made-up addresses must not fill memory and disk.
-func (t *Table) nameless() int {
+func (t *Table) selfArmed() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := 0
 	for _, b := range t.boxes {
-		if b.install != nil && b.install.Name == "" {
+		if b.install != nil && b.install.Any {
 			n++
 		}
 	}

@@ -19,6 +19,8 @@ type Order struct {
 	Image   string       `json:"image,omitempty"` // SHA-256 of what is to be installed
 	Disk    string       `json:"disk,omitempty"`  // serial number of a disk that may be wiped
 	Wipe    bool         `json:"wipe,omitempty"`  // the whole disk, also where a slot of it would do
+	// Any is set where nobody named the box: it runs what any box runs.
+	Any bool `json:"any,omitempty"`
 }
 
 // State is how far an install is.

@@ -557,12 +557,12 @@ func TestStrangersMakeRoom(t *testing.T) {
 func TestStrangersThatArmThemselves(t *testing.T) {
 	d := newDesk(t)
 	run := func(n byte) Order {
-		return Order{Box: event.MAC{2, 0, 0, 0, 0, n}, Mode: netboot.Run, Board: "apu2"}
+		return Order{Box: event.MAC{2, 0, 0, 0, 0, n}, Mode: netboot.Run, Board: "apu2", Any: true}
 	}
 	for n := range byte(4 * 4) {
 		d.arm(run(n))
 	}
-	if _, err := d.Arm(run(99)); err == nil || !strings.Contains(err.Error(), "16 boxes that have no name") {
+	if _, err := d.Arm(run(99)); err == nil || !strings.Contains(err.Error(), "16 boxes that nobody named") {
 		t.Errorf("armed one more: %v, want an error with the number", err)
 	}
 	d.arm(run(0))   // is armed
