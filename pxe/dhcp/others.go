@@ -11,6 +11,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/iana"
 
+	"tench/internal/rawudp"
 	"tench/pxe/event"
 )
 
@@ -119,7 +120,10 @@ func probes(mac net.HardwareAddr, xid [2]dhcpv4.TransactionID) [][]byte {
 			m.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionClientNetworkInterfaceIdentifier, []byte{1, 2, 1}))
 			m.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionClientMachineIdentifier, make([]byte, 17)))
 		}
-		list = append(list, encodeDatagram(m.ToBytes()))
+		list = append(list, rawudp.Datagram{
+			From: netip.AddrPortFrom(netip.IPv4Unspecified(), clientPort), Payload: m.ToBytes(),
+			To: netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), serverPort),
+		}.Encode())
 	}
 	return list
 }
