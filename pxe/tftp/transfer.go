@@ -18,6 +18,9 @@ const (
 	glance = 64 << 10
 	// progress is how often a transfer is reported.
 	progress = 500 * time.Millisecond
+	// linger is how long is read what a client sent before it went on: it is there
+	// already, but a busy machine may take this long to come to it.
+	linger = 50 * time.Millisecond
 	// maxStrangers is how many packets from a wrong port are answered.
 	maxStrangers = 8
 )
@@ -244,7 +247,7 @@ func (t *transfer) gaveUp(text string) {
 // was lost.
 func (t *transfer) overtaken() {
 	all := t.sender.top == t.sender.blocks
-	t.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+	t.conn.SetReadDeadline(time.Now().Add(linger))
 	for !t.sender.over {
 		n, from, err := t.conn.ReadFromUDPAddrPort(t.buffer[:])
 		if err != nil {
