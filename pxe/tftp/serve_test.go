@@ -423,14 +423,11 @@ func TestSilentClients(t *testing.T) {
 	}
 	late := newPeer(t, addr)
 	late.ask("file")
+	aborted := 0
 	for e := range events {
 		if e.Kind == event.Refused {
-			break
+			stop()
 		}
-	}
-	stop()
-	var aborted int
-	for e := range events {
 		if e.Kind == event.Aborted {
 			aborted++
 		}
