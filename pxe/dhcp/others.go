@@ -3,6 +3,7 @@ package dhcp
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"strings"
@@ -36,7 +37,10 @@ func (o *others) hear(f Found, now time.Time) (event.Event, bool) {
 	}
 	last, known := o.heard[f.Server]
 	if !known && len(o.heard) >= mostOthers {
-		return event.Event{}, false
+		maps.DeleteFunc(o.heard, func(_ netip.Addr, last time.Time) bool { return now.Sub(last) >= quietTime })
+		if len(o.heard) >= mostOthers {
+			return event.Event{}, false
+		}
 	}
 	o.heard[f.Server] = now
 	if known && now.Sub(last) < quietTime {
