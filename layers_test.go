@@ -14,6 +14,7 @@ import (
 var layers = map[string][]string{
 	"internal/nearest":    {},
 	"internal/procgroup":  {},
+	"internal/rawudp":     {},
 	"internal/tomlfile":   {"internal/nearest"},
 	"internal/flist":      {"internal/tomlfile"},
 	"internal/sshline":    {},
@@ -63,7 +64,7 @@ var layers = map[string][]string{
 	"supervisor/desired":  {"config", "supervisor/unit"},
 	"supervisor/netstate": {"supervisor/system", "supervisor/unit", "supervisor/desired"},
 	"supervisor/proc":     {"supervisor/system", "supervisor/unit"},
-	"supervisor/dhcp":     {"config", "supervisor/system", "supervisor/unit"},
+	"supervisor/dhcp":     {"internal/rawudp", "config", "supervisor/system", "supervisor/unit"},
 	"supervisor/clock":    {"config", "supervisor/system", "supervisor/unit"},
 	"supervisor/update":   {"config", "identity", "release", "release/signify", "release/slotimage", "release/transfer", "supervisor/system", "supervisor/unit"},
 	"supervisor/status":   {"internal/nearest", "supervisor/unit"},
@@ -75,7 +76,7 @@ var layers = map[string][]string{
 		"supervisor/status", "supervisor/console", "supervisor/door", "supervisor/slots", "supervisor/health", "supervisor/crash", "supervisor/reach"},
 
 	"pxe/event":    {"release/netboot"},
-	"pxe/dhcp":     {"pxe/event"},
+	"pxe/dhcp":     {"internal/rawudp", "pxe/event"},
 	"pxe/tftp":     {"pxe/event"},
 	"pxe/boxes":    {"internal/nearest", "internal/tomlfile", "pxe/event"},
 	"pxe/view":     {"boards", "release", "pxe/boxes", "pxe/event", "pxe/tftp"},

@@ -10,11 +10,10 @@
 //	pool.go             addresses and who has them
 //	limit.go            how much one client may ask
 //	others.go           the other DHCP servers on the wire
-//	datagram.go         IPv4 and UDP around a message, for the packet socket
 //	advert.go           the router advertisement
 //	server_linux.go     Listen, Serve
 //	socket_linux.go     UDP 67 and 4011, on one interface
-//	watch_linux.go      a packet socket that hears what other servers say
+//	watch_linux.go      hears what other servers say (internal/rawudp)
 //	probe_linux.go      Probe: who answers a DISCOVER
 //	advert_linux.go     the socket for it
 //	link_linux.go       the kernel's word on the interface: neighbours, carrier

@@ -1,7 +1,6 @@
 package dhcp
 
 import (
-	"bytes"
 	"net/netip"
 	"testing"
 
@@ -45,16 +44,12 @@ func FuzzReceive(f *testing.F) {
 	})
 }
 
-// FuzzDatagram reads any bytes as an IPv4 packet of a server.
-func FuzzDatagram(f *testing.F) {
-	f.Add(encodeDatagram([]byte("payload")))
-	f.Add(bytes.Repeat([]byte{0x45}, 28))
+// FuzzFound reads any bytes as another server's message.
+func FuzzFound(f *testing.F) {
+	f.Add(from(dhcpv4.MessageTypeOffer, of("192.0.2.9")))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if payload, from, err := decodeDatagram(b); err == nil {
-			if len(payload) > len(b)-28 || !from.Is4() {
-				t.Errorf("%d bytes from %v out of %d", len(payload), from, len(b))
-			}
-			found(payload, from, event.MAC{})
+		if other, ok := found(b, self.Addr(), event.MAC{}); ok && !other.Server.Is4() {
+			t.Errorf("a server at %v", other.Server)
 		}
 	})
 }

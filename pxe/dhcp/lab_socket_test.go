@@ -102,7 +102,7 @@ func TestCapabilitiesLab(t *testing.T) {
 		want string
 	}{
 		{"none", nil, "Listen = dhcp: eth0: open UDP port 67 on eth0: "},
-		{"the port only", []uintptr{bind}, "Listen = dhcp: eth0: open packet socket on eth0: operation not permitted\n"},
+		{"the port only", []uintptr{bind}, "Listen = dhcp: eth0: open packet socket: operation not permitted\n"},
 		{"both", []uintptr{bind, raw}, "Listen = <nil>."},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -264,7 +264,5 @@ func TestAdvertLab(t *testing.T) {
 			t.Errorf("tshark does not read %q in:\n%s", want, text)
 		}
 	}
-	if !s.said(event.Solicit, boxMAC, "") {
-		t.Error("nothing is said of the solicitation")
-	}
+	lab.Eventually(t, 10*time.Second, "the solicitation is said", func() bool { return s.said(event.Solicit, boxMAC, "") })
 }

@@ -52,8 +52,20 @@ const (
 
 func newLimiter() *limiter { return &limiter{clients: map[event.MAC]*bucket{}} }
 
-// take counts a packet of mac.
+// take counts a packet of mac. What a client sends beyond its own limit does not
+// count for all: one in a loop would keep everybody out.
 func (l *limiter) take(mac event.MAC, now time.Time) verdict {
+	if b := l.clients[mac]; b != nil {
+		b.fill(perClient, clientBurst, now)
+		switch {
+		case b.tokens >= 1:
+		case b.told:
+			return ignore
+		default:
+			b.told = true
+			return say
+		}
+	}
 	l.all.fill(perServer, serverBurst, now)
 	if l.all.tokens < 1 {
 		return ignore
@@ -62,14 +74,6 @@ func (l *limiter) take(mac event.MAC, now time.Time) verdict {
 	b := l.client(mac, now)
 	if b == nil {
 		return ignore
-	}
-	b.fill(perClient, clientBurst, now)
-	if b.tokens < 1 {
-		if b.told {
-			return ignore
-		}
-		b.told = true
-		return say
 	}
 	b.told = b.told && b.tokens < clientBurst/2
 	b.tokens--
@@ -97,7 +101,7 @@ func (l *limiter) client(mac event.MAC, now time.Time) *bucket {
 			return nil
 		}
 	}
-	b := &bucket{}
+	b := &bucket{tokens: clientBurst, last: now}
 	l.clients[mac] = b
 	return b
 }

@@ -3,6 +3,7 @@ package dhcp
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/iana"
 
+	"tench/internal/rawudp"
 	"tench/pxe/event"
 )
 
@@ -35,7 +37,10 @@ func (o *others) hear(f Found, now time.Time) (event.Event, bool) {
 	}
 	last, known := o.heard[f.Server]
 	if !known && len(o.heard) >= mostOthers {
-		return event.Event{}, false
+		maps.DeleteFunc(o.heard, func(_ netip.Addr, last time.Time) bool { return now.Sub(last) >= quietTime })
+		if len(o.heard) >= mostOthers {
+			return event.Event{}, false
+		}
 	}
 	o.heard[f.Server] = now
 	if known && now.Sub(last) < quietTime {
@@ -119,7 +124,10 @@ func probes(mac net.HardwareAddr, xid [2]dhcpv4.TransactionID) [][]byte {
 			m.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionClientNetworkInterfaceIdentifier, []byte{1, 2, 1}))
 			m.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionClientMachineIdentifier, make([]byte, 17)))
 		}
-		list = append(list, encodeDatagram(m.ToBytes()))
+		list = append(list, rawudp.Datagram{
+			From: netip.AddrPortFrom(netip.IPv4Unspecified(), clientPort), Payload: m.ToBytes(),
+			To: netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), serverPort),
+		}.Encode())
 	}
 	return list
 }

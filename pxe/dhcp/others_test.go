@@ -124,6 +124,9 @@ func TestAnotherServerAppears(t *testing.T) {
 	if len(o.heard) > mostOthers {
 		t.Errorf("%d servers are kept in mind, want %d at most", len(o.heard), mostOthers)
 	}
+	if _, news := o.hear(f, now.Add(quietTime)); !news {
+		t.Error("behind a flood of others, a server is never spoken of again")
+	}
 }
 
 // TestMerge checks that several answers of a server are one.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -29,9 +30,9 @@ const (
 func Probe(ctx context.Context, iface *net.Interface, wait time.Duration) ([]Found, error) {
 	w, err := watch(iface)
 	if err != nil {
-		return nil, fmt.Errorf("dhcp: %w", err)
+		return nil, fmt.Errorf("dhcp: %s: %w", iface.Name, err)
 	}
-	defer w.f.Close()
+	defer w.Close()
 	list, err := w.probe(ctx, wait, rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("dhcp: %s: probe: %w", iface.Name, err)
@@ -48,7 +49,7 @@ func (w *watcher) ask(random io.Reader) error {
 		}
 	}
 	for _, b := range probes(w.iface.HardwareAddr, xid) {
-		if err := w.send(b); err != nil {
+		if err := w.Send(unix.ETH_P_IP, b); err != nil {
 			return fmt.Errorf("send DISCOVER: %w", hinted(err, w.iface.Name, 0))
 		}
 	}
@@ -73,14 +74,14 @@ func (w *watcher) probe(ctx context.Context, wait time.Duration, random io.Reade
 			break
 		}
 	}
-	return list, w.f.SetReadDeadline(time.Time{})
+	return list, w.SetReadDeadline(time.Time{})
 }
 
 // listen adds who is heard to list, until the time or shortly behind the first.
 func (w *watcher) listen(ctx context.Context, until time.Time, list *[]Found) error {
-	stop := context.AfterFunc(ctx, func() { w.f.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { w.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if err := w.f.SetReadDeadline(until); err != nil {
+	if err := w.SetReadDeadline(until); err != nil {
 		return err
 	}
 	for {
@@ -94,7 +95,7 @@ func (w *watcher) listen(ctx context.Context, until time.Time, list *[]Found) er
 			return err
 		}
 		if len(*list) == 0 {
-			if err := w.f.SetReadDeadline(time.Now().Add(probeRest)); err != nil {
+			if err := w.SetReadDeadline(time.Now().Add(probeRest)); err != nil {
 				return err
 			}
 		}

@@ -104,7 +104,7 @@ func (s *Server) close() {
 		l.conn.Close()
 	}
 	if s.watcher != nil {
-		s.watcher.f.Close()
+		s.watcher.Close()
 	}
 	if s.advert != nil {
 		s.advert.conn.Close()

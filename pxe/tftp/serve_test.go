@@ -322,6 +322,48 @@ func TestRequestThatCameTwice(t *testing.T) {
 	}
 }
 
+// A client that takes no notice of the answer to its second request has lost
+// nothing.
+func TestRequestThatCameLate(t *testing.T) {
+	file := content(1000)
+	addr, events, stop := serving(t, tree{"file": file})
+	p := newPeer(t, addr)
+	p.ask("file")
+	p.expect(data(1, file[:512]))
+	first := p.from
+	p.answer(ack(1))
+	p.expect(data(2, file[512:]))
+	p.ask("file")
+	p.expect(data(1, file[:512]))
+	p.send(first, ack(2))
+	want := []string{"transfer file 1000/1000"}
+	if diff := cmp.Diff(want, said(t, events, stop, len(want))); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// A client that asks now this, now that, and never answers, leaves nothing behind.
+func TestEndedTransfersAreForgotten(t *testing.T) {
+	s := &server{live: map[netip.AddrPort]*transfer{}, gate: newGate()}
+	client := netip.MustParseAddrPort("192.0.2.2:2070")
+	s.gate.enter(client.Addr(), epoch)
+	for range 3 * clientTransfers {
+		t := &transfer{client: client, before: s.live[client]}
+		s.live[client] = t
+		s.gate.begin(client.Addr())
+		if t.before != nil {
+			s.end(t.before)
+		}
+	}
+	chain := 0
+	for t := s.live[client]; t != nil; t = t.before {
+		chain++
+	}
+	if chain > 2 {
+		t.Errorf("the newest transfer holds %d before it, want 1 at most", chain-1)
+	}
+}
+
 // cut is a file that has become shorter than it was.
 type cut struct{ File }
 
@@ -381,14 +423,11 @@ func TestSilentClients(t *testing.T) {
 	}
 	late := newPeer(t, addr)
 	late.ask("file")
+	aborted := 0
 	for e := range events {
 		if e.Kind == event.Refused {
-			break
+			stop()
 		}
-	}
-	stop()
-	var aborted int
-	for e := range events {
 		if e.Kind == event.Aborted {
 			aborted++
 		}

@@ -9,8 +9,9 @@ import (
 )
 
 // maxText bounds what is sent as netascii, in bytes: the size after the coding
-// has to be known before the first block, so the text is held in memory.
-const maxText = 1 << 20
+// has to be known before the first block, so the text is held in memory, up to
+// allTransfers of them. Texts that loaders read are a few KiB.
+const maxText = 64 << 10
 
 var errNotText = errors.New("too large for netascii: ask in octet mode")
 

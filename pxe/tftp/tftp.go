@@ -206,6 +206,7 @@ func (s *server) arrive(ctx context.Context, a arrival) {
 // end forgets a transfer.
 func (s *server) end(t *transfer) {
 	s.gate.end(t.client.Addr())
+	t.before = nil // else a client that asks on and on would keep all of them
 	if s.live[t.client] == t {
 		delete(s.live, t.client)
 	}

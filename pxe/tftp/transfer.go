@@ -18,6 +18,9 @@ const (
 	glance = 64 << 10
 	// progress is how often a transfer is reported.
 	progress = 500 * time.Millisecond
+	// linger is how long is read what a client sent before it went on: it is there
+	// already, but a busy machine may take this long to come to it.
+	linger = 50 * time.Millisecond
 	// maxStrangers is how many packets from a wrong port are answered.
 	maxStrangers = 8
 )
@@ -78,7 +81,7 @@ func (t *transfer) run(ctx context.Context) {
 	case t.obsolete.Load():
 		t.overtaken()
 	case ctx.Err() != nil:
-		t.report(event.Aborted, "the server stops")
+		t.lost("the server stops")
 		t.write(appendError(nil, errorUndefined, "the server stops"))
 	}
 }
@@ -173,7 +176,7 @@ func (t *transfer) acknowledged(next span) (end bool) {
 func (t *transfer) sendOrFail(blocks span) (end bool) {
 	if t.sender.silent {
 		if !t.sender.over {
-			t.report(event.Aborted, "the box no longer answers")
+			t.lost("the box no longer answers")
 		}
 		return !t.sender.over
 	}
@@ -216,12 +219,22 @@ func (t *transfer) stranger(from netip.AddrPort, p []byte) {
 	t.conn.WriteToUDPAddrPort(appendError(nil, errorUnknownID, "unknown transfer"), from)
 }
 
+// doubled reports whether this is, as far as we know, the answer to a request that
+// the network doubled or delayed: the client goes on with the first, and how this
+// one ends says nothing about it.
+func (t *transfer) doubled() bool { return t.before != nil && t.before.request.equal(t.request) }
+
+// lost says that the transfer ends without a word of the client.
+func (t *transfer) lost(text string) {
+	if !t.doubled() {
+		t.report(event.Aborted, text)
+	}
+}
+
 // gaveUp takes the client's ERROR, which is not answered.
 func (t *transfer) gaveUp(text string) {
 	switch {
-	case t.before != nil:
-		// Our answer to a request that the network doubled or delayed: the client
-		// goes on with the first.
+	case t.doubled():
 	case t.acked() < min(glance, t.file.Size()):
 		t.report(event.Probe, text)
 	default:
@@ -234,7 +247,7 @@ func (t *transfer) gaveUp(text string) {
 // was lost.
 func (t *transfer) overtaken() {
 	all := t.sender.top == t.sender.blocks
-	t.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+	t.conn.SetReadDeadline(time.Now().Add(linger))
 	for !t.sender.over {
 		n, from, err := t.conn.ReadFromUDPAddrPort(t.buffer[:])
 		if err != nil {

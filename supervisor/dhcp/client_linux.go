@@ -12,6 +12,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"golang.org/x/sys/unix"
 
+	"tench/internal/rawudp"
 	"tench/supervisor/system"
 	"tench/supervisor/unit"
 )
@@ -189,7 +190,7 @@ func (r *run) listen() error {
 // unlisten closes the sockets that the machine no longer needs.
 func (r *run) unlisten() {
 	if r.sock != nil && !r.m.listening() {
-		r.sock.close()
+		r.sock.Close()
 		r.sock = nil
 	}
 	if r.renew != nil && r.m.state != renewing {
@@ -226,8 +227,11 @@ func (r *run) send(out *outgoing) error {
 	if !from.IsValid() {
 		from = netip.IPv4Unspecified()
 	}
-	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
-	if err := r.sock.send(unix.ETH_P_IP, encodeDatagram(from, broadcast, payload)); err != nil {
+	d := rawudp.Datagram{
+		From: netip.AddrPortFrom(from, clientPort), Payload: payload,
+		To: netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), serverPort),
+	}
+	if err := r.sock.Send(unix.ETH_P_IP, d.Encode()); err != nil {
 		return fmt.Errorf("send on %s: %w", r.cfg.Link, err)
 	}
 	return nil
@@ -239,7 +243,7 @@ func (r *run) announce(addr netip.Addr) {
 		return
 	}
 	r.announced = addr
-	if err := r.sock.send(unix.ETH_P_ARP, announcement(r.m.mac, addr)); err != nil {
+	if err := r.sock.Send(unix.ETH_P_ARP, announcement(r.m.mac, addr)); err != nil {
 		r.complain(fmt.Errorf("announce %v: %w", addr, err))
 	}
 }

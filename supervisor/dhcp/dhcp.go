@@ -6,9 +6,9 @@
 //	message.go        the messages it sends
 //	grant.go          what a server's message grants, checked
 //	record.go         the lease file
-//	datagram.go       IPv4 and UDP around a message
+//	announce.go       the ARP packet that tells the neighbours of an address
 //	client_linux.go   Run: sockets, timers, link state
-//	socket_linux.go   the packet socket
+//	socket_linux.go   the sockets: of a link (internal/rawudp), and of an address
 //
 // Messages are encoded and parsed by github.com/insomniacslk/dhcp. The client
 // only reports (unit.Lease, unit.State); the address is put on the link by the

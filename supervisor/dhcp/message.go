@@ -8,6 +8,12 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
+// UDP ports of DHCP (RFC 2131, 4.1).
+const (
+	serverPort = 67
+	clientPort = 68
+)
+
 // asked are the options that the client asks servers for.
 var asked = []dhcpv4.OptionCode{
 	dhcpv4.OptionSubnetMask, dhcpv4.OptionClasslessStaticRoute, dhcpv4.OptionRouter,

@@ -1,4 +1,4 @@
-package dhcp
+package rawudp
 
 import (
 	"bytes"
@@ -8,12 +8,9 @@ import (
 	"testing"
 )
 
-// reply is an IPv4 packet from a server, made from one of ours.
-func reply(payload []byte) []byte {
-	b := encodeDatagram(netip.MustParseAddr("10.0.2.2"), netip.MustParseAddr("10.0.2.15"), payload)
-	binary.BigEndian.PutUint16(b[ipHeader:], serverPort)
-	binary.BigEndian.PutUint16(b[ipHeader+2:], clientPort)
-	return b
+// reply is what a server sends to a client.
+func reply(payload []byte) Datagram {
+	return Datagram{From: netip.MustParseAddrPort("10.0.2.2:67"), To: netip.MustParseAddrPort("10.0.2.15:68"), Payload: payload}
 }
 
 // rechecked corrects the header's checksum after a change.
@@ -24,8 +21,8 @@ func rechecked(b []byte) []byte {
 	return b
 }
 
-func TestDecodeDatagram(t *testing.T) {
-	payload := []byte("DISCOVERED")
+func TestDecode(t *testing.T) {
+	want := reply([]byte("DISCOVERED"))
 	for _, tc := range []struct {
 		name   string
 		change func([]byte) []byte
@@ -46,43 +43,42 @@ func TestDecodeDatagram(t *testing.T) {
 		{"header of 4 words", func(b []byte) []byte { b[0] = 0x44; return rechecked(b) }, "wrong length in the IPv4 header"},
 		{"one bit wrong", func(b []byte) []byte { b[8] ^= 1; return b }, "wrong checksum of the IPv4 header"},
 		{"fragment", func(b []byte) []byte { b[6] = 0x20; return rechecked(b) }, "a fragment"},
-		{"TCP", func(b []byte) []byte { b[9] = 6; return rechecked(b) }, "not for the DHCP client"},
-		{"other port", func(b []byte) []byte { b[ipHeader+3]++; return b }, "not for the DHCP client"},
+		{"TCP", func(b []byte) []byte { b[9] = 6; return rechecked(b) }, "not UDP"},
 		{"UDP longer than IP", func(b []byte) []byte { b[ipHeader+5]++; return b }, "wrong length in the UDP header"},
 		{"UDP shorter than its header", func(b []byte) []byte { b[ipHeader+5] = 7; return b }, "wrong length in the UDP header"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := decodeDatagram(tc.change(reply(payload)))
+			got, err := Decode(tc.change(want.Encode()))
 			switch {
 			case tc.want != "" && (err == nil || err.Error() != tc.want):
-				t.Errorf("decodeDatagram: %v, want %s", err, tc.want)
-			case tc.want == "" && (err != nil || !bytes.Equal(got, payload)):
-				t.Errorf("decodeDatagram = %q, %v, want %q", got, err, payload)
+				t.Errorf("Decode: %v, want %s", err, tc.want)
+			case tc.want == "" && (err != nil || got.From != want.From || got.To != want.To || !bytes.Equal(got.Payload, want.Payload)):
+				t.Errorf("Decode = %v, %v, want %v", got, err, want)
 			}
 		})
 	}
 }
 
-func FuzzDecodeDatagram(f *testing.F) {
-	f.Add(reply([]byte("x")))
-	f.Add(reply(nil))
+func FuzzDecode(f *testing.F) {
+	f.Add(reply([]byte("x")).Encode())
+	f.Add(reply(nil).Encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if payload, err := decodeDatagram(b); err == nil && len(payload) > len(b)-ipHeader-udpHeader {
-			t.Errorf("%d bytes of payload in a packet of %d", len(payload), len(b))
+		if d, err := Decode(b); err == nil && (len(d.Payload) > len(b)-ipHeader-udpHeader || !d.From.Addr().Is4()) {
+			t.Errorf("%d bytes from %v in a packet of %d", len(d.Payload), d.From, len(b))
 		}
 	})
 }
 
-// FuzzEncodeDatagram checks both checksums the way a receiver does.
-func FuzzEncodeDatagram(f *testing.F) {
+// FuzzEncode checks both checksums the way a receiver does.
+func FuzzEncode(f *testing.F) {
 	f.Add([]byte("DISCOVER"), uint32(0))
 	f.Add([]byte("odd"), uint32(0x0a00020f))
 	f.Fuzz(func(t *testing.T, payload []byte, from uint32) {
-		if len(payload) > largestMessage {
+		if len(payload) > 1500 {
 			return
 		}
 		src := netip.AddrFrom4([4]byte{byte(from >> 24), byte(from >> 16), byte(from >> 8), byte(from)})
-		b := encodeDatagram(src, netip.AddrFrom4([4]byte{255, 255, 255, 255}), payload)
+		b := Datagram{From: netip.AddrPortFrom(src, 68), To: netip.MustParseAddrPort("255.255.255.255:67"), Payload: payload}.Encode()
 		if checksum(0, b[:ipHeader]) != 0 {
 			t.Error("wrong checksum of the IPv4 header")
 		}
