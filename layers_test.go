@@ -12,6 +12,7 @@ import (
 // layers is who may import whom, among our own packages (see ARCHITECTURE.md).
 // A package that is not here fails the test: decide where it belongs first.
 var layers = map[string][]string{
+	"internal/echo":       {},
 	"internal/nearest":    {},
 	"internal/procgroup":  {},
 	"internal/tomlfile":   {"internal/nearest"},
@@ -85,10 +86,10 @@ var layers = map[string][]string{
 	"pxe":          {"boards", "release", "release/audit", "release/netboot", "release/writestream", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp", "pxe/track", "pxe/view", "pxe/web"},
 	"pxe/selftest": {"boards", "release", "release/audit", "release/netboot", "release/writestream", "pxe", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp"},
 
-	"cmd/tench": {"internal/remote", "backup", "backup/sealed", "boards", "config", "identity", "overlays", "build", "build/disk", "build/flash", "build/imagediff", "release", "release/audit", "release/dist",
+	"cmd/tench": {"internal/echo", "internal/remote", "backup", "backup/sealed", "boards", "config", "identity", "overlays", "build", "build/disk", "build/flash", "build/imagediff", "release", "release/audit", "release/dist",
 		"release/publish", "release/rollout", "release/signify",
 		"release/netboot", "pxe", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/selftest", "pxe/track"},
-	"cmd/tenchd": {"boards", "config", "identity", "supervisor", "supervisor/packed", "supervisor/status", "supervisor/console", "supervisor/door", "supervisor/update"},
+	"cmd/tenchd": {"internal/echo", "boards", "config", "identity", "supervisor", "supervisor/packed", "supervisor/status", "supervisor/console", "supervisor/door", "supervisor/update"},
 
 	"internal/lab":      {},
 	"internal/lab/link": {"internal/lab"},

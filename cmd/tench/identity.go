@@ -298,16 +298,5 @@ func askSecretValue(c *cobra.Command, name string) ([]byte, error) {
 		}
 		return bytes.TrimSuffix(data, []byte("\n")), nil
 	}
-	first, err := askPassphrase(c, "secret "+name+": ")
-	if err != nil {
-		return nil, err
-	}
-	second, err := askPassphrase(c, "once more: ")
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(first, second) {
-		return nil, errors.New("identity: what was typed differs: nothing was written")
-	}
-	return first, nil
+	return askTwice(c, "secret "+name+": ")
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"tench/internal/echo"
 	"tench/release/signify"
 )
 
@@ -74,8 +75,11 @@ func newKey(c *cobra.Command, name string, plain bool) error {
 	}
 	var passphrase []byte
 	if !plain {
-		if passphrase, err = askTwice(c, secret); err != nil {
+		if passphrase, err = askTwice(c, "new passphrase of "+secret+": "); err != nil {
 			return err
+		}
+		if len(passphrase) == 0 {
+			return errors.New("key: the passphrase is empty\nhint: --no-passphrase writes a key without one")
 		}
 	}
 	data, err := s.Marshal(rand.Reader, passphrase)
@@ -295,25 +299,28 @@ func readSecretKey(c *cobra.Command, path string) (signify.SecretKey, error) {
 	return key, nil
 }
 
-// askTwice asks for a new passphrase; on a terminal twice, since nobody sees
-// what is typed.
-func askTwice(c *cobra.Command, secret string) ([]byte, error) {
-	first, err := askPassphrase(c, "new passphrase of "+secret+": ")
+// askTwice asks for something new; on a terminal twice, since nobody sees what is
+// typed. Where nothing is typed at first, it is not asked for again.
+func askTwice(c *cobra.Command, prompt string) ([]byte, error) {
+	f := terminal(c.InOrStdin())
+	if f == nil {
+		return readLine(c.InOrStdin())
+	}
+	show, err := echo.Off(int(f.Fd()))
 	if err != nil {
+		return nil, fmt.Errorf("terminal: hide what is typed: %w", err)
+	}
+	defer show()
+	first, err := askPassphrase(c, prompt)
+	if err != nil || len(first) == 0 {
 		return nil, err
-	}
-	if len(first) == 0 {
-		return nil, errors.New("key: the passphrase is empty\nhint: --no-passphrase writes a key without one")
-	}
-	if terminal(c.InOrStdin()) == nil {
-		return first, nil
 	}
 	second, err := askPassphrase(c, "once more: ")
 	if err != nil {
 		return nil, err
 	}
-	if string(first) != string(second) {
-		return nil, errors.New("key: the two passphrases differ: nothing was written")
+	if !bytes.Equal(first, second) {
+		return nil, errors.New("terminal: what was typed differs: nothing was written")
 	}
 	return first, nil
 }
@@ -333,18 +340,19 @@ func askPassphrase(c *cobra.Command, prompt string) ([]byte, error) {
 	if f == nil {
 		return readLine(c.InOrStdin())
 	}
-	fmt.Fprint(c.ErrOrStderr(), prompt)
-	defer fmt.Fprintln(c.ErrOrStderr())
-	return readHidden(c.Context(), f)
+	return askHidden(c.Context(), f, c.ErrOrStderr(), prompt)
 }
 
-// readHidden reads a line without echo. Ctrl-C ends it and gives the terminal
-// its echo back.
-func readHidden(ctx context.Context, f *os.File) ([]byte, error) {
-	before, err := term.GetState(int(f.Fd()))
+// askHidden reads a line from the terminal f without showing it; out shows the
+// prompt. Ctrl-C ends it and gives the terminal its echo back.
+func askHidden(ctx context.Context, f *os.File, out io.Writer, prompt string) ([]byte, error) {
+	show, err := echo.Off(int(f.Fd()))
 	if err != nil {
-		return nil, fmt.Errorf("key: read passphrase: %w", err)
+		return nil, fmt.Errorf("terminal: hide what is typed: %w", err)
 	}
+	defer show()
+	fmt.Fprint(out, prompt)
+	defer fmt.Fprintln(out)
 	type answer struct {
 		words []byte
 		err   error
@@ -358,7 +366,7 @@ func readHidden(ctx context.Context, f *os.File) ([]byte, error) {
 	case a := <-answers:
 		return a.words, a.err
 	case <-ctx.Done():
-		return nil, errors.Join(ctx.Err(), term.Restore(int(f.Fd()), before))
+		return nil, ctx.Err()
 	}
 }
 

@@ -11,10 +11,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"tench/identity"
+	"tench/internal/echo"
 	"tench/supervisor"
 )
 
@@ -68,7 +68,7 @@ func readSecret(cmd *cobra.Command, name string) ([]byte, error) {
 		}
 		return bytes.TrimSuffix(data, []byte("\n")), nil
 	}
-	show, err := hideTyping(int(tty.Fd()))
+	show, err := echo.Off(int(tty.Fd()))
 	if err != nil {
 		return nil, fmt.Errorf("hide what is typed: %w", err)
 	}
@@ -90,22 +90,6 @@ func readSecret(cmd *cobra.Command, name string) ([]byte, error) {
 		return nil, errors.New("what was typed differs: nothing was written")
 	}
 	return first, nil
-}
-
-// hideTyping turns a terminal's echo off, before the first question and until
-// after the last: term.ReadPassword alone would do so a moment after the
-// question is seen, and a quick answer would be shown.
-func hideTyping(fd int) (show func(), err error) {
-	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-	if err != nil {
-		return nil, err
-	}
-	hidden := *before
-	hidden.Lflag &^= unix.ECHO
-	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &hidden); err != nil {
-		return nil, err
-	}
-	return func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, before) }, nil
 }
 
 func (c *client) listSecrets() *cobra.Command {
