@@ -41,11 +41,14 @@ func (i *Installer) peek(r io.ReaderAt, d *disk) {
 		}
 		found = append(found, fmt.Sprintf("%s %s %s", p.name, size(p.size), what))
 	}
+	first := contentOf(r, edge) // where most partition tables have their first one
 	switch {
 	case len(found) > 0:
 		d.Content = strings.Join(found, ", ")
-	case blankAt(r, 0, edge) && contentOf(r, edge) == unfinished:
+	case blankAt(r, 0, edge) && first == unfinished:
 		d.Content = netboot.Unfinished
+	case first != "":
+		d.Content = first + ", whose partition table is gone"
 	case blank(r, d.Size):
 		d.Content = netboot.Empty
 	case readString(r, sector, 8) == "EFI PART":
