@@ -22,7 +22,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -65,7 +64,7 @@ func Parse(data []byte) (File, error) {
 	if err := d.Decode(&f); err != nil {
 		return File{}, fmt.Errorf("netboot.json: %w", err)
 	}
-	if _, err := d.Token(); err != io.EOF {
+	if len(bytes.TrimSpace(data[d.InputOffset():])) > 0 {
 		return File{}, errors.New("netboot.json: there is more behind its end")
 	}
 	if _, err := f.Address(); err != nil {
