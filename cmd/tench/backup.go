@@ -87,9 +87,12 @@ func backupRecipients(c *cobra.Command, texts []string, file string) ([]age.Reci
 func askBackupPassphrase(c *cobra.Command, file string) ([]byte, error) {
 	words, err := askTwice(c, "new passphrase of "+file+": ")
 	if err == nil && len(words) == 0 {
-		err = errors.New("backup: the passphrase is empty\nhint: --recipient encrypts for a public key, without a passphrase")
+		err = errors.New("the passphrase is empty\nhint: --recipient encrypts for a public key, without a passphrase")
 	}
-	return words, err
+	if err != nil {
+		return nil, fmt.Errorf("backup: %w", err)
+	}
+	return words, nil
 }
 
 // saveBackup reads an archive from a box and writes it to file, encrypted. What

@@ -298,5 +298,9 @@ func askSecretValue(c *cobra.Command, name string) ([]byte, error) {
 		}
 		return bytes.TrimSuffix(data, []byte("\n")), nil
 	}
-	return askTwice(c, "secret "+name+": ")
+	value, err := askTwice(c, "secret "+name+": ")
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	return value, nil
 }

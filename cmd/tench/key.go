@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -76,7 +75,7 @@ func newKey(c *cobra.Command, name string, plain bool) error {
 	var passphrase []byte
 	if !plain {
 		if passphrase, err = askTwice(c, "new passphrase of "+secret+": "); err != nil {
-			return err
+			return fmt.Errorf("key: %w", err)
 		}
 		if len(passphrase) == 0 {
 			return errors.New("key: the passphrase is empty\nhint: --no-passphrase writes a key without one")
@@ -299,30 +298,13 @@ func readSecretKey(c *cobra.Command, path string) (signify.SecretKey, error) {
 	return key, nil
 }
 
-// askTwice asks for something new; on a terminal twice, since nobody sees what is
-// typed. Where nothing is typed at first, it is not asked for again.
+// askTwice asks for something new; on a terminal twice, see echo.AskTwice.
 func askTwice(c *cobra.Command, prompt string) ([]byte, error) {
 	f := terminal(c.InOrStdin())
 	if f == nil {
 		return readLine(c.InOrStdin())
 	}
-	show, err := echo.Off(int(f.Fd()))
-	if err != nil {
-		return nil, fmt.Errorf("terminal: hide what is typed: %w", err)
-	}
-	defer show()
-	first, err := askPassphrase(c, prompt)
-	if err != nil || len(first) == 0 {
-		return nil, err
-	}
-	second, err := askPassphrase(c, "once more: ")
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(first, second) {
-		return nil, errors.New("terminal: what was typed differs: nothing was written")
-	}
-	return first, nil
+	return echo.AskTwice(c.Context(), f, c.ErrOrStderr(), prompt)
 }
 
 // terminal is the terminal that in is, or nil.
@@ -340,41 +322,14 @@ func askPassphrase(c *cobra.Command, prompt string) ([]byte, error) {
 	if f == nil {
 		return readLine(c.InOrStdin())
 	}
-	return askHidden(c.Context(), f, c.ErrOrStderr(), prompt)
-}
-
-// askHidden reads a line from the terminal f without showing it; out shows the
-// prompt. Ctrl-C ends it and gives the terminal its echo back.
-func askHidden(ctx context.Context, f *os.File, out io.Writer, prompt string) ([]byte, error) {
-	show, err := echo.Off(int(f.Fd()))
-	if err != nil {
-		return nil, fmt.Errorf("terminal: hide what is typed: %w", err)
-	}
-	defer show()
-	fmt.Fprint(out, prompt)
-	defer fmt.Fprintln(out)
-	type answer struct {
-		words []byte
-		err   error
-	}
-	answers := make(chan answer, 1)
-	go func() {
-		words, err := term.ReadPassword(int(f.Fd()))
-		answers <- answer{words, err}
-	}()
-	select {
-	case a := <-answers:
-		return a.words, a.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return echo.Ask(c.Context(), f, c.ErrOrStderr(), prompt)
 }
 
 // readLine reads a line without its end.
 func readLine(in io.Reader) ([]byte, error) {
 	line, err := bufio.NewReader(in).ReadBytes('\n')
 	if err != nil && err != io.EOF {
-		return nil, fmt.Errorf("key: read passphrase: %w", err)
+		return nil, fmt.Errorf("read passphrase: %w", err)
 	}
 	return bytes.TrimSuffix(line, []byte("\n")), nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"tench/internal/echo"
 	"tench/internal/remote"
 	"tench/release/rollout"
 )
@@ -31,7 +32,7 @@ func sshOptions(ctx context.Context, identity string) remote.Options {
 	}
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err == nil {
-		o.Passphrase = func(file string) ([]byte, error) { return askHidden(ctx, tty, tty, "passphrase of "+file+": ") }
+		o.Passphrase = func(file string) ([]byte, error) { return echo.Ask(ctx, tty, tty, "passphrase of "+file+": ") }
 		o.AcceptNew = func(h remote.NewHost) (bool, error) { return askHost(ctx, tty, h) }
 	}
 	return o

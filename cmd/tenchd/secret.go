@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 
@@ -68,28 +69,9 @@ func readSecret(cmd *cobra.Command, name string) ([]byte, error) {
 		}
 		return bytes.TrimSuffix(data, []byte("\n")), nil
 	}
-	show, err := echo.Off(int(tty.Fd()))
-	if err != nil {
-		return nil, fmt.Errorf("hide what is typed: %w", err)
-	}
-	defer show()
-	ask := func(prompt string) ([]byte, error) {
-		fmt.Fprint(cmd.ErrOrStderr(), prompt)
-		defer fmt.Fprintln(cmd.ErrOrStderr())
-		return term.ReadPassword(int(tty.Fd()))
-	}
-	first, err := ask("secret " + name + ": ")
-	if err != nil {
-		return nil, fmt.Errorf("read the terminal: %w", err)
-	}
-	second, err := ask("once more: ")
-	if err != nil {
-		return nil, fmt.Errorf("read the terminal: %w", err)
-	}
-	if !bytes.Equal(first, second) {
-		return nil, errors.New("what was typed differs: nothing was written")
-	}
-	return first, nil
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
+	defer stop()
+	return echo.AskTwice(ctx, tty, cmd.ErrOrStderr(), "secret "+name+": ")
 }
 
 func (c *client) listSecrets() *cobra.Command {
