@@ -12,12 +12,14 @@ import (
 // layers is who may import whom, among our own packages (see ARCHITECTURE.md).
 // A package that is not here fails the test: decide where it belongs first.
 var layers = map[string][]string{
+	"internal/echo":       {},
 	"internal/nearest":    {},
 	"internal/procgroup":  {},
 	"internal/rawudp":     {},
 	"internal/tomlfile":   {"internal/nearest"},
 	"internal/flist":      {"internal/tomlfile"},
 	"internal/sshline":    {},
+	"internal/volume":     {},
 	"internal/remote":     {"internal/sshline"},
 	"boards":              {"internal/nearest", "internal/tomlfile"},
 	"config":              {"internal/nearest", "internal/tomlfile"},
@@ -50,7 +52,7 @@ var layers = map[string][]string{
 	"build/disk":      {"backup", "boards"},
 	"build/loaders":   {},
 	"build/imagediff": {},
-	"build/flash":     {"boards", "identity", "release", "release/signify", "release/writestream", "build/disk"},
+	"build/flash":     {"internal/volume", "boards", "identity", "release", "release/signify", "release/writestream", "build/disk"},
 	"build": {"internal/flist", "internal/nearest", "internal/tomlfile", "boards", "overlays", "config", "release", "release/sbom", "release/slotimage", "build/source", "build/cache", "build/bundle",
 		"build/farm", "build/kernel", "build/cross", "build/userland", "build/rootfs", "build/disk", "build/loaders"},
 
@@ -69,7 +71,7 @@ var layers = map[string][]string{
 	"supervisor/update":   {"config", "identity", "release", "release/signify", "release/slotimage", "release/transfer", "supervisor/system", "supervisor/unit"},
 	"supervisor/status":   {"internal/nearest", "supervisor/unit"},
 	"supervisor/console":  {"supervisor/unit", "supervisor/status", "supervisor/slots", "supervisor/health"},
-	"supervisor/install":  {"release/netboot", "release/slotimage", "release/writestream", "supervisor/slots", "supervisor/system"},
+	"supervisor/install":  {"internal/volume", "release/netboot", "release/slotimage", "release/writestream", "supervisor/slots", "supervisor/system"},
 	"supervisor/door":     {"internal/nearest", "internal/sshline", "identity", "supervisor/status", "supervisor/system"},
 	"supervisor": {"backup", "boards", "config", "release", "release/netboot", "supervisor/install", "supervisor/system", "supervisor/unit", "supervisor/desired",
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
@@ -85,10 +87,10 @@ var layers = map[string][]string{
 	"pxe":          {"boards", "release", "release/audit", "release/netboot", "release/writestream", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp", "pxe/track", "pxe/view", "pxe/web"},
 	"pxe/selftest": {"boards", "release", "release/audit", "release/netboot", "release/writestream", "pxe", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp"},
 
-	"cmd/tench": {"internal/remote", "backup", "backup/sealed", "boards", "config", "identity", "overlays", "build", "build/disk", "build/flash", "build/imagediff", "release", "release/audit", "release/dist",
+	"cmd/tench": {"internal/echo", "internal/remote", "backup", "backup/sealed", "boards", "config", "identity", "overlays", "build", "build/disk", "build/flash", "build/imagediff", "release", "release/audit", "release/dist",
 		"release/publish", "release/rollout", "release/signify",
 		"release/netboot", "pxe", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/selftest", "pxe/track"},
-	"cmd/tenchd": {"boards", "config", "identity", "supervisor", "supervisor/packed", "supervisor/status", "supervisor/console", "supervisor/door", "supervisor/update"},
+	"cmd/tenchd": {"internal/echo", "boards", "config", "identity", "supervisor", "supervisor/packed", "supervisor/status", "supervisor/console", "supervisor/door", "supervisor/update"},
 
 	"internal/lab":      {},
 	"internal/lab/link": {"internal/lab"},

@@ -337,29 +337,3 @@ func TestRefuseLabel(t *testing.T) {
 		t.Errorf("another board's stick, named: %v", err)
 	}
 }
-
-// What is on a stick, by the tools that make it.
-func TestContentAsOthersMakeIt(t *testing.T) {
-	for want, args := range map[string][]string{
-		"ext DATEN":   {"mke2fs", "-q", "-F", "-t", "ext4", "-L", "DATEN"},
-		"FAT16 DATEN": {"mkfs.vfat", "-F", "16", "-n", "DATEN"},
-		"FAT32 DATEN": {"mkfs.vfat", "-F", "32", "-n", "DATEN"},
-		"swap DATEN":  {"mkswap", "-q", "-L", "DATEN"},
-		" ":           {"true"},
-	} {
-		t.Run(want, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "part")
-			write(t, path, make([]byte, 40*mib))
-			tool(t, args[0], append(args[1:], path)...)
-			f, err := os.Open(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			kind, label := contentOf(f, 0)
-			if got := kind + " " + label; got != want {
-				t.Errorf("contentOf = %q, want %q", got, want)
-			}
-		})
-	}
-}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"regexp"
 	"strings"
+
+	"tench/internal/volume"
 )
 
 // The MBR: sector 0.
@@ -113,63 +115,13 @@ func Look(r io.ReaderAt, d Device) Contents {
 		c.Tench, c.data = &l, parts[dataPart]
 	}
 	for _, p := range d.Partitions {
-		kind, label := contentOf(r, p.Start)
+		kind, label := volume.At(r, p.Start)
 		c.Found = append(c.Found, Volume{p.Name, p.Size, kind, label})
 	}
-	if kind, label := contentOf(r, 0); len(c.Found) == 0 && kind != "" {
+	if kind, label := volume.At(r, 0); len(c.Found) == 0 && kind != "" {
 		c.Found = append(c.Found, Volume{d.Name, d.Size, kind, label})
 	}
 	return c
-}
-
-// magic tells a file system by bytes at an offset.
-type magic struct {
-	kind    string
-	at      int64
-	bytes   string
-	labelAt int64 // 0 where there is none that we read
-	labelN  int
-}
-
-// magics are what people have on their sticks. Those whose bytes are rarely
-// there by chance come first.
-var magics = []magic{
-	{"LUKS", 0, "LUKS\xba\xbe", 0, 0},
-	{"LVM", 512, "LABELONE", 0, 0},
-	{"swap", 4086, "SWAPSPACE2", 1052, 16},
-	{"btrfs", 64<<10 + 64, "_BHRfS_M", 64<<10 + 0x12b, 64},
-	{"xfs", 0, "XFSB", 108, 12},
-	{"ISO 9660", 32<<10 + 1, "CD001", 32<<10 + 40, 32},
-	{"ext", 1080, "\x53\xef", 1144, 16},
-	{"NTFS", 3, "NTFS    ", 0, 0},
-	{"exFAT", 3, "EXFAT   ", 0, 0},
-	{"FAT32", 82, "FAT32   ", 71, 11},
-	{"FAT16", 54, "FAT16   ", 43, 11},
-	{"FAT12", 54, "FAT12   ", 43, 11},
-}
-
-// contentOf names the file system that begins at an offset of r, and its label;
-// both are "" where it is unknown.
-func contentOf(r io.ReaderAt, at int64) (kind, label string) {
-	for _, m := range magics {
-		if readString(r, at+m.at, len(m.bytes)) != m.bytes {
-			continue
-		}
-		if m.labelAt > 0 {
-			label, _, _ = strings.Cut(readString(r, at+m.labelAt, m.labelN), "\x00")
-		}
-		return m.kind, strings.TrimSpace(printable(label))
-	}
-	return "", ""
-}
-
-// readString reads n bytes, or "" where there are none.
-func readString(r io.ReaderAt, at int64, n int) string {
-	b := make([]byte, n)
-	if _, err := r.ReadAt(b, at); err != nil {
-		return ""
-	}
-	return string(b)
 }
 
 // printable keeps what a stick or a disk calls itself from moving the cursor of

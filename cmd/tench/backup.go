@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -84,27 +83,16 @@ func backupRecipients(c *cobra.Command, texts []string, file string) ([]age.Reci
 	return list, nil
 }
 
-// askBackupPassphrase asks for a new passphrase; on a terminal twice, since
-// nobody sees what is typed.
+// askBackupPassphrase asks for a new passphrase.
 func askBackupPassphrase(c *cobra.Command, file string) ([]byte, error) {
-	first, err := askPassphrase(c, "new passphrase of "+file+": ")
+	words, err := askTwice(c, "new passphrase of "+file+": ")
+	if err == nil && len(words) == 0 {
+		err = errors.New("the passphrase is empty\nhint: --recipient encrypts for a public key, without a passphrase")
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("backup: %w", err)
 	}
-	if len(first) == 0 {
-		return nil, errors.New("backup: the passphrase is empty\nhint: --recipient encrypts for a public key, without a passphrase")
-	}
-	if terminal(c.InOrStdin()) == nil {
-		return first, nil
-	}
-	second, err := askPassphrase(c, "once more: ")
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(first, second) {
-		return nil, errors.New("backup: the two passphrases differ: nothing was written")
-	}
-	return first, nil
+	return words, nil
 }
 
 // saveBackup reads an archive from a box and writes it to file, encrypted. What

@@ -298,16 +298,9 @@ func askSecretValue(c *cobra.Command, name string) ([]byte, error) {
 		}
 		return bytes.TrimSuffix(data, []byte("\n")), nil
 	}
-	first, err := askPassphrase(c, "secret "+name+": ")
+	value, err := askTwice(c, "secret "+name+": ")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("identity: %w", err)
 	}
-	second, err := askPassphrase(c, "once more: ")
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(first, second) {
-		return nil, errors.New("identity: what was typed differs: nothing was written")
-	}
-	return first, nil
+	return value, nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"tench/internal/echo"
 	"tench/release/signify"
 )
 
@@ -74,8 +74,11 @@ func newKey(c *cobra.Command, name string, plain bool) error {
 	}
 	var passphrase []byte
 	if !plain {
-		if passphrase, err = askTwice(c, secret); err != nil {
-			return err
+		if passphrase, err = askTwice(c, "new passphrase of "+secret+": "); err != nil {
+			return fmt.Errorf("key: %w", err)
+		}
+		if len(passphrase) == 0 {
+			return errors.New("key: the passphrase is empty\nhint: --no-passphrase writes a key without one")
 		}
 	}
 	data, err := s.Marshal(rand.Reader, passphrase)
@@ -295,27 +298,13 @@ func readSecretKey(c *cobra.Command, path string) (signify.SecretKey, error) {
 	return key, nil
 }
 
-// askTwice asks for a new passphrase; on a terminal twice, since nobody sees
-// what is typed.
-func askTwice(c *cobra.Command, secret string) ([]byte, error) {
-	first, err := askPassphrase(c, "new passphrase of "+secret+": ")
-	if err != nil {
-		return nil, err
+// askTwice asks for something new; on a terminal twice, see echo.AskTwice.
+func askTwice(c *cobra.Command, prompt string) ([]byte, error) {
+	f := terminal(c.InOrStdin())
+	if f == nil {
+		return readLine(c.InOrStdin())
 	}
-	if len(first) == 0 {
-		return nil, errors.New("key: the passphrase is empty\nhint: --no-passphrase writes a key without one")
-	}
-	if terminal(c.InOrStdin()) == nil {
-		return first, nil
-	}
-	second, err := askPassphrase(c, "once more: ")
-	if err != nil {
-		return nil, err
-	}
-	if string(first) != string(second) {
-		return nil, errors.New("key: the two passphrases differ: nothing was written")
-	}
-	return first, nil
+	return echo.AskTwice(c.Context(), f, c.ErrOrStderr(), prompt)
 }
 
 // terminal is the terminal that in is, or nil.
@@ -333,40 +322,14 @@ func askPassphrase(c *cobra.Command, prompt string) ([]byte, error) {
 	if f == nil {
 		return readLine(c.InOrStdin())
 	}
-	fmt.Fprint(c.ErrOrStderr(), prompt)
-	defer fmt.Fprintln(c.ErrOrStderr())
-	return readHidden(c.Context(), f)
-}
-
-// readHidden reads a line without echo. Ctrl-C ends it and gives the terminal
-// its echo back.
-func readHidden(ctx context.Context, f *os.File) ([]byte, error) {
-	before, err := term.GetState(int(f.Fd()))
-	if err != nil {
-		return nil, fmt.Errorf("key: read passphrase: %w", err)
-	}
-	type answer struct {
-		words []byte
-		err   error
-	}
-	answers := make(chan answer, 1)
-	go func() {
-		words, err := term.ReadPassword(int(f.Fd()))
-		answers <- answer{words, err}
-	}()
-	select {
-	case a := <-answers:
-		return a.words, a.err
-	case <-ctx.Done():
-		return nil, errors.Join(ctx.Err(), term.Restore(int(f.Fd()), before))
-	}
+	return echo.Ask(c.Context(), f, c.ErrOrStderr(), prompt)
 }
 
 // readLine reads a line without its end.
 func readLine(in io.Reader) ([]byte, error) {
 	line, err := bufio.NewReader(in).ReadBytes('\n')
 	if err != nil && err != io.EOF {
-		return nil, fmt.Errorf("key: read passphrase: %w", err)
+		return nil, fmt.Errorf("read passphrase: %w", err)
 	}
 	return bytes.TrimSuffix(line, []byte("\n")), nil
 }

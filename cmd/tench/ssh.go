@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"tench/internal/echo"
 	"tench/internal/remote"
 	"tench/release/rollout"
 )
@@ -31,7 +32,7 @@ func sshOptions(ctx context.Context, identity string) remote.Options {
 	}
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err == nil {
-		o.Passphrase = func(file string) ([]byte, error) { return askSecret(ctx, tty, "passphrase of "+file+": ") }
+		o.Passphrase = func(file string) ([]byte, error) { return echo.Ask(ctx, tty, tty, "passphrase of "+file+": ") }
 		o.AcceptNew = func(h remote.NewHost) (bool, error) { return askHost(ctx, tty, h) }
 	}
 	return o
@@ -44,14 +45,6 @@ func askHost(ctx context.Context, tty *os.File, h remote.NewHost) (bool, error) 
 		"If it is the same, type yes: ", h.Name, h.Kind, h.Fingerprint)
 	line, err := readAnswer(ctx, tty)
 	return line == "yes\n", err
-}
-
-// askSecret reads a line from the terminal without showing it. Whoever gives up
-// (ctrl-C) finds the terminal as it was.
-func askSecret(ctx context.Context, tty *os.File, prompt string) ([]byte, error) {
-	fmt.Fprint(tty, prompt)
-	defer fmt.Fprintln(tty)
-	return readHidden(ctx, tty)
 }
 
 // dialer connects to boxes, as often as it is asked to; a passphrase is asked

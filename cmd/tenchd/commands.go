@@ -44,7 +44,7 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 command it asks the running loop, over a socket that root alone may use.
 
 Exit codes: 0 done; 1 it could not be done, or the box refused it; 2 the command
-line was wrong.`,
+line was wrong; 3 an update is older than what was confirmed here.`,
 		Example: `  tenchd status              what is up, and what is not
   tenchd why lan             the chain of causes
   tenchd apply router.toml   check a configuration and put it in force`,

@@ -7,14 +7,15 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"tench/identity"
+	"tench/internal/echo"
 	"tench/supervisor"
 )
 
@@ -68,44 +69,9 @@ func readSecret(cmd *cobra.Command, name string) ([]byte, error) {
 		}
 		return bytes.TrimSuffix(data, []byte("\n")), nil
 	}
-	show, err := hideTyping(int(tty.Fd()))
-	if err != nil {
-		return nil, fmt.Errorf("hide what is typed: %w", err)
-	}
-	defer show()
-	ask := func(prompt string) ([]byte, error) {
-		fmt.Fprint(cmd.ErrOrStderr(), prompt)
-		defer fmt.Fprintln(cmd.ErrOrStderr())
-		return term.ReadPassword(int(tty.Fd()))
-	}
-	first, err := ask("secret " + name + ": ")
-	if err != nil {
-		return nil, fmt.Errorf("read the terminal: %w", err)
-	}
-	second, err := ask("once more: ")
-	if err != nil {
-		return nil, fmt.Errorf("read the terminal: %w", err)
-	}
-	if !bytes.Equal(first, second) {
-		return nil, errors.New("what was typed differs: nothing was written")
-	}
-	return first, nil
-}
-
-// hideTyping turns a terminal's echo off, before the first question and until
-// after the last: term.ReadPassword alone would do so a moment after the
-// question is seen, and a quick answer would be shown.
-func hideTyping(fd int) (show func(), err error) {
-	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-	if err != nil {
-		return nil, err
-	}
-	hidden := *before
-	hidden.Lflag &^= unix.ECHO
-	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &hidden); err != nil {
-		return nil, err
-	}
-	return func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, before) }, nil
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
+	defer stop()
+	return echo.AskTwice(ctx, tty, cmd.ErrOrStderr(), "secret "+name+": ")
 }
 
 func (c *client) listSecrets() *cobra.Command {

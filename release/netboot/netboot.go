@@ -20,6 +20,7 @@ package netboot
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -42,13 +43,13 @@ const MaxFile = 4096
 type File struct {
 	Server string `json:"server"` // e.g. "http://192.0.2.1:80"
 	Token  string `json:"token"`  // what one arming of the server gave away
-	Box    string `json:"box"`    // e.g. "gw0"
+	Box    string `json:"box"`    // a host name (RFC 1123, section 2.1), e.g. "gw0"
 	Mode   Mode   `json:"mode"`
 }
 
 var (
 	tokenRE = regexp.MustCompile(`^[A-Za-z0-9_-]{8,128}$`)
-	boxRE   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$`)
+	boxRE   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 )
 
 // Parse reads a netboot.json. What it says goes to the console and into requests,
@@ -62,6 +63,9 @@ func Parse(data []byte) (File, error) {
 	d.DisallowUnknownFields()
 	if err := d.Decode(&f); err != nil {
 		return File{}, fmt.Errorf("netboot.json: %w", err)
+	}
+	if len(bytes.TrimSpace(data[d.InputOffset():])) > 0 {
+		return File{}, errors.New("netboot.json: there is more behind its end")
 	}
 	if _, err := f.Address(); err != nil {
 		return File{}, err

@@ -29,6 +29,8 @@ func TestParse(t *testing.T) {
 		"short token":       {"abcdefgh-123", "abc", "8 to 128 letters"},
 		"token with a line": {"abcdefgh-123", `abcdefgh\r\nHost: x`, "8 to 128 letters"},
 		"box":               {"gw0", "gw 0", "no name of a box"},
+		"no host name":      {"gw0", "gw0-", "no name of a box"},
+		"more behind":       {"}", "} {}", "more behind its end"},
 		"mode":              {"install", "wipe", "is not install or run"},
 		"not JSON":          {"{", "", "netboot.json: "},
 		"too long":          {"gw0", strings.Repeat("g", MaxFile), "more than 4096 bytes"},

@@ -102,15 +102,16 @@ func TestContent(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"nothing":             {put(), netboot.Empty},
-		"only the middle":     {put(2*mib, "x"), "something unknown, without partitions"},
-		"only the end":        {put(4*mib-300, "x"), "something unknown, without partitions"},
-		"cut in an install":   {put(mib+82, "FAT32   ", mib+71, "TENCH_BOOT "), netboot.Unfinished},
-		"a file system":       {put(1080, "\x53\xef", 1144, "home\x00"), `ext "home"`},
-		"LVM":                 {put(512, "LABELONE"), "LVM"},
-		"a bare GPT":          {put(510, "\x55\xaa", 512, "EFI PART"), "a GPT without partitions"},
-		"Windows and another": {put(446, two, 510, "\x55\xaa", mib+3, "NTFS    "), "sda1 1049 kB NTFS, sda2 1049 kB something unknown"},
-		"a nasty label":       {put(1080, "\x53\xef", 1144, "\x1b[2Jx"), `ext "[2Jx"`},
+		"nothing":              {put(), netboot.Empty},
+		"only the middle":      {put(2*mib, "x"), "something unknown, without partitions"},
+		"only the end":         {put(4*mib-300, "x"), "something unknown, without partitions"},
+		"cut in an install":    {put(mib+82, "FAT32   ", mib+71, "TENCH_BOOT "), netboot.Unfinished},
+		"a table that is gone": {put(mib+1080, "\x53\xef", mib+1144, "home\x00"), `ext "home", whose partition table is gone`},
+		"a file system":        {put(1080, "\x53\xef", 1144, "home\x00"), `ext "home"`},
+		"LVM":                  {put(512, "LABELONE"), "LVM"},
+		"a bare GPT":           {put(510, "\x55\xaa", 512, "EFI PART"), "a GPT without partitions"},
+		"Windows and another":  {put(446, two, 510, "\x55\xaa", mib+3, "NTFS    "), "sda1 1049 kB NTFS, sda2 1049 kB something unknown"},
+		"a nasty label":        {put(1080, "\x53\xef", 1144, "\x1b[2Jx"), `ext "[2Jx"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBox(t, "http://192.0.2.1")

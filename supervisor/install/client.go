@@ -112,7 +112,7 @@ func (c Client) ask(ctx context.Context, method, what string, body []byte) (io.R
 	if err != nil {
 		return nil, err
 	}
-	r := &response{conn: conn, stop: context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })}
+	r := &response{ctx: ctx, conn: conn, stop: context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })}
 	if err := r.begin(request(method, c.File.Path(what), server.String(), body)); err != nil {
 		r.Close()
 		return nil, err
@@ -133,6 +133,7 @@ func request(method, path, host string, body []byte) []byte {
 
 // response is an answer whose head was read.
 type response struct {
+	ctx  context.Context // of the request
 	conn net.Conn
 	stop func() bool // of what ends the connection with the context
 	body io.Reader
@@ -141,6 +142,9 @@ type response struct {
 // begin sends the request and reads the head of the answer.
 func (r *response) begin(request []byte) error {
 	r.conn.SetDeadline(time.Now().Add(beginLimit))
+	if err := r.ctx.Err(); err != nil { // whose deadline was just put off
+		return err
+	}
 	if _, err := r.conn.Write(request); err != nil {
 		return err
 	}
@@ -167,6 +171,9 @@ func (r *response) begin(request []byte) error {
 // silent.
 func (r *response) Read(p []byte) (int, error) {
 	r.conn.SetReadDeadline(time.Now().Add(silentLimit))
+	if err := r.ctx.Err(); err != nil { // whose deadline was just put off
+		return 0, err
+	}
 	return r.body.Read(p)
 }
 

@@ -130,6 +130,35 @@ func TestClientEnds(t *testing.T) {
 	}
 }
 
+// A server that sends drop by drop does not keep a request alive, nor does the
+// context end in between unnoticed.
+func TestClientEndsBetweenReads(t *testing.T) {
+	c := answering(t, "")
+	c.Dial = func(context.Context, string, string) (net.Conn, error) {
+		here, there := net.Pipe()
+		t.Cleanup(func() { there.Close() })
+		go func() {
+			io.ReadFull(there, make([]byte, 20))
+			go io.Copy(io.Discard, there)
+			io.WriteString(there, "HTTP/1.1 200 OK\r\n\r\ndrop")
+		}()
+		return here, nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := c.Get(ctx, "image")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.ReadFull(r, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := r.Read(make([]byte, 4)); !errors.Is(err, context.Canceled) {
+		t.Errorf("Read = %v; want that the context has ended", err)
+	}
+}
+
 func FuzzReadHead(f *testing.F) {
 	f.Add("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 	f.Add("HTTP/1.0 404\n\n")

@@ -9,56 +9,19 @@ import (
 	"slices"
 	"strings"
 
+	"tench/internal/volume"
 	"tench/release/netboot"
 	"tench/release/slotimage"
 )
 
-// magic tells what begins at a place by bytes at an offset from it.
-type magic struct {
-	kind    string
-	at      int64
-	bytes   string
-	labelAt int64 // 0 where there is none that we read
-	labelN  int
-}
-
-// magics are what people have on their disks. Those whose bytes are rarely there
-// by chance come first.
-var magics = []magic{
-	{"LUKS", 0, "LUKS\xba\xbe", 0, 0},
-	{"LVM", 512, "LABELONE", 0, 0},
-	{"RAID", 4096, "\xfc\x4e\x2b\xa9", 4096 + 32, 32},
-	{"swap", 4086, "SWAPSPACE2", 1052, 16},
-	{"btrfs", 64<<10 + 64, "_BHRfS_M", 64<<10 + 0x12b, 64},
-	{"xfs", 0, "XFSB", 108, 12},
-	{"ISO 9660", 32<<10 + 1, "CD001", 32<<10 + 40, 32},
-	{"UFS", 64<<10 + 1372, "\x19\x01\x54\x19", 0, 0},
-	{"BSD label", 512, "\x57\x45\x56\x82", 0, 0},
-	{"ext", 1080, "\x53\xef", 1144, 16},
-	{"NTFS", 3, "NTFS    ", 0, 0},
-	{"exFAT", 3, "EXFAT   ", 0, 0},
-	{"FAT32", 82, "FAT32   ", 71, 11},
-	{"FAT16", 54, "FAT16   ", 43, 11},
-	{"FAT12", 54, "FAT12   ", 43, 11},
-}
-
 // contentOf names what begins at an offset of r, e.g. `NTFS` or `ext "home"`; ""
 // where it is unknown.
 func contentOf(r io.ReaderAt, at int64) string {
-	for _, m := range magics {
-		if readString(r, at+m.at, len(m.bytes)) != m.bytes {
-			continue
-		}
-		label := ""
-		if m.labelAt > 0 {
-			label, _, _ = strings.Cut(readString(r, at+m.labelAt, m.labelN), "\x00")
-		}
-		if label = plain(label); label != "" {
-			return fmt.Sprintf("%s %q", m.kind, label)
-		}
-		return m.kind
+	kind, label := volume.At(r, at)
+	if label != "" {
+		return fmt.Sprintf("%s %q", kind, label)
 	}
-	return ""
+	return kind
 }
 
 // peek says in words what is on the disk, and finds out whether it is one of
@@ -78,11 +41,14 @@ func (i *Installer) peek(r io.ReaderAt, d *disk) {
 		}
 		found = append(found, fmt.Sprintf("%s %s %s", p.name, size(p.size), what))
 	}
+	first := contentOf(r, edge) // where most partition tables have their first one
 	switch {
 	case len(found) > 0:
 		d.Content = strings.Join(found, ", ")
-	case blankAt(r, 0, edge) && contentOf(r, edge) == unfinished:
+	case blankAt(r, 0, edge) && first == unfinished:
 		d.Content = netboot.Unfinished
+	case first != "":
+		d.Content = first + ", whose partition table is gone"
 	case blank(r, d.Size):
 		d.Content = netboot.Empty
 	case readString(r, sector, 8) == "EFI PART":

@@ -51,6 +51,9 @@ func Exec(bin string, args []string) error {
 	if err := unpack(bin); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	if _, err := os.Readlink(path); err == nil { // tenchd would call itself for ever
+		return fmt.Errorf("%s: there is no %s to unpack", path, archive)
+	}
 	return fmt.Errorf("%s: %w", path, unix.Exec(path, args, os.Environ()))
 }
 

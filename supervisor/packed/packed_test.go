@@ -110,3 +110,15 @@ func TestDamagedArchive(t *testing.T) {
 		t.Error("half a program is left")
 	}
 }
+
+// Without the archive a command does not call itself again and again.
+func TestNoArchive(t *testing.T) {
+	bin := box(t)
+	if err := os.Remove(filepath.Join(bin, "bb.zst")); err != nil {
+		t.Fatal(err)
+	}
+	out, err := call(bin, "ls")
+	if want := filepath.Join(bin, "bb") + ": there is no bb.zst to unpack"; err == nil || out != want {
+		t.Errorf("ls = %q, %v, want %q", out, err, want)
+	}
+}
