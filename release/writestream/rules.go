@@ -81,6 +81,8 @@ func (r *rules) wrote(at int64, b []byte) error {
 		return bad("it does not begin with a wipe of sector 0")
 	case r.state == fresh:
 		r.state = wiping
+	case isBoot && len(b) != Sector: // a medium may take the first sector of several alone
+		return bad("a boot sector with more behind it")
 	case isBoot && r.unsynced:
 		return bad("a boot sector before all else is on the medium")
 	case isBoot:

@@ -140,6 +140,7 @@ func TestRules(t *testing.T) {
 		"a wipe that is none":           {[]order{{Write, 0, sectorOf(1, false)}, sync}, "wipe of sector 0"},
 		"a write before the wipe is on": {[]order{wipe, body}, "before the wipe"},
 		"a boot sector too early":       {[]order{wipe, sync, body, boot}, "before all else"},
+		"a boot sector with more":       {[]order{wipe, sync, {Write, 0, append(sectorOf(9, true), sectorOf(7, false)...)}}, "with more behind it"},
 		"a write after the boot sector": {[]order{wipe, sync, boot, sync, body}, "after the boot sector"},
 		"no boot sector":                {[]order{wipe, sync, body, verify}, "before all is written"},
 		"not verified":                  {[]order{wipe, sync, boot, sync}, "before all is written and verified"},
