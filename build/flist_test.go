@@ -72,7 +72,7 @@ func fakeRoot(t *testing.T, p *plan) cache.Product {
 	for _, tool := range mod.Tool {
 		names = append(names, path.Base(tool.Path))
 	}
-	commands := fake(t, p, "commands", map[string][]byte{"bb": program(p.b), commandList: []byte(strings.Join(names, "\n"))})
+	commands := fake(t, p, "commands", map[string][]byte{"bb": program(p.b), "bb.zst": nil, commandList: []byte(strings.Join(names, "\n"))})
 	tenchd := fake(t, p, "tenchd", map[string][]byte{"tenchd": program(p.b)})
 	var daemons []cache.Product
 	for _, name := range p.b.Daemons {
