@@ -41,7 +41,7 @@ func BenchmarkFarUpdate(b *testing.B) {
 			var sum rollout.Result
 			for b.Loop() {
 				// Each differs from the one before in a digit among the strings of
-				// bin/bb, so that no slot has it.
+				// tenchd, so that no slot has it.
 				serial++
 				dir, image := b.TempDir(), slotOf(b, board, kernel, otherFile(b, initrd, fmt.Sprintf("LOCALHO%02d", serial)))
 				if err := os.WriteFile(filepath.Join(dir, release.SlotName(board.Name)), image, 0o644); err != nil {

@@ -93,7 +93,8 @@ const tinyPatch = `--- a/unit0.c
 
 // tinyList is what the build itself puts into the root file system.
 const tinyList = `drwxr-xr-x 0:0 bin
--rwxr-xr-x 0:0 bin/bb
+lrwxrwxrwx 0:0 bin/bb -> tenchd
+-rw-r--r-- 0:0 bin/bb.zst
 lrwxrwxrwx 0:0 bin/hello -> bb
 lrwxrwxrwx 0:0 bin/sh -> gosh
 -rwxr-xr-x 0:0 bin/tenchd

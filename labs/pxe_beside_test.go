@@ -22,7 +22,7 @@ func (c *cable) router(args ...string) {
 
 // TestPXEProxy boots beside a DHCP server that knows nothing of us.
 func TestPXEProxy(t *testing.T) {
-	if !lab.Isolate(t) {
+	if !onCable(t) {
 		return
 	}
 	c := newCable(t, true)
@@ -39,7 +39,7 @@ func TestPXEProxy(t *testing.T) {
 // TestPXEForeign boots where another DHCP server names us and iPXE, whoever asks,
 // as a small router does that can say no more.
 func TestPXEForeign(t *testing.T) {
-	if !lab.Isolate(t) {
+	if !onCable(t) {
 		return
 	}
 	c := newCable(t, true)

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"tench/internal/lab"
 )
 
 // bareBox is a wire with a server that may install gw0 on an empty disk.
@@ -30,7 +28,7 @@ func bareBox(t *testing.T) (c *cable, disk string) {
 // from it, and when it starts again it is not installed again. Armed once more, it
 // keeps its data and tries the other slot.
 func TestPXEInstall(t *testing.T) {
-	if !lab.Isolate(t) {
+	if !onCable(t) {
 		return
 	}
 	c, disk := bareBox(t)
@@ -64,7 +62,7 @@ func TestPXEInstall(t *testing.T) {
 // TestPXEInstallThatIsCut switches the machine off while it writes: it installs
 // from the start when it is switched on again, and nothing half boots in between.
 func TestPXEInstallThatIsCut(t *testing.T) {
-	if !lab.Isolate(t) {
+	if !onCable(t) {
 		return
 	}
 	c, disk := bareBox(t)

@@ -28,7 +28,7 @@ const inside = "TENCH_LAB_INSIDE"
 func Isolate(t *testing.T) bool {
 	t.Helper()
 	RequireRoot(t, "ip")
-	if os.Getenv(inside) == t.Name() {
+	if Isolated(t) {
 		private(t)
 		return true
 	}
@@ -48,6 +48,9 @@ func Isolate(t *testing.T) bool {
 	t.Logf("in its namespaces:\n%s", out)
 	return false
 }
+
+// Isolated reports whether this is the process that Isolate made for the test.
+func Isolated(t *testing.T) bool { return os.Getenv(inside) == t.Name() }
 
 // private gives the process file systems that show its own namespaces.
 func private(t *testing.T) {
