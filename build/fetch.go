@@ -15,7 +15,8 @@ type Need struct {
 	Board   boards.Board
 }
 
-// eachPart calls do for every part of a recipe that is needed, each once. Of o
+// eachPart calls do for every part of a recipe that is needed, and for those of
+// the loaders for netboot, each once. Of o
 // it takes all but the release.
 func eachPart(ctx context.Context, needs []Need, o Options, do func(*plan, part) error) error {
 	have := map[string]bool{}
@@ -29,7 +30,7 @@ func eachPart(ctx context.Context, needs []Need, o Options, do func(*plan, part)
 		if err != nil {
 			return err
 		}
-		for _, part := range needed {
+		for _, part := range append(needed, p.namedLoaderParts()...) {
 			id := part.recipe.Dir + " " + part.name
 			if have[id] {
 				continue

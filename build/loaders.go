@@ -53,6 +53,18 @@ func (p *plan) loaderParts() ([]part, error) {
 	return list, nil
 }
 
+// namedLoaderParts are those that the release has: one that names no recipe for a
+// loader boots no box over the network.
+func (p *plan) namedLoaderParts() []part {
+	var list []part
+	for _, l := range loaders.Parts() {
+		if r, err := p.recipe(l.Recipe); err == nil && len(r.Part(l.Name)) > 0 {
+			list = append(list, part{r, l.Name})
+		}
+	}
+	return list
+}
+
 // loaders puts them together.
 func (p *plan) loaders(ctx context.Context, needed []part) (cache.Product, error) {
 	code, err := p.code("build/loaders")

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -117,26 +116,13 @@ func (c *cable) machine(firmware, disk string) *lab.Console {
 	return lab.Start(c.t, fw.machine[0], args...)
 }
 
-// selftest runs the stand-ins for clients, once. It fetches the loaders where the
-// machine lacks them.
-var selftest = sync.OnceValues(func() (string, error) {
-	root, err := filepath.Abs("..")
-	if err != nil {
-		return "", err
-	}
-	out, err := exec.Command(filepath.Join(root, "bin", "tench"), "pxe", "selftest").CombinedOutput()
-	return string(out), err
-})
-
 // onCable is lab.Isolate for a test with a netboot server: in its namespaces there
 // is no network to fetch loaders by.
 func onCable(t *testing.T) bool {
 	t.Helper()
+	lab.RequireRoot(t)
 	if !lab.Isolated(t) {
-		lab.RequireRoot(t)
-		if out, err := selftest(); err != nil {
-			t.Fatalf("tench pxe selftest: %v\n%s", err, out)
-		}
+		tench(t, lab.Root(t), nil, "fetch", "qemu-amd64")
 	}
 	return lab.Isolate(t)
 }
@@ -144,8 +130,8 @@ func onCable(t *testing.T) bool {
 // TestPXESelftest runs the stand-ins for clients that no lab has.
 func TestPXESelftest(t *testing.T) {
 	lab.RequireRoot(t)
-	out, err := selftest()
-	if n := strings.Count(out, " ok "); err != nil || n < 13 {
+	out, err := exec.Command(filepath.Join(lab.Root(t), "bin", "tench"), "pxe", "selftest").CombinedOutput()
+	if n := strings.Count(string(out), " ok "); err != nil || n < 13 {
 		t.Errorf("%d clients are ok, %v:\n%s", n, err, out)
 	}
 }

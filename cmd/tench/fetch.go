@@ -31,8 +31,9 @@ func fetchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "fetch [BOARD]...",
 		Short: "Fetch and verify the sources that boards need; carry them to a machine without a network",
-		Long: `fetch gets every source that the boards need and verifies it, and does nothing
-else: the build that follows needs no network for them.
+		Long: `fetch gets every source that the boards need, and the loaders for tench pxe,
+verifies them and does nothing else: the build that follows needs no network for
+them.
 
 --bundle writes all of it into one tar file: the sources (in sources/), the Go
 modules that building tench and the boards' programs calls for (in modules/), and
