@@ -61,7 +61,7 @@ func backUp(t *testing.T, c *lab.Console) []byte {
 	c.Send(t, "exit\n")
 	powerOff(t, c)
 	file := filepath.Join(t.TempDir(), "backup.tar")
-	box := filepath.Join(lab.Root(t), "out", "qemu-amd64", "run", "disk.img")
+	box := filepath.Join(lab.Root(t), "out", ".run", "qemu-amd64", "disk.img")
 	layout := qemuBoard(t).Layout
 	data4 := fmt.Sprintf("%s?offset=%d", box, (1+layout.BootMiB+2*layout.SlotMiB)<<20)
 	lab.Run(t, "", "debugfs", "-R", "dump /state/backup.tar "+file, data4)
