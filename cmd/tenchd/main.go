@@ -35,12 +35,13 @@ import (
 )
 
 func main() {
-	if os.Getpid() == 1 {
-		supervisor.Init()
-	}
+	// First of all, for an operator who boots with rdinit=/bin/sh.
 	if packed.Wanted(packed.Bin, os.Args[0]) {
 		fmt.Fprintln(os.Stderr, packed.Exec(packed.Bin, os.Args))
 		os.Exit(126) // as a shell says that it cannot run a program
+	}
+	if os.Getpid() == 1 {
+		supervisor.Init()
 	}
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
