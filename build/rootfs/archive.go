@@ -63,8 +63,8 @@ func split(list []overlays.Entry) (packed, rest []overlays.Entry) {
 	return packed, rest
 }
 
-// alignment is where the second archive may begin: the kernel wants multiples
-// of four, and updates compare blocks of this size.
+// alignment is where the second archive may begin. The kernel wants multiples of
+// four; whole blocks of an update (release/slotimage) hold the commands alone.
 const alignment = 4096
 
 // writePlain writes an archive as it is, and zeros up to where the next begins.

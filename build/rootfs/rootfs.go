@@ -22,8 +22,8 @@
 //
 // The commands stay packed because the kernel would unpack them in every boot, a
 // third of its time, and few boots need one. They are an archive of their own,
-// the first and not compressed again, so that an update in which they are the
-// same finds them where they were.
+// the first and not compressed again, so that a change elsewhere leaves their
+// bytes as they are: an update need not send them.
 //
 // Equal inputs give equal bytes: entries are sorted, owned by root, numbered in
 // order and dated with the release's epoch.
