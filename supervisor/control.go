@@ -21,6 +21,22 @@ var _ status.Handler = control{}
 // ask runs work on the loop's goroutine and returns what it answers. When ctx
 // ends first the work may still be done, but its answer goes nowhere.
 func ask[T any](ctx context.Context, l *loop, work func() (T, error)) (T, error) {
+	return await(ctx, l, func(answer func(T, error)) { answer(work()) })
+}
+
+// change is ask for work that changes the configuration: the answer waits until
+// the cycle that puts it in force is over. Before, a new connection would get in
+// over what the change is about to take away, and confirm it.
+func change(ctx context.Context, l *loop, work func() (status.Outcome, error)) (status.Outcome, error) {
+	return await(ctx, l, func(answer func(status.Outcome, error)) {
+		o, err := work()
+		l.afterCycle = append(l.afterCycle, func() { answer(o, err) })
+	})
+}
+
+// await hands work to the loop's goroutine and returns the answer that it gives,
+// once, then or later.
+func await[T any](ctx context.Context, l *loop, work func(answer func(T, error))) (T, error) {
 	type answer struct {
 		value T
 		err   error
@@ -28,7 +44,7 @@ func ask[T any](ctx context.Context, l *loop, work func() (T, error)) (T, error)
 	answers := make(chan answer, 1)
 	var none T
 	select {
-	case l.requests <- func() { value, err := work(); answers <- answer{value, err} }:
+	case l.requests <- func() { work(func(value T, err error) { answers <- answer{value, err} }) }:
 	case <-ctx.Done():
 		return none, fmt.Errorf("control: the loop is busy: %w", ctx.Err())
 	}
@@ -59,12 +75,12 @@ func (c control) Check(_ context.Context, text string) error {
 // Apply implements status.Handler: the file is stored before it is applied, so
 // that what the box does is what it will do after the next boot, or for a trial
 // what it will have undone.
-func (c control) Apply(ctx context.Context, change status.Change) (status.Outcome, error) {
-	cfg, err := config.Parse(configName, []byte(change.Text))
+func (c control) Apply(ctx context.Context, wanted status.Change) (status.Outcome, error) {
+	cfg, err := config.Parse(configName, []byte(wanted.Text))
 	if err != nil {
 		return status.Outcome{}, err
 	}
-	return ask(ctx, c.l, func() (status.Outcome, error) { return c.l.apply(cfg, change, 0) })
+	return change(ctx, c.l, func() (status.Outcome, error) { return c.l.apply(cfg, wanted, 0) })
 }
 
 // Confirm implements status.Handler.
@@ -73,8 +89,8 @@ func (c control) Confirm(ctx context.Context, number int) (status.Outcome, error
 }
 
 // Rollback implements status.Handler.
-func (c control) Rollback(ctx context.Context, number int, change status.Change) (status.Outcome, error) {
-	return ask(ctx, c.l, func() (status.Outcome, error) { return c.l.rollback(number, change) })
+func (c control) Rollback(ctx context.Context, number int, wanted status.Change) (status.Outcome, error) {
+	return change(ctx, c.l, func() (status.Outcome, error) { return c.l.rollback(number, wanted) })
 }
 
 // Generations implements status.Handler.

@@ -91,11 +91,12 @@ type loop struct {
 	absent  []desired.Missing // what was logged as missing
 	units   units
 
-	events   chan unit.Event
-	requests chan func() // work that clients hand to the loop's goroutine
-	started  time.Time
-	ready    bool
-	doorTold string // what PID 1 was last told of the door
+	events     chan unit.Event
+	requests   chan func() // work that clients hand to the loop's goroutine
+	afterCycle []func()    // answers to clients that wait for the next cycle's end
+	started    time.Time
+	ready      bool
+	doorTold   string // what PID 1 was last told of the door
 
 	slotOnTrial bool // as PID 1 says
 }
@@ -285,6 +286,10 @@ func (l *loop) cycle(ctx context.Context) {
 	l.tell(healthLine(l.unhealthy()))
 	l.tell(wordCycle)
 	l.tellDoor()
+	for _, answer := range l.afterCycle {
+		answer()
+	}
+	l.afterCycle = nil
 	missing := l.missing()
 	if !l.ready && (len(missing) == 0 || l.current.Problem != "" || time.Since(l.started) > readyWait) {
 		l.ready = true

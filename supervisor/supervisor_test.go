@@ -202,6 +202,48 @@ func TestBrokenConfigIsTold(t *testing.T) {
 	}
 }
 
+// Whoever is told that a change is made must not get in any more over what it
+// took away, or they would confirm what cuts them off.
+func TestAnswerComesWhenTheChangeIsInForce(t *testing.T) {
+	l := newTestLoop(t, testConfig)
+	l.cycle(t.Context())
+	c := control{l.loop}
+	for _, tc := range []struct {
+		name, want string
+		ask        func() (status.Outcome, error)
+	}{
+		{"apply", "192.168.9.1/24", func() (status.Outcome, error) {
+			return c.Apply(t.Context(), status.Change{Text: moved, Trial: time.Minute})
+		}},
+		{"rollback", "192.168.1.1/24", func() (status.Outcome, error) { return c.Rollback(t.Context(), 0, status.Change{}) }},
+	} {
+		var atAnswer []string
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if _, err := tc.ask(); err != nil {
+				t.Errorf("%s: %v", tc.name, err)
+			}
+		}()
+		(<-l.requests)()
+		for i, answer := range l.afterCycle {
+			l.afterCycle[i] = func() {
+				for _, a := range l.fake.Net.Addresses {
+					if a.Link == "eth0" {
+						atAnswer = append(atAnswer, a.Prefix.String())
+					}
+				}
+				answer()
+			}
+		}
+		l.cycle(t.Context())
+		<-done
+		if diff := cmp.Diff([]string{tc.want}, atAnswer); diff != "" {
+			t.Errorf("%s: addresses of lan when it is answered (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}
+
 func TestApplyStoresAGenerationOnce(t *testing.T) {
 	l := newTestLoop(t, testConfig)
 	c := control{l.loop}
@@ -210,6 +252,7 @@ func TestApplyStoresAGenerationOnce(t *testing.T) {
 		defer close(done)
 		for range 3 {
 			(<-l.requests)()
+			l.cycle(t.Context())
 		}
 	}()
 	var got []int

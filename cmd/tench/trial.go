@@ -109,12 +109,44 @@ func (r trialRun) run(ctx context.Context, command string, text []byte) error {
 			r.host, o.Generation, clockTime(end), generationName(o.Trial.Back), r.host)
 		return nil
 	}
-	again, err := r.reach(ctx, o.Generation, end)
-	if err != nil {
-		return err
+	return r.settle(ctx, o.Generation, end, func(again rollout.Line) error { return r.confirm(ctx, again, o.Generation) })
+}
+
+// settle reaches the box again and does what decides the trial, once more when
+// the line breaks meanwhile.
+func (r trialRun) settle(ctx context.Context, generation int, end time.Time, decide func(rollout.Line) error) error {
+	for {
+		again, err := r.reach(ctx, generation, end)
+		if err != nil {
+			return err
+		}
+		err = decide(again)
+		again.Close()
+		var broke lineError
+		if !errors.As(err, &broke) || ctx.Err() != nil || r.now().After(end.Add(backTime)) {
+			return err
+		}
+		fmt.Fprintf(r.notes, "%s: no answer (%v); connecting again\n", r.host, broke.cause)
+		_ = r.wait(ctx, redial) // when ctx ends, the next try says so
 	}
-	defer again.Close()
-	return r.confirm(ctx, again, o.Generation)
+}
+
+// lineError is a command on the box whose answer did not come.
+type lineError struct{ cause error }
+
+func (e lineError) Error() string { return e.cause.Error() }
+func (e lineError) Unwrap() error { return e.cause }
+
+// ask runs a command on the box and returns what it answers. The error of a line
+// that broke is a lineError.
+func ask(ctx context.Context, b rollout.Line, command string) ([]byte, error) {
+	said := bounded{most: maxAnswer}
+	err := b.Run(ctx, command, nil, &said)
+	var exit *remote.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		err = lineError{err}
+	}
+	return said.Bytes(), err
 }
 
 // maxAnswer bounds what a box may answer, in bytes: a router.toml of the largest
@@ -212,11 +244,10 @@ func (r trialRun) confirm(ctx context.Context, b rollout.Line, generation int) e
 	if generation > 0 {
 		command += fmt.Sprintf(" %d", generation)
 	}
-	said := bounded{most: maxAnswer}
 	var o outcome
-	err := b.Run(ctx, command, nil, &said)
+	said, err := ask(ctx, b, command)
 	if err == nil {
-		err = json.Unmarshal(said.Bytes(), &o)
+		err = json.Unmarshal(said, &o)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.host, err)
@@ -229,20 +260,20 @@ func (r trialRun) confirm(ctx context.Context, b rollout.Line, generation int) e
 // applied the change or not.
 func (r trialRun) resume(ctx context.Context, end time.Time, text []byte, cause error) error {
 	fmt.Fprintf(r.notes, "%s: no answer (%v); connecting again\n", r.host, cause)
-	again, err := r.reach(ctx, 0, end)
-	if err != nil {
-		return err
-	}
-	defer again.Close()
+	return r.settle(ctx, 0, end, func(again rollout.Line) error { return r.findOut(ctx, again, text) })
+}
+
+// findOut keeps the change if the box has it on trial, and otherwise says what
+// became of it.
+func (r trialRun) findOut(ctx context.Context, again rollout.Line, text []byte) error {
 	var list []struct {
 		Number int    `json:"number"`
 		State  string `json:"state"`
 		Note   string `json:"note"`
 	}
-	said := bounded{most: maxAnswer}
-	err = again.Run(ctx, "generations --json", nil, &said)
+	said, err := ask(ctx, again, "generations --json")
 	if err == nil {
-		err = json.Unmarshal(said.Bytes(), &list)
+		err = json.Unmarshal(said, &list)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.host, err)
@@ -251,11 +282,11 @@ func (r trialRun) resume(ctx context.Context, end time.Time, text []byte, cause 
 		if g.State != "on trial" {
 			continue
 		}
-		its := bounded{most: maxAnswer}
-		if err := again.Run(ctx, fmt.Sprintf("generations show %d", g.Number), nil, &its); err != nil {
+		its, err := ask(ctx, again, fmt.Sprintf("generations show %d", g.Number))
+		if err != nil {
 			return fmt.Errorf("%s: %w", r.host, err)
 		}
-		if r.leave || text == nil || !bytes.Equal(its.Bytes(), text) {
+		if r.leave || text == nil || !bytes.Equal(its, text) {
 			return fmt.Errorf("%s: generation %d is on trial; whether it is this one is not known\nhint: tench confirm %s keeps it, else it is taken back by itself", r.host, g.Number, r.host)
 		}
 		return r.confirm(ctx, again, g.Number)

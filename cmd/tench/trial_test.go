@@ -91,6 +91,7 @@ var (
 	applied   = farLine{answers: []farAnswer{{applyOrder, diffLine + trialLine, nil}}}
 	confirmed = farLine{answers: []farAnswer{{"confirm --json 8", doneLine, nil}}}
 	silent    = farLine{dial: errors.New("ssh: connect: no route to host\nhint: is it up?")}
+	cutOff    = farLine{answers: []farAnswer{{"confirm --json 8", "", errors.New("the line is dead")}}}
 	broken    = farLine{answers: []farAnswer{{applyOrder, diffLine, errors.New("the line is dead")}}}
 )
 
@@ -119,6 +120,13 @@ func TestApplyToABox(t *testing.T) {
 		{name: "back when it has taken it back", out: shown, notes: "cannot be reached",
 			lines: []farLine{applied, silent, {answers: []farAnswer{{"confirm --json 8", "", &remote.ExitError{Status: 1, Words: "confirm: generation 8 was taken back: the session that applied it was lost"}}}}},
 			err:   "gw0: confirm: generation 8 was taken back: the session that applied it was lost"},
+		{name: "the line breaks before the change is kept", lines: []farLine{applied, cutOff, silent, confirmed}, out: shown + "gw0: generation 8 is in force\n",
+			notes: "gw0: no answer (the line is dead); connecting again\ngw0 cannot be reached any more"},
+		{name: "the line breaks when it is kept, and it was", lines: []farLine{applied, cutOff, confirmed}, out: shown + "gw0: generation 8 is in force\n",
+			notes: "no answer (the line is dead)"},
+		{name: "the line breaks, and the change is taken back", out: shown, notes: "no answer (the line is dead)",
+			lines: []farLine{applied, cutOff, {answers: []farAnswer{{"confirm --json 8", "", &remote.ExitError{Status: 1, Words: "confirm: generation 8 was taken back"}}}}},
+			err:   "gw0: confirm: generation 8 was taken back"},
 		{name: "never back", lines: []farLine{applied, silent}, out: shown, notes: "cannot be reached",
 			err: "gw0: reach it again: ssh: connect: no route to host\nhint: is it up?\nhint: the box takes generation 8 back by itself, at 14:05:00 at the latest"},
 		{name: "the answer is lost, the change is not", notes: "gw0: no answer (the line is dead); connecting again\n",
@@ -130,6 +138,10 @@ func TestApplyToABox(t *testing.T) {
 		{name: "the answer is lost, and the change taken back", notes: "no answer", out: shown,
 			lines: []farLine{broken, {answers: []farAnswer{list("taken back", "its session was lost")}}},
 			err:   "gw0: it is as it was before: generation 8 was taken back: its session was lost"},
+		{name: "the answer is lost, and the next line breaks", notes: "no answer (the line is cut); connecting again\n",
+			lines: []farLine{broken, {answers: []farAnswer{{"generations --json", "", errors.New("the line is cut")}}},
+				{answers: []farAnswer{list("on trial", ""), {"generations show 8", newText, nil}, {"confirm --json 8", doneLine, nil}}}},
+			out: shown + "gw0: generation 8 is in force\n"},
 		{name: "an answer that is none", lines: []farLine{{answers: []farAnswer{{applyOrder, "hello\n", nil}}}}, err: "its answer is not understood: \"hello\\n\"\nhint: "},
 		{name: "it cannot be reached at first", lines: []farLine{silent}, err: "gw0: ssh: connect: no route to host\nhint: is it up?"},
 	} {
