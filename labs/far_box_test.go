@@ -127,7 +127,7 @@ func TestFarBox(t *testing.T) {
 
 	cut := write("cut.toml", "192.168.1.1/24", "192.168.7.1/24")
 	out, err := f.tench(t, "apply", "--identity", f.path("id"), host, cut, "--confirm", "30s")
-	if err == nil || !strings.Contains(out, "generation 1 is in force") || !strings.Contains(out, "interface lan: address 192.168.1.1/24 goes") {
+	if err == nil || !strings.Contains(out, "it is as it was before: generation 2 was taken back") || !strings.Contains(out, "interface lan: address 192.168.1.1/24 goes") {
 		t.Errorf("tench apply of what cuts the line: %v\n%s", err, out)
 	}
 	fine := write("fine.toml", `"10s"`, `"11s"`)
