@@ -19,7 +19,7 @@ import (
 
 // labStart is what GRUB and the test kernel may need for one line; TCG on a
 // loaded machine is slow.
-const labStart = 90 * time.Second
+const labStart = 3 * time.Minute
 
 // needLab skips where QEMU is missing, except in the lab.
 func needLab(t *testing.T) {
