@@ -68,7 +68,7 @@ var layers = map[string][]string{
 	"supervisor/proc":     {"supervisor/system", "supervisor/unit"},
 	"supervisor/dhcp":     {"internal/rawudp", "config", "supervisor/system", "supervisor/unit"},
 	"supervisor/clock":    {"config", "supervisor/system", "supervisor/unit"},
-	"supervisor/update":   {"config", "identity", "release", "release/signify", "release/slotimage", "release/transfer", "supervisor/system", "supervisor/unit"},
+	"supervisor/update":   {"config", "identity", "release", "release/signify", "release/slotimage", "release/transfer", "supervisor/health", "supervisor/system", "supervisor/unit"},
 	"supervisor/status":   {"internal/nearest", "supervisor/unit"},
 	"supervisor/console":  {"supervisor/unit", "supervisor/status", "supervisor/slots", "supervisor/health"},
 	"supervisor/install":  {"internal/volume", "release/netboot", "release/slotimage", "release/writestream", "supervisor/slots", "supervisor/system"},

@@ -16,6 +16,7 @@ type Health struct {
 	Reach       []Target      // hosts that must answer
 	Units       []string      // names as in `tenchd status`, e.g. "dhcp wan", "clock"
 	Maintenance []string      // interfaces that must be up, with carrier and an address
+	Optional    []string      // interfaces that may be missing, or without a lease
 }
 
 // Target is a host that answers while the network works.
@@ -72,6 +73,19 @@ func (p *parser) parseHealth(in raw) {
 			p.bad(s.at, "name one that leads to you", "interface %s is no way into the box", s.text)
 		default:
 			h.Maintenance = append(h.Maintenance, s.text)
+		}
+	}
+	for _, s := range p.texts(at.key("optional"), in.Health.Optional) {
+		_, known := p.byName[s.text]
+		switch {
+		case !known:
+			p.bad(s.at, didYouMean(s.text, p.names()), "there is no interface %s", show(s.text))
+		case slices.Contains(h.Maintenance, s.text):
+			p.bad(s.at, "name it in one of the two", "maintenance wants %s to be up", s.text)
+		case slices.Contains(h.Units, "dhcp "+s.text):
+			p.bad(s.at, "name it in one of the two", "unit wants a lease on %s", s.text)
+		default:
+			h.Optional = append(h.Optional, s.text)
 		}
 	}
 }

@@ -40,6 +40,7 @@ type raw struct {
 		Reach       any `toml:"reach"`
 		Unit        any `toml:"unit"`
 		Maintenance any `toml:"maintenance"`
+		Optional    any `toml:"optional"`
 	} `toml:"health"`
 }
 

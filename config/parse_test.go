@@ -65,7 +65,7 @@ func TestReference(t *testing.T) {
 		NTP:     NTP{Servers: []string{"ntp.home.arpa", "192.0.2.123"}, Interval: 30 * time.Minute},
 		Console: Console{Ports: []string{"ttyS0"}, Speed: 115200, Trusted: &trusted},
 		SSH:     SSH{Interfaces: []string{"lan", "br0"}, Port: 22},
-		Health: Health{For: time.Minute, Within: 5 * time.Minute, Units: []string{"clock"}, Maintenance: []string{"lan"},
+		Health: Health{For: time.Minute, Within: 5 * time.Minute, Units: []string{"clock"}, Maintenance: []string{"lan"}, Optional: []string{"wan"},
 			Reach: []Target{{Host: "192.168.1.254"}, {Host: "ntp.home.arpa", Port: 443}}},
 	}
 	got := mustParse(t, "reference.toml")

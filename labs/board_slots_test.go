@@ -13,6 +13,10 @@ import (
 // patientHealth is for a machine that takes minutes to start.
 const patientHealth = "[health]\nfor = \"5s\"\nwithin = \"30m\"\n"
 
+// boardTimeout is how long a machine that is emulated wholly may take from its
+// power to its ready line: 20 s of CPU go into U-Boot and GRUB alone.
+const boardTimeout = 3 * bootTimeout
+
 // TestBoardSlots tries the slots of those boards of TENCH_BOARDS that U-Boot
 // starts, in the machines that stand in for them: GRUB's tries go through U-Boot's
 // EFI to the card, and the box finds there what GRUB wrote. The orangepi-pc of
@@ -46,16 +50,16 @@ func boardBecomesGood(t *testing.T, b boards.Board) {
 		onTrial(t, image, 3, "")
 	})
 	c := boot(t, b.Name, "--image", image)
-	c.Expect(t, `tench: slot b is on trial, 2 tries left`, bootTimeout)
-	if m := c.Expect(t, readyLine, bootTimeout); m[3] != "b" {
+	c.Expect(t, `tench: slot b is on trial, 2 tries left`, boardTimeout)
+	if m := c.Expect(t, readyLine, boardTimeout); m[3] != "b" {
 		t.Errorf("the ready line is %q, want slot b", m[0])
 	}
 	shell(t, c)
 	c.Send(t, untilGood+"tenchd slots; tenchd reboot\n")
-	c.Expect(t, `slot b +running +good`, bootTimeout)
-	c.Expect(t, `reboot: Restarting system`, bootTimeout)
+	c.Expect(t, `slot b +running +good`, boardTimeout)
+	c.Expect(t, `reboot: Restarting system`, boardTimeout)
 	c = powerCut(t, c, b, image)
-	if m := c.Expect(t, readyLine, bootTimeout); m[3] != "b" || strings.Contains(c.Transcript(), "on trial") {
+	if m := c.Expect(t, readyLine, boardTimeout); m[3] != "b" || strings.Contains(c.Transcript(), "on trial") {
 		t.Errorf("the ready line is %q after the trial, want slot b, on trial no more:\n%s", m[0], c.Transcript())
 	}
 }
@@ -64,14 +68,14 @@ func boardFallsBack(t *testing.T, b boards.Board) {
 	image := alteredImageOf(t, b.Name, func(image []byte) { onTrial(t, image, 1, "panic=1 rdinit=/bin/false") })
 	c := boot(t, b.Name, "--image", image)
 	c.Crashes = true
-	c.Expect(t, `tench: slot b is on trial, 0 tries left(?s:.*)Attempted to kill init!`, bootTimeout)
+	c.Expect(t, `tench: slot b is on trial, 0 tries left(?s:.*)Attempted to kill init!`, boardTimeout)
 	c = powerCut(t, c, b, image)
-	c.Expect(t, outOfTries, bootTimeout)
-	if m := c.Expect(t, readyLine, bootTimeout); m[3] != "a" {
+	c.Expect(t, outOfTries, boardTimeout)
+	if m := c.Expect(t, readyLine, boardTimeout); m[3] != "a" {
 		t.Errorf("the ready line is %q, want slot a", m[0])
 	}
 	shell(t, c)
 	c.Send(t, "tenchd slots -json; tenchd slots\n")
-	c.Expect(t, `"last-trial": "slot b[^\r\n]* was given up: it never came up`, menuTimeout)
-	c.Expect(t, `slot a +running +good`, menuTimeout)
+	c.Expect(t, `"last-trial": "slot b[^\r\n]* was given up: it never came up`, bootTimeout)
+	c.Expect(t, `slot a +running +good`, bootTimeout)
 }

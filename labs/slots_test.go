@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -86,7 +87,7 @@ const quickHealth = "[health]\nfor = \"5s\"\n"
 func shell(t testing.TB, c *lab.Console) {
 	t.Helper()
 	c.Send(t, "\n7\n")
-	c.Expect(t, `comes back to the menu`, menuTimeout)
+	c.Expect(t, `comes back to the menu`, bootTimeout)
 }
 
 // A slot that is picked in the menu is tried, becomes good by itself and stays,
@@ -225,6 +226,32 @@ func TestFallbackNotLoaded(t *testing.T) {
 		expect: `tench: slot b is on trial, 2 tries left(?s:.*)tench: slot b cannot be loaded`,
 		grub:   `tench: slot b cannot be started, back to slot a`,
 		why:    `the boot loader could not load its kernel`,
+	}.run(t)
+}
+
+// The kernel of slot B is damaged behind its header, as by a worn stick. GRUB
+// could load it, and its unpacker would halt the machine where no watchdog runs.
+func TestFallbackDamaged(t *testing.T) {
+	fallback{
+		tries: 3,
+		alter: func(t *testing.T, slot []byte) {
+			m := regexp.MustCompile(`(?m)^kernel=(\d+)\+(\d+)$`).FindSubmatch(slot)
+			if m == nil {
+				t.Fatal("the slot does not say where its kernel is")
+			}
+			first, err := strconv.Atoi(string(m[1]))
+			count, err2 := strconv.Atoi(string(m[2]))
+			if err := errors.Join(err, err2); err != nil {
+				t.Fatal(err)
+			}
+			middle := slot[(first+count/2)*512:]
+			for i := range middle[:512] {
+				middle[i] ^= 0xff
+			}
+		},
+		expect: `tench: slot b is on trial, 2 tries left(?s:.*)vmlinuz: HASH MISMATCH(?s:.*)tench: slot b cannot be loaded`,
+		grub:   `tench: slot b cannot be started, back to slot a`,
+		why:    `the boot loader could not load its kernel or initramfs, or they are damaged`,
 	}.run(t)
 }
 

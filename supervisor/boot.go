@@ -221,6 +221,10 @@ func (p *pid1) run() order {
 				return o
 			}
 		case err := <-p.data:
+			if err == nil && p.loop != nil {
+				p.lateData()
+				continue
+			}
 			p.startLoop(err)
 		case m := <-p.messages:
 			p.take(m)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tench/supervisor/proc"
 )
 
@@ -99,6 +101,22 @@ func (p *pid1) startLoop(dataErr error) {
 		Start: func() { p.tasks <- p.loopStarted },
 		Logf:  p.logf,
 	}, p.reaper))
+}
+
+// lateData brings router.toml into force when the mount of the data partition
+// returned after the loop was started without it: a slow disk must not leave the
+// box without a network, and cost a slot its trial.
+func (p *pid1) lateData() {
+	if isSpare(DataDir) { // mounted over it in the same moment
+		if err := unix.Unmount(DataDir, unix.MNT_DETACH); err != nil {
+			p.problem("data: unmount RAM disk: %v", err)
+			return
+		}
+	}
+	if err := os.Remove(filepath.Join(RunDir, DataProblemName)); err != nil {
+		p.problem("data: %v", err)
+	}
+	p.loop.kill("the data partition is there now")
 }
 
 // startMenus runs a menu on each port, in place of those that run now.

@@ -28,11 +28,14 @@ func (l *loop) unhealthy() []string {
 		first, _, _ := strings.Cut(l.current.Problem, "\n")
 		list = append(list, configName+": "+first)
 	}
+	optional := l.cfg.Health.Optional
 	for _, m := range l.want.Missing {
-		list = append(list, m.Interface+": "+m.Cause)
+		if !slices.Contains(optional, m.Interface) {
+			list = append(list, m.Interface+": "+m.Cause)
+		}
 	}
 	for _, d := range l.want.DHCP {
-		if _, bound := l.facts.Leases[d.Interface]; !bound {
+		if _, bound := l.facts.Leases[d.Interface]; !bound && !slices.Contains(optional, d.Interface) {
 			list = append(list, l.unitWrong("dhcp "+d.Interface))
 		}
 	}

@@ -295,3 +295,23 @@ func TestUnhealthy(t *testing.T) {
 		t.Errorf("unhealthy = %q, want nothing", got)
 	}
 }
+
+// A line that is down holds up a trial, unless [health] says that it may.
+func TestUnhealthyWithoutALease(t *testing.T) {
+	const uplinks = "[interface.wan]\ndevice = \"eth0\"\ndhcp4 = true\n[interface.umts]\ndevice = \"eth7\"\naddress = [\"192.0.2.1/24\"]\n"
+	noLease, noDevice := "dhcp wan: it has not reported yet", "umts: no device called eth7; unused: eth1"
+	for _, tc := range []struct {
+		health string
+		want   []string
+	}{
+		{"", []string{noLease, noDevice}},
+		{"[health]\noptional = [\"wan\"]\n", []string{noDevice}},
+		{"[health]\noptional = [\"umts\", \"wan\"]\n", nil},
+	} {
+		l := newTestLoop(t, uplinks+tc.health)
+		l.applyAll()
+		if diff := cmp.Diff(tc.want, l.unhealthy()); diff != "" {
+			t.Errorf("%q: unhealthy (-want +got):\n%s", tc.health, diff)
+		}
+	}
+}

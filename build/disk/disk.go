@@ -17,7 +17,7 @@
 // The layout is an MBR with four primaries, the first at LBA 2048:
 //
 //	p1  0xEF  FAT32, active  /grubenv, /boot/grub/grub.cfg, /EFI/BOOT/BOOTX64.EFI
-//	p2  0x0E  FAT16          slot A: /slot.env, /vmlinuz, /initrd
+//	p2  0x0E  FAT16          slot A: /slot.env, /slot.sum, /vmlinuz, /initrd
 //	p3  0x0E  FAT16          slot B: the same, byte for byte, on a new stick
 //	p4  0x83  ext4           /config, /state, /identity
 //

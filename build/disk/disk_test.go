@@ -72,13 +72,22 @@ func write(t *testing.T, path string, data []byte) string {
 	return path
 }
 
+// testInitrd is 2 MB of which no two places are alike.
+func testInitrd() []byte {
+	var b []byte
+	for i := range 125_000 {
+		b = fmt.Appendf(b, "initramfs %06d", i)
+	}
+	return b
+}
+
 // makeImage builds a whole image below dir with a kernel and an initramfs that
 // the test can recognise.
 func makeImage(t *testing.T, dir string, b boards.Board, id Identity) Image {
 	t.Helper()
 	ctx := context.Background()
 	vmlinuz := write(t, filepath.Join(dir, "bzImage"), testKernel())
-	initrd := write(t, filepath.Join(dir, "cpio"), bytes.Repeat([]byte("initramfs "), 200_000))
+	initrd := write(t, filepath.Join(dir, "cpio"), testInitrd())
 	grub, err := BuildGRUB(ctx, b, GRUBParts{Tools: "/", BIOS: "/", EFI: "/"}, dir, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -252,8 +261,9 @@ func TestSlotsAsGRUBReadsThem(t *testing.T) {
 			}
 			tool(t, "grub-fstest", img.Path, "cmp", fmt.Sprintf("(loop0,msdos%d)/%s", n, name), want)
 		}
+		checkSums(t, p)
 		env := write(t, filepath.Join(t.TempDir(), "env"), copyOut(t, p, "slot.env"))
-		want := "board=qemu-amd64\nrelease=2026.11\n" + fmt.Sprintf("epoch=%d\n", testIdentity().Epoch.Unix()) +
+		want := "board=qemu-amd64\nrelease=2026.11\n" + fmt.Sprintf("epoch=%d\n", testIdentity().Epoch.Unix()) + "sums=slot.sum\n" +
 			"args=console=ttyS0,115200 loglevel=4 panic=10 usb-storage.delay_use=0 memmap=256K$128M ramoops.mem_address=0x8000000 ramoops.mem_size=0x40000 ramoops.record_size=0x10000 ramoops.console_size=0x10000 net.ifnames=0\n"
 		got, places, _ := strings.Cut(tool(t, "grub-editenv", env, "list"), "kernel=")
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -267,6 +277,21 @@ func TestSlotsAsGRUBReadsThem(t *testing.T) {
 				t.Errorf("partition %d: GRUB reads something else than %s at blocks %q", n, file, blocks)
 			}
 		}
+	}
+}
+
+// checkSums has sha256sum check what slot.sum says of the files beside it.
+func checkSums(t *testing.T, slot string) {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"slot.sum", "vmlinuz", "initrd"} {
+		write(t, filepath.Join(dir, name), copyOut(t, slot, name))
+	}
+	cmd := exec.Command("sha256sum", "--check", "--strict", "slot.sum")
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil || string(out) != "vmlinuz: OK\ninitrd: OK\n" {
+		t.Errorf("sha256sum --check slot.sum: %v\n%s", err, out)
 	}
 }
 

@@ -34,7 +34,7 @@ type GRUBParts struct {
 // modules are what grub.cfg needs on every firmware, beside a Linux loader. They bring what they
 // depend on. Few modules are a short core, which old BIOSes load slowly.
 var modules = []string{"part_msdos", "fat", "normal", "serial", "terminal", "loadenv",
-	"test", "echo", "sleep", "reboot"}
+	"test", "true", "hashsum", "gcry_sha256", "echo", "sleep", "reboot"}
 
 // prefix is where GRUB finds grub.cfg. The empty drive stands for the one that
 // the firmware has loaded GRUB from, so that two of our disks in one machine

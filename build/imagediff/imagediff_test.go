@@ -154,11 +154,11 @@ func TestCompareImagesOfOtherParts(t *testing.T) {
 		"router.toml": {func(p *parts) { p.router = "# another\n" },
 			[]string{"data: config/1/router.toml: 9 -> 10 bytes, first different at byte 2"}},
 		"program in the root": {func(p *parts) { p.root["bin/tenchd"] = "\x7fELF tenchd\x00 2" }, []string{
-			"slot a: initrd: ", "slot a: initrd: bin/tenchd: first different at byte 13 of 14", "slot b: differs as slot a does"}},
+			"slot a: initrd: ", "slot a: initrd: bin/tenchd: first different at byte 13 of 14", "slot a: slot.sum: ", "slot b: differs as slot a does"}},
 		"file more in the root": {func(p *parts) { p.root["etc/more"] = "x" }, []string{"slot a: initrd: ",
-			"slot a: initrd: etc/more: only in the second image (mode 100755, owner 0:0, time 0, 1 bytes)", "slot b: differs"}},
+			"slot a: initrd: etc/more: only in the second image (mode 100755, owner 0:0, time 0, 1 bytes)", "slot a: slot.sum: ", "slot b: differs"}},
 		"kernel option": {func(p *parts) { p.config = "CONFIG_A=y\nCONFIG_C=y\n" }, []string{
-			"slot a: vmlinuz: ", "slot a: vmlinuz: .config: first different at byte 18 of 22", "slot b: differs"}},
+			"slot a: slot.sum: ", "slot a: vmlinuz: ", "slot a: vmlinuz: .config: first different at byte 18 of 22", "slot b: differs"}},
 		"release": {func(p *parts) { p.id.Release = "2" }, []string{
 			"boot: README.TXT: first different at byte 68 of ", "slot a: slot.env: first different at byte 45 of 1024", "slot b: differs"}},
 		"layout": {func(p *parts) { p.board.Layout.DataMiB = 17 }, []string{"image: 119537664 -> 120586240 bytes",

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -74,6 +75,9 @@ func updateFrom(cmd *cobra.Command, u *update.Updater, from string) error {
 		return err
 	}
 	defer j.Close()
+	if unwell, _ := u.Unwell(); len(unwell) > 0 {
+		fmt.Fprintf(out, "not healthy now: %s; if that stays so, the box falls back after its tries\n", strings.Join(unwell, "; "))
+	}
 	info, err := j.Install(ctx, src.Image)
 	if err != nil {
 		return err

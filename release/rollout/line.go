@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -71,9 +72,15 @@ func (s *session) choose() ([]transfer.Op, error) {
 			ops = delta
 		}
 	}
+	if len(s.hello.Unwell) > 0 {
+		s.o.Report.Note(s.host, "not healthy now: "+transfer.Plain(strings.Join(s.hello.Unwell, "; "))+unwellHint)
+	}
 	s.o.Report.Note(s.host, announce(transfer.Cost(ops), int64(len(s.image.Data)), speed))
 	return ops, nil
 }
+
+// unwellHint follows what keeps a box from being healthy before it is updated.
+const unwellHint = "\nhint: if that stays so, the box falls back after its tries; a line that may be down goes to optional in [health]"
 
 // have asks for the hashes of both slots.
 func (s *session) have() (have transfer.Have, err error) {

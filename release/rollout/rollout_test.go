@@ -17,6 +17,7 @@ import (
 	"tench/internal/remote"
 	"tench/internal/slottest"
 	"tench/release/transfer"
+	"tench/supervisor/health"
 	"tench/supervisor/update"
 )
 
@@ -212,6 +213,25 @@ func TestUpdateUntilHealthy(t *testing.T) {
 	}
 	if last := n.lines[len(n.lines)-1]; last != "gw: healthy: slot b with release 2026.12 is confirmed" {
 		t.Errorf("the last note is %q", last)
+	}
+}
+
+// A box that is not well before the update will not be well after it, as when its
+// line is down and the desk comes by another: that is told before anything is
+// sent.
+func TestUpdateOfAnUnhealthyBox(t *testing.T) {
+	c := &clock{}
+	b := newFakeBox(t, c)
+	note := health.Note{Reasons: []string{"dhcp wan: asking: no server answers\x1b[2J"}}
+	if err := note.Write(b.dir); err != nil {
+		t.Fatal(err)
+	}
+	_, n, err := rollOut(t, c, map[string]*fakeBox{"gw": b}, []string{"gw"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "gw: not healthy now: dhcp wan: asking: no server answers?[2J\nhint: "; !strings.HasPrefix(n.lines[0], want) {
+		t.Errorf("the first note is %q, want %q", n.lines[0], want)
 	}
 }
 

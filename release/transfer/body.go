@@ -26,6 +26,9 @@ type HelloBody struct {
 	// Partial is an update that broke off: its image's first Bytes are in the
 	// target slot, but for its first block, which is written last.
 	Partial Partial `json:"partial"`
+	// Unwell is what keeps the box from being healthy now, for people to read:
+	// with that the update could not be confirmed.
+	Unwell []string `json:"unwell,omitempty"`
 }
 
 // Partial is as much of an update as a slot has.

@@ -8,6 +8,7 @@ import (
 
 	"tench/release/slotimage"
 	"tench/release/transfer"
+	"tench/supervisor/health"
 )
 
 // maxAsked bounds how often a desk may have the line measured or slots hashed.
@@ -75,6 +76,13 @@ func (u *Updater) serve(ctx context.Context, conn *transfer.Conn) (transfer.Done
 	return transfer.DoneBody{Slot: j.target, Release: info.Release, Epoch: info.Epoch}, err
 }
 
+// Unwell lists what keeps this box from being healthy now. As long as that
+// lasts, no slot that is tried is confirmed.
+func (u *Updater) Unwell() ([]string, error) {
+	n, err := health.ReadNote(u.Run)
+	return n.Reasons, err
+}
+
 // hello is what this box says of itself.
 func (u *Updater) hello() (transfer.HelloBody, error) {
 	h := transfer.HelloBody{Version: transfer.Version, Board: u.Board, Running: u.Slots.Running(),
@@ -82,6 +90,9 @@ func (u *Updater) hello() (transfer.HelloBody, error) {
 	var err error
 	if h.Target, err = u.target(); err != nil {
 		return h, err
+	}
+	if h.Unwell, err = u.Unwell(); err != nil {
+		u.Log("update: %v", err) // the update need not wait for that
 	}
 	for _, key := range u.keys() {
 		h.Keys = append(h.Keys, string(key.Marshal()))
