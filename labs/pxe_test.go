@@ -157,11 +157,11 @@ func (c *cable) start(firmware string, p socket) *lab.Console {
 
 // onCable is lab.Isolate for a test with a netboot server: in its namespaces there
 // is no network to fetch loaders by.
-func onCable(t *testing.T) bool {
+func onCable(t testing.TB) bool {
 	t.Helper()
 	lab.RequireRoot(t)
 	if !lab.Isolated(t) {
-		tench(t, lab.Root(t), nil, "fetch", "qemu-amd64")
+		lab.Run(t, "", filepath.Join(lab.Root(t), "bin", "tench"), "fetch", "qemu-amd64")
 	}
 	return lab.Isolate(t)
 }
