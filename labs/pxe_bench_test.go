@@ -2,6 +2,8 @@ package labs
 
 import (
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,12 +11,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"tench/boards"
 	"tench/build/disk"
 	"tench/internal/lab"
 	"tench/pxe/event"
 	"tench/release"
+	"tench/release/netboot"
 )
 
 // contender is a netboot server on the cable of the same machine. start returns
@@ -149,4 +153,101 @@ func (c *cable) race(who contender, dir string) race {
 		total: total.Seconds(), cpu: cpu.Seconds(),
 		wait: firstLine(c.t, watch, `RRQ "`) - firstLine(c.t, watch, "BOOTP/DHCP, Request from "+pxeBox),
 	}
+}
+
+// BenchmarkInstallBesideDD installs an empty disk over the wire, and then has a box
+// of the same kind that runs from RAM fetch as many bytes by wget and write them to
+// that disk by dd. An install reads all of it back besides, which has a number of
+// its own. There is no goal but to see what the checks cost.
+func BenchmarkInstallBesideDD(b *testing.B) {
+	lab.Require(b, "qemu-system-x86_64")
+	if !onCable(b) {
+		return
+	}
+	var write, verify, dd span
+	var size int64
+	for b.Loop() {
+		c, disk := bareBox(b)
+		w, v, n := c.timedInstall(disk)
+		write, verify, size = write.plus(w), verify.plus(v), n
+		dd = dd.plus(c.timedDD(disk, size))
+		c.server.Stop()
+		lab.Run(b, "", "ip", "link", "del", "tap0")
+	}
+	b.ReportMetric(float64(size)*float64(b.N)/(1<<20)/write.wall.Seconds(), "write-MiB/s")
+	b.ReportMetric(write.wall.Seconds()/dd.wall.Seconds(), "write-s/dd's")
+	b.ReportMetric(write.cpu.Seconds()/dd.cpu.Seconds(), "write-cpu-s/dd's")
+	b.ReportMetric(write.plus(verify).wall.Seconds()/dd.wall.Seconds(), "write-and-verify-s/dd's")
+	b.ReportMetric(write.plus(verify).cpu.Seconds()/dd.cpu.Seconds(), "write-and-verify-cpu-s/dd's")
+	b.ReportMetric(0, "ns/op")
+}
+
+// span is how long something took, by the clock and in processor time of QEMU.
+type span struct{ wall, cpu time.Duration }
+
+func (s span) plus(o span) span { return span{s.wall + o.wall, s.cpu + o.cpu} }
+
+// lap is the time since the last lap of a machine.
+type lap struct {
+	m    *lab.Console
+	wall time.Time
+	cpu  time.Duration
+}
+
+func (l *lap) next(t testing.TB) span {
+	t.Helper()
+	cpu, err := l.m.CPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	s := span{now.Sub(l.wall), cpu - l.cpu}
+	l.wall, l.cpu = now, cpu
+	return s
+}
+
+// timedInstall installs the disk, and counts the bytes that were written.
+func (c *cable) timedInstall(disk string) (write, verify span, size int64) {
+	c.t.Helper()
+	c.order("install", "gw0")
+	l := lap{m: c.machine("bios", disk)}
+	defer l.m.Kill()
+	at := func(stage netboot.Stage) func() bool {
+		return func() bool {
+			return slices.ContainsFunc(c.events(event.Installer), func(e event.Event) bool {
+				size = max(size, e.Total)
+				return e.Stage == stage
+			})
+		}
+	}
+	lab.Eventually(c.t, bootTimeout, "the box writes", at(netboot.Write))
+	l.next(c.t)
+	lab.Eventually(c.t, bootTimeout, "the box reads back", at(netboot.Check))
+	write = l.next(c.t)
+	lab.Eventually(c.t, bootTimeout, "the box is written", func() bool { return len(c.events(event.Written)) > 0 })
+	return write, l.next(c.t), size
+}
+
+// timedDD writes size bytes of the image to the disk, in a box that runs from RAM.
+func (c *cable) timedDD(disk string, size int64) span {
+	c.t.Helper()
+	data, err := os.ReadFile(filepath.Join(lab.Root(c.t), "out", c.board, release.ImageName(c.board)))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "192.0.2.1:8081")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer listener.Close()
+	go http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(data[:size]) }))
+	c.order("run", "gw0")
+	l := lap{m: c.machine("bios", disk)}
+	defer l.m.Kill()
+	l.m.Expect(c.t, diskless, bootTimeout)
+	shell(c.t, l.m)
+	l.next(c.t)
+	l.m.Send(c.t, "wget -O /proc/self/fd/1 http://192.0.2.1:8081/data | dd of=/dev/vda bs=1M; sync; echo done-$((1+1))\n")
+	l.m.Expect(c.t, `done-2`, bootTimeout)
+	return l.next(c.t)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // bareBox is a wire with a server that may install gw0 on an empty disk.
-func bareBox(t *testing.T) (c *cable, disk string) {
+func bareBox(t testing.TB) (c *cable, disk string) {
 	t.Helper()
 	c = newCable(t, false)
 	text := "hostname = \"gw0-of-the-lab\"\n\n[interface.wan]\ndevice = \"port:WAN\"\ndhcp4 = true\n"
