@@ -35,11 +35,7 @@ var contenders = []contender{
 	{"tench", func(c *cable, _ string) func() bool {
 		c.serve("")
 		c.order("run", "gw0")
-		return func() bool {
-			return slices.ContainsFunc(c.events(event.Transfer), func(e event.Event) bool {
-				return strings.HasSuffix(e.File, "initrd") && e.Done == e.Total
-			})
-		}
+		return func() bool { return c.initramfs() > 0 }
 	}},
 	{"expert", func(c *cable, dir string) func() bool {
 		return c.dnsmasq(dir, "--no-ping", "--dhcp-option=encap:175,176,01", "--enable-ra", "--dhcp-range=::,constructor:tap0,ra-only", "--ra-param=tap0,60,0")

@@ -65,19 +65,29 @@ func (c *cable) tench(args ...string) []string {
 		"--boxes", filepath.Join(c.dir, "boxes.toml"), "--state", filepath.Join(c.dir, "state"))
 }
 
-// serve starts the server with one box in its list; keys are more of its lines
-// there.
-func (c *cable) serve(keys string, args ...string) {
+// listOne writes the wire's list, of one box; keys are more of its lines there.
+func (c *cable) listOne(keys string) {
 	c.t.Helper()
-	c.serveList(fmt.Sprintf("[box.gw0]\nmac = [%q]\nboard = %q\n%s", pxeBox, c.board, keys), args...)
+	c.writeList(fmt.Sprintf("[box.gw0]\nmac = [%q]\nboard = %q\n%s", pxeBox, c.board, keys))
 }
 
-// serveList starts the server with a list of boxes.
-func (c *cable) serveList(list string, args ...string) {
+func (c *cable) writeList(boxes string) {
 	c.t.Helper()
-	if err := os.WriteFile(filepath.Join(c.dir, "boxes.toml"), []byte(list), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(c.dir, "boxes.toml"), []byte(boxes), 0o644); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// serve starts the server with a list of one box.
+func (c *cable) serve(keys string, args ...string) {
+	c.t.Helper()
+	c.listOne(keys)
+	c.serveList(args...)
+}
+
+// serveList starts the server.
+func (c *cable) serveList(args ...string) {
+	c.t.Helper()
 	args = append([]string{"serve", "-i", c.device, "--offline", "--json"}, args...)
 	c.server = lab.Spawn(c.t, "", c.tench(args...)...)
 	lab.Eventually(c.t, time.Minute, "the server serves", func() bool { return strings.Contains(c.server.Output(), `"kind":"serving"`) })
@@ -173,47 +183,4 @@ func TestPXESelftest(t *testing.T) {
 	if n := strings.Count(string(out), " ok "); err != nil || n < 13 {
 		t.Errorf("%d clients are ok, %v:\n%s", n, err, out)
 	}
-}
-
-// TestPXERun boots real firmware with each loader, to a box that runs from RAM.
-func TestPXERunFromBIOS(t *testing.T)   { pxeRun(t, "bios", "auto", "boot.ipxe") }
-func TestPXERunByPXELINUX(t *testing.T) { pxeRun(t, "bios", "pxelinux", "pxelinux.0") }
-func TestPXERunByGRUB(t *testing.T)     { pxeRun(t, "bios", "grub", "grub.pxe") }
-func TestPXERunFromUEFI(t *testing.T)   { pxeRun(t, "uefi", "auto", "snponly.efi") }
-func TestPXERunByGRUBEFI(t *testing.T)  { pxeRun(t, "uefi", "grub", "grubx64.efi") }
-
-func TestPXERunByHTTP(t *testing.T) {
-	pxeRun(t, "uefi-http", "auto", "http://192.0.2.1:80/grubx64.efi")
-}
-
-// TestPXERunARM64 is a part of make test-boards, which has built the image: it costs
-// a kernel.
-func TestPXERunARM64(t *testing.T) {
-	named := strings.Fields(os.Getenv("TENCH_BOARDS"))
-	if !slices.Contains(named, "qemu-arm64") && !slices.Contains(named, "all") {
-		t.Skip("TENCH_BOARDS does not name qemu-arm64: make test-boards does")
-	}
-	pxeRun(t, "arm64", "auto", "grubaa64.efi")
-}
-
-func pxeRun(t *testing.T, firmware, loader, file string) {
-	t.Helper()
-	if !onCable(t) {
-		return
-	}
-	c := newCable(t, false)
-	if firmware == "arm64" {
-		c.board = "qemu-arm64"
-	}
-	c.serve("", "--loader", loader)
-	if !strings.Contains(c.server.Output(), "DHCP on tap0") {
-		t.Errorf("with nobody else on the wire, it is not in full mode:\n%s", c.server.Output())
-	}
-	c.order("run", "gw0")
-	m := c.machine(firmware, "")
-	m.Expect(t, diskless, bootTimeout)
-	c.says(`"file":"`+file+`"`, time.Second)
-	c.says(`"kind":"ready"`, menuTimeout)
-	// The arming stands until it is taken back; then there is nothing to boot.
-	c.order("disarm", "gw0")
 }

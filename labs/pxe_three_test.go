@@ -37,7 +37,8 @@ func TestPXEThreeBoxes(t *testing.T) {
 		all = append(all, b)
 		list += fmt.Sprintf("[box.%s]\nmac = [%q]\nboard = %q\nconfig = %q\nidentity = %q\ndisk = %q\n", b.name, b.mac, c.board, b.name+".toml", b.name, b.serial)
 	}
-	c.serveList(list)
+	c.writeList(list)
+	c.serveList()
 	for _, b := range all {
 		c.order("install", b.name)
 	}

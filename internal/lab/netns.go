@@ -39,7 +39,7 @@ func Isolate(t testing.TB) bool {
 	}
 	// Of a subtest each part of the name is a pattern of its own.
 	exact := "^" + strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^") + "$"
-	args := []string{"-test.v", "-test.run=" + exact, "-test.timeout=5m"}
+	args := []string{"-test.v", "-test.run=" + exact, "-test.timeout=20m"} // beyond any wait in there, which tells more when it is over
 	b, measures := t.(*testing.B)
 	if measures {
 		args = []string{"-test.v", "-test.run=^$", "-test.bench=" + exact, "-test.benchtime=" + flag.Lookup("test.benchtime").Value.String(), "-test.timeout=60m"}
