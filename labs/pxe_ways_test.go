@@ -22,7 +22,10 @@ func (c *cable) router(args ...string) {
 		"--dhcp-range=192.0.2.100,192.0.2.120,5m", "--dhcp-leasefile=/dev/null", "--no-ping", "--user=root", "--log-facility=-"}, args...)...)
 }
 
-// way is one way of booting over the wire.
+// way is one way of booting over the wire. Not all ways lead anywhere: GRUB takes
+// the DHCP server for the one that it came from, so that a proxy names it to nobody
+// but HTTP boot, which has the server in its URL (TestDecide). Where iPXE can be
+// had instead it is: "proxy bios grub".
 type way struct {
 	mode     string // full; or beside a DHCP server that knows nothing of us (proxy), or names us (foreign)
 	firmware string // of firmwares
@@ -48,9 +51,8 @@ var otherWays = []way{
 	{"full", "uefi", "grub", "grubx64.efi"},
 	{"full", "arm64", "auto", "grubaa64.efi"},
 
-	{"proxy", "bios", "grub", "grub.pxe"},
+	{"proxy", "bios", "grub", "boot.ipxe"},
 	{"proxy", "uefi", "auto", "boot.ipxe"},
-	{"proxy", "uefi", "grub", "grubx64.efi"},
 	{"proxy", "uefi-http", "auto", "http://192.0.2.1:80/grubx64.efi"},
 
 	{"foreign", "bios", "pxelinux", "pxelinux.0"},
