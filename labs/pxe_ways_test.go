@@ -35,19 +35,18 @@ type way struct {
 
 // dailyWays are a part of make test: each mode, firmware and loader once.
 var dailyWays = []way{
+	{"full", "bios", "grub", "grub.pxe"},
 	{"full", "uefi", "auto", "snponly.efi"},
 	{"full", "uefi-http", "auto", "http://192.0.2.1:80/grubx64.efi"},
 	{"proxy", "bios", "auto", "boot.ipxe"},
 	{"proxy", "bios", "pxelinux", "pxelinux.0"},
 	{"foreign", "bios", "auto", "undionly.kpxe"},
-	{"foreign", "bios", "grub", "grub.pxe"},
 }
 
 // otherWays are a part of make test-boards.
 var otherWays = []way{
 	{"full", "bios", "auto", "boot.ipxe"},
 	{"full", "bios", "pxelinux", "pxelinux.0"},
-	{"full", "bios", "grub", "grub.pxe"},
 	{"full", "uefi", "grub", "grubx64.efi"},
 	{"full", "arm64", "auto", "grubaa64.efi"},
 
@@ -56,6 +55,7 @@ var otherWays = []way{
 	{"proxy", "uefi-http", "auto", "http://192.0.2.1:80/grubx64.efi"},
 
 	{"foreign", "bios", "pxelinux", "pxelinux.0"},
+	{"foreign", "bios", "grub", "grub.pxe"},
 	{"foreign", "uefi", "auto", "snponly.efi"},
 	{"foreign", "uefi", "grub", "grubx64.efi"},
 	{"foreign", "uefi-http", "auto", "http://192.0.2.1:80/grubx64.efi"},
