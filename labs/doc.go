@@ -15,6 +15,8 @@
 //	flash_test.go      tench flash on loop devices, and the box that comes of it
 //	install_box_test.go  a netbooted box that installs itself, and one without a disk
 //	generations_test.go  configurations on trial: cut off, killed, switched off
+//	pxe_*_test.go      machines that boot over a wire: each way, installs, three at once
+//	pxe_bench_test.go  how long that takes, beside dnsmasq and dd
 //	apply_test.go      tench apply from the desk to a box over SSH
 //	far_box_test.go    a box that is reached over SSH alone: apply, update, backup, restore
 //	far_bench_test.go  how long that takes and what it sends

@@ -1,6 +1,7 @@
 package labs
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"tench/internal/lab"
+	"tench/pxe/event"
 )
 
 const (
@@ -23,7 +25,7 @@ const (
 // cable is a wire with a netboot server on one end, at 192.0.2.1, and a machine
 // to come on the other.
 type cable struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	board  string // of the machine
 	device string // the server's
@@ -32,21 +34,29 @@ type cable struct {
 
 // newCable makes a wire in the test's own namespace. With a bridge, others may be
 // plugged into it as well.
-func newCable(t *testing.T, bridged bool) *cable {
+func newCable(t testing.TB, bridged bool) *cable {
 	t.Helper()
 	lab.Require(t, "ip")
 	c := &cable{t: t, dir: t.TempDir(), board: "qemu-amd64", device: "tap0"}
 	lab.Run(t, "", "ip", "link", "set", "lo", "up")
-	lab.Run(t, "", "ip", "tuntap", "add", "tap0", "mode", "tap")
 	if bridged {
 		c.device = "br0"
 		lab.Run(t, "", "ip", "link", "add", "br0", "type", "bridge", "forward_delay", "0", "stp_state", "0")
-		lab.Run(t, "", "ip", "link", "set", "tap0", "master", "br0")
 		lab.Run(t, "", "ip", "link", "set", "br0", "up")
 	}
-	lab.Run(t, "", "ip", "link", "set", "tap0", "up")
+	c.tap("tap0")
 	lab.Run(t, "", "ip", "addr", "add", "192.0.2.1/24", "dev", c.device)
 	return c
+}
+
+// tap makes a machine's end of the wire.
+func (c *cable) tap(name string) {
+	c.t.Helper()
+	lab.Run(c.t, "", "ip", "tuntap", "add", name, "mode", "tap")
+	if c.device != name {
+		lab.Run(c.t, "", "ip", "link", "set", name, "master", c.device)
+	}
+	lab.Run(c.t, "", "ip", "link", "set", name, "up")
 }
 
 // tench is bin/tench pxe with this wire's list and state.
@@ -55,14 +65,29 @@ func (c *cable) tench(args ...string) []string {
 		"--boxes", filepath.Join(c.dir, "boxes.toml"), "--state", filepath.Join(c.dir, "state"))
 }
 
-// serve starts the server with one box in its list; keys are more of its lines
-// there.
-func (c *cable) serve(keys string, args ...string) {
+// listOne writes the wire's list, of one box; keys are more of its lines there.
+func (c *cable) listOne(keys string) {
 	c.t.Helper()
-	list := fmt.Sprintf("[box.gw0]\nmac = [%q]\nboard = %q\n%s", pxeBox, c.board, keys)
-	if err := os.WriteFile(filepath.Join(c.dir, "boxes.toml"), []byte(list), 0o644); err != nil {
+	c.writeList(fmt.Sprintf("[box.gw0]\nmac = [%q]\nboard = %q\n%s", pxeBox, c.board, keys))
+}
+
+func (c *cable) writeList(boxes string) {
+	c.t.Helper()
+	if err := os.WriteFile(filepath.Join(c.dir, "boxes.toml"), []byte(boxes), 0o644); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// serve starts the server with a list of one box.
+func (c *cable) serve(keys string, args ...string) {
+	c.t.Helper()
+	c.listOne(keys)
+	c.serveList(args...)
+}
+
+// serveList starts the server.
+func (c *cable) serveList(args ...string) {
+	c.t.Helper()
 	args = append([]string{"serve", "-i", c.device, "--offline", "--json"}, args...)
 	c.server = lab.Spawn(c.t, "", c.tench(args...)...)
 	lab.Eventually(c.t, time.Minute, "the server serves", func() bool { return strings.Contains(c.server.Output(), `"kind":"serving"`) })
@@ -95,34 +120,58 @@ var firmwares = map[string]struct {
 		code: "/usr/share/AAVMF/AAVMF_CODE.fd", vars: "/usr/share/AAVMF/AAVMF_VARS.fd"},
 }
 
-// machine starts a QEMU that boots over the wire, then from a disk if there is
-// one.
+// events are what the server has said so far, of one kind.
+func (c *cable) events(kind event.Kind) (list []event.Event) {
+	c.t.Helper()
+	for line := range strings.Lines(c.server.Output()) {
+		var e event.Event
+		if json.Unmarshal([]byte(line), &e) == nil && e.Kind == kind {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// socket is a machine as it is plugged in.
+type socket struct {
+	tap, mac     string
+	disk, serial string // of its disk; "" for none
+}
+
+// machine starts the one machine of a wire, which boots over it, then from a disk
+// if there is one.
 func (c *cable) machine(firmware, disk string) *lab.Console {
+	c.t.Helper()
+	return c.start(firmware, socket{"tap0", pxeBox, disk, "LAB-DISK-1"})
+}
+
+// start starts a QEMU.
+func (c *cable) start(firmware string, p socket) *lab.Console {
 	c.t.Helper()
 	fw := firmwares[firmware]
 	lab.Require(c.t, fw.machine[0])
 	args := append(slices.Clone(fw.machine[1:]), "-accel", "tcg", "-m", "256", "-display", "none", "-serial", "mon:stdio", "-device", "i6300esb",
-		"-netdev", "tap,id=wan,ifname=tap0,script=no,downscript=no",
-		"-device", "virtio-net-pci,netdev=wan,addr=0x10,bootindex=0,mac="+pxeBox+fw.rom,
+		"-netdev", "tap,id=wan,ifname="+p.tap+",script=no,downscript=no",
+		"-device", "virtio-net-pci,netdev=wan,addr=0x10,bootindex=0,mac="+p.mac+fw.rom,
 		"-netdev", "user,id=lan,restrict=on", "-device", "virtio-net-pci,netdev=lan,addr=0x11,romfile=")
 	if fw.code != "" {
-		vars := filepath.Join(c.dir, "vars.fd")
+		vars := filepath.Join(c.dir, p.tap+"-vars.fd")
 		lab.Run(c.t, "", "cp", fw.vars, vars)
 		args = append(args, "-drive", "if=pflash,format=raw,readonly=on,file="+fw.code, "-drive", "if=pflash,format=raw,file="+vars)
 	}
-	if disk != "" {
-		args = append(args, "-drive", "if=none,id=disk,format=raw,cache=unsafe,file="+disk, "-device", "virtio-blk-pci,drive=disk,serial=LAB-DISK-1,bootindex=1")
+	if p.disk != "" {
+		args = append(args, "-drive", "if=none,id=disk,format=raw,cache=unsafe,file="+p.disk, "-device", "virtio-blk-pci,drive=disk,serial="+p.serial+",bootindex=1")
 	}
 	return lab.Start(c.t, fw.machine[0], args...)
 }
 
 // onCable is lab.Isolate for a test with a netboot server: in its namespaces there
 // is no network to fetch loaders by.
-func onCable(t *testing.T) bool {
+func onCable(t testing.TB) bool {
 	t.Helper()
 	lab.RequireRoot(t)
 	if !lab.Isolated(t) {
-		tench(t, lab.Root(t), nil, "fetch", "qemu-amd64")
+		lab.Run(t, "", filepath.Join(lab.Root(t), "bin", "tench"), "fetch", "qemu-amd64")
 	}
 	return lab.Isolate(t)
 }
@@ -134,47 +183,4 @@ func TestPXESelftest(t *testing.T) {
 	if n := strings.Count(string(out), " ok "); err != nil || n < 13 {
 		t.Errorf("%d clients are ok, %v:\n%s", n, err, out)
 	}
-}
-
-// TestPXERun boots real firmware with each loader, to a box that runs from RAM.
-func TestPXERunFromBIOS(t *testing.T)   { pxeRun(t, "bios", "auto", "boot.ipxe") }
-func TestPXERunByPXELINUX(t *testing.T) { pxeRun(t, "bios", "pxelinux", "pxelinux.0") }
-func TestPXERunByGRUB(t *testing.T)     { pxeRun(t, "bios", "grub", "grub.pxe") }
-func TestPXERunFromUEFI(t *testing.T)   { pxeRun(t, "uefi", "auto", "snponly.efi") }
-func TestPXERunByGRUBEFI(t *testing.T)  { pxeRun(t, "uefi", "grub", "grubx64.efi") }
-
-func TestPXERunByHTTP(t *testing.T) {
-	pxeRun(t, "uefi-http", "auto", "http://192.0.2.1:80/grubx64.efi")
-}
-
-// TestPXERunARM64 is a part of make test-boards, which has built the image: it costs
-// a kernel.
-func TestPXERunARM64(t *testing.T) {
-	named := strings.Fields(os.Getenv("TENCH_BOARDS"))
-	if !slices.Contains(named, "qemu-arm64") && !slices.Contains(named, "all") {
-		t.Skip("TENCH_BOARDS does not name qemu-arm64: make test-boards does")
-	}
-	pxeRun(t, "arm64", "auto", "grubaa64.efi")
-}
-
-func pxeRun(t *testing.T, firmware, loader, file string) {
-	t.Helper()
-	if !onCable(t) {
-		return
-	}
-	c := newCable(t, false)
-	if firmware == "arm64" {
-		c.board = "qemu-arm64"
-	}
-	c.serve("", "--loader", loader)
-	if !strings.Contains(c.server.Output(), "DHCP on tap0") {
-		t.Errorf("with nobody else on the wire, it is not in full mode:\n%s", c.server.Output())
-	}
-	c.order("run", "gw0")
-	m := c.machine(firmware, "")
-	m.Expect(t, diskless, bootTimeout)
-	c.says(`"file":"`+file+`"`, time.Second)
-	c.says(`"kind":"ready"`, menuTimeout)
-	// The arming stands until it is taken back; then there is nothing to boot.
-	c.order("disarm", "gw0")
 }

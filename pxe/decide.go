@@ -60,19 +60,28 @@ func (s *Server) rule(c dhcp.Client) dhcp.Boot {
 	return s.loader(c, fmt.Sprintf("%s: %s %s %s", id.rule, job.Job, job.Board.Name, job.Release))
 }
 
-// loader names the file for what asks.
+// loader names the file for what asks. GRUB takes the DHCP server for the one that
+// it came from, so that beside another server it finds none of its files, unless
+// HTTP boot's URL tells it.
 func (s *Server) loader(c dhcp.Client, rule string) dhcp.Boot {
-	name := ""
+	name, want := "", s.o.Loader
+	lost := s.dhcpMode() == dhcp.Proxy && !c.HTTP
+	if lost && want == LoaderGRUB {
+		want = LoaderAuto
+	}
 	switch c.Loader {
 	case "iPXE":
 		// In a ROM it is the firmware, of which the operator may want to see no more.
-		if name = ipxeScript; s.o.Loader == LoaderGRUB || s.o.Loader == LoaderPXELINUX {
-			name = program(c.Firmware, c.HTTP, s.o.Loader)
+		if name = ipxeScript; want == LoaderGRUB || want == LoaderPXELINUX {
+			name = program(c.Firmware, c.HTTP, want)
 		}
 	case "U-Boot", "u-root":
 		name = configReader
 	case "":
-		name = program(cmp.Or(c.Firmware, dhcp.BIOS), c.HTTP, s.o.Loader)
+		name = program(cmp.Or(c.Firmware, dhcp.BIOS), c.HTTP, want)
+	}
+	if lost && isGRUB(name) {
+		return dhcp.Boot{Silent: fmt.Sprintf("GRUB, the one loader for %s, asks the DHCP server for its files: use full mode, or let that server name us", c.Firmware)}
 	}
 	if name == "" {
 		return dhcp.Boot{Silent: fmt.Sprintf("there is no loader for %s", c)}

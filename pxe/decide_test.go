@@ -2,6 +2,7 @@ package pxe
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -85,37 +86,41 @@ func TestDecide(t *testing.T) {
 	bios := dhcp.Client{MAC: macA, Boots: true, Firmware: dhcp.BIOS}
 	with := func(change func(*dhcp.Client)) dhcp.Client { c := bios; change(&c); return c }
 	for name, tc := range map[string]struct {
+		mode         dhcp.Mode // full
 		loader       Loader
 		client       dhcp.Client
 		file, silent string
 	}{
-		"BIOS":                    {client: bios, file: "undionly.kpxe"},
-		"BIOS, asked for GRUB":    {loader: LoaderGRUB, client: bios, file: "grub.pxe"},
-		"BIOS, asked for Linux":   {loader: LoaderPXELINUX, client: bios, file: "pxelinux.0"},
-		"its other port":          {client: with(func(c *dhcp.Client) { c.MAC = macB }), file: "undionly.kpxe"},
-		"iPXE":                    {client: with(func(c *dhcp.Client) { c.Loader = "iPXE" }), file: "boot.ipxe"},
-		"iPXE, asked for GRUB":    {loader: LoaderGRUB, client: with(func(c *dhcp.Client) { c.Loader = "iPXE" }), file: "grub.pxe"},
-		"no architecture":         {client: with(func(c *dhcp.Client) { c.Firmware = "" }), file: "undionly.kpxe"},
-		"UEFI":                    {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "snponly.efi"},
-		"UEFI, asked for GRUB":    {loader: LoaderGRUB, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "grubx64.efi"},
-		"UEFI, no pxelinux":       {loader: LoaderPXELINUX, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "snponly.efi"},
-		"32-bit UEFI":             {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIIA32 }), file: "grubia32.efi"},
-		"UEFI HTTP boot":          {client: with(func(c *dhcp.Client) { c.Firmware, c.HTTP = dhcp.EFIX64, true }), file: "http://192.0.2.1:80/grubx64.efi"},
-		"u-root":                  {client: with(func(c *dhcp.Client) { c.Firmware, c.Loader = "", "u-root" }), file: "extlinux.conf"},
-		"an operating system":     {client: dhcp.Client{MAC: macA}},
-		"another CPU":             {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIARM64 }), silent: "gw0 is a qemu-amd64 (amd64), and arm64 UEFI asks"},
-		"RISC-V":                  {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIRISCV64 }), silent: "there is no loader for riscv64 UEFI"},
-		"Raspberry Pi":            {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.RaspberryPi }), silent: "there is no loader for Raspberry Pi ROM"},
-		"NetBSD":                  {client: with(func(c *dhcp.Client) { c.Loader = "NetBSD" }), silent: "there is no loader for NetBSD on x86 BIOS"},
-		"a stranger":              {client: with(func(c *dhcp.Client) { c.MAC = macX }), silent: "it is not in boxes.toml"},
-		"a stranger's system":     {client: dhcp.Client{MAC: macX}, silent: "it is not in boxes.toml"},
-		"U-Boot of another board": {client: dhcp.Client{MAC: macX, Boots: true, Firmware: dhcp.UBoot, Loader: "U-Boot"}, silent: "it is not in boxes.toml"},
+		"BIOS":                           {client: bios, file: "undionly.kpxe"},
+		"BIOS, asked for GRUB":           {loader: LoaderGRUB, client: bios, file: "grub.pxe"},
+		"BIOS, asked for Linux":          {loader: LoaderPXELINUX, client: bios, file: "pxelinux.0"},
+		"its other port":                 {client: with(func(c *dhcp.Client) { c.MAC = macB }), file: "undionly.kpxe"},
+		"iPXE":                           {client: with(func(c *dhcp.Client) { c.Loader = "iPXE" }), file: "boot.ipxe"},
+		"iPXE, asked for GRUB":           {loader: LoaderGRUB, client: with(func(c *dhcp.Client) { c.Loader = "iPXE" }), file: "grub.pxe"},
+		"no architecture":                {client: with(func(c *dhcp.Client) { c.Firmware = "" }), file: "undionly.kpxe"},
+		"UEFI":                           {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "snponly.efi"},
+		"UEFI, asked for GRUB":           {loader: LoaderGRUB, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "grubx64.efi"},
+		"UEFI, no pxelinux":              {loader: LoaderPXELINUX, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "snponly.efi"},
+		"32-bit UEFI":                    {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIIA32 }), file: "grubia32.efi"},
+		"UEFI HTTP boot":                 {client: with(func(c *dhcp.Client) { c.Firmware, c.HTTP = dhcp.EFIX64, true }), file: "http://192.0.2.1:80/grubx64.efi"},
+		"u-root":                         {client: with(func(c *dhcp.Client) { c.Firmware, c.Loader = "", "u-root" }), file: "extlinux.conf"},
+		"an operating system":            {client: dhcp.Client{MAC: macA}},
+		"another CPU":                    {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIARM64 }), silent: "gw0 is a qemu-amd64 (amd64), and arm64 UEFI asks"},
+		"RISC-V":                         {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIRISCV64 }), silent: "there is no loader for riscv64 UEFI"},
+		"Raspberry Pi":                   {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.RaspberryPi }), silent: "there is no loader for Raspberry Pi ROM"},
+		"NetBSD":                         {client: with(func(c *dhcp.Client) { c.Loader = "NetBSD" }), silent: "there is no loader for NetBSD on x86 BIOS"},
+		"a proxy, asked for GRUB":        {mode: dhcp.Proxy, loader: LoaderGRUB, client: bios, file: "undionly.kpxe"},
+		"a proxy's iPXE, asked for GRUB": {mode: dhcp.Proxy, loader: LoaderGRUB, client: with(func(c *dhcp.Client) { c.Loader = "iPXE" }), file: "boot.ipxe"},
+		"a proxy's PXELINUX":             {mode: dhcp.Proxy, loader: LoaderPXELINUX, client: bios, file: "pxelinux.0"},
+		"a proxy's UEFI with GRUB alone": {mode: dhcp.Proxy, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIIA32 }), silent: "GRUB, the one loader for ia32 UEFI, asks the DHCP server for its files: use full mode, or let that server name us"},
+		"a proxy's UEFI HTTP boot":       {mode: dhcp.Proxy, client: with(func(c *dhcp.Client) { c.Firmware, c.HTTP = dhcp.EFIX64, true }), file: "http://192.0.2.1:80/grubx64.efi"},
+		"a stranger":                     {client: with(func(c *dhcp.Client) { c.MAC = macX }), silent: "it is not in boxes.toml"},
+		"a stranger's system":            {client: dhcp.Client{MAC: macX}, silent: "it is not in boxes.toml"},
+		"U-Boot of another board":        {client: dhcp.Client{MAC: macX, Boots: true, Firmware: dhcp.UBoot, Loader: "U-Boot"}, silent: "it is not in boxes.toml"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newTestServer(t, twoBoxes)
-			if tc.loader != "" {
-				s.o.Loader = tc.loader
-			}
+			s.o.Loader, s.o.Mode = cmp.Or(tc.loader, s.o.Loader), cmp.Or(tc.mode, s.o.Mode)
 			arm(t, s, Request{Box: "gw0", Mode: netboot.Install})
 			got := s.decide(tc.client)
 			if got.File != tc.file || got.Silent != tc.silent || got.Disk || got.Rule == "" {

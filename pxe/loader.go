@@ -3,6 +3,7 @@ package pxe
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"tench/boards"
 	"tench/pxe/dhcp"
@@ -55,6 +56,9 @@ func program(f dhcp.Firmware, http bool, want Loader) string {
 	}
 	return programs[f][LoaderAuto]
 }
+
+// isGRUB reports whether a program is GRUB, for whichever firmware.
+func isGRUB(name string) bool { return strings.HasPrefix(name, "grub") }
 
 // runs are the CPUs that a firmware can start a kernel for. A 32-bit UEFI may be
 // that of a 64-bit processor.

@@ -2,8 +2,12 @@ package lab
 
 import (
 	"bytes"
+	"flag"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,15 +28,23 @@ const inside = "TENCH_LAB_INSIDE"
 //
 // A process of its own, because a Go program cannot move all its threads into
 // another namespace; and PID 1 of its namespace, so that whatever it started
-// and made is gone when it ends, however it ends.
-func Isolate(t *testing.T) bool {
+// and made is gone when it ends, however it ends. What a benchmark measures in
+// there is the caller's.
+func Isolate(t testing.TB) bool {
 	t.Helper()
 	RequireRoot(t, "ip")
 	if Isolated(t) {
 		private(t)
 		return true
 	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=5m")
+	// Of a subtest each part of the name is a pattern of its own.
+	exact := "^" + strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^") + "$"
+	args := []string{"-test.v", "-test.run=" + exact, "-test.timeout=20m"} // beyond any wait in there, which tells more when it is over
+	b, measures := t.(*testing.B)
+	if measures {
+		args = []string{"-test.v", "-test.run=^$", "-test.bench=" + exact, "-test.benchtime=" + flag.Lookup("test.benchtime").Value.String(), "-test.timeout=60m"}
+	}
+	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), inside+"="+t.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS,
@@ -42,18 +54,41 @@ func Isolate(t *testing.T) bool {
 	switch {
 	case err != nil:
 		t.Fatalf("in its namespaces: %v\n%s", err, out)
-	case !bytes.Contains(out, []byte("--- PASS: "+t.Name())):
+	case measures && report(b, string(out)), bytes.Contains(out, []byte("--- PASS: "+t.Name())):
+	default:
 		t.Fatalf("it did not run in its namespaces:\n%s", out)
 	}
 	t.Logf("in its namespaces:\n%s", out)
 	return false
 }
 
+// report makes the numbers of a benchmark that ran elsewhere those of b, and
+// reports whether there are any. The last word on a benchmark is a line with its
+// name, how often it ran, and pairs of a value and its unit.
+func report(b *testing.B, out string) (ok bool) {
+	for b.Loop() { // it has run
+	}
+	b.ReportMetric(0, "ns/op")
+	for line := range strings.Lines(out) {
+		words := strings.Fields(line)
+		if len(words) < 4 || !strings.HasPrefix(words[0], b.Name()) {
+			continue
+		}
+		for pair := range slices.Chunk(words[2:], 2) {
+			if v, err := strconv.ParseFloat(pair[0], 64); err == nil && len(pair) == 2 {
+				b.ReportMetric(v, pair[1])
+				ok = true
+			}
+		}
+	}
+	return ok
+}
+
 // Isolated reports whether this is the process that Isolate made for the test.
-func Isolated(t *testing.T) bool { return os.Getenv(inside) == t.Name() }
+func Isolated(t testing.TB) bool { return os.Getenv(inside) == t.Name() }
 
 // private gives the process file systems that show its own namespaces.
-func private(t *testing.T) {
+func private(t testing.TB) {
 	t.Helper()
 	for _, m := range []struct {
 		source, target, kind string
