@@ -205,6 +205,7 @@ func (t *transfer) send(blocks span) error {
 	}
 	t.volley.fire()
 	t.sender.sent(t.Now())
+	t.volley.prepare(blocks.last + 1)
 	return nil
 }
 

@@ -13,12 +13,12 @@ import (
 const maxVolley = 16
 
 // How many bytes of its file a transfer reads at once: few transfers as much as
-// makes the reading cheap, many of them together no more than a small machine
-// has. A block may be larger.
+// makes the reading cheap, many of them little, so that a thousand need some 10 MB.
+// A block may be larger.
 const (
 	leastAhead = 8 << 10
 	mostAhead  = 64 << 10
-	allAhead   = 8 << 20 // of all, while that is more than the least for each
+	allAhead   = 2 << 20 // what is shared, until it is the least for each
 )
 
 // readAhead is a transfer's share where there are so many.
@@ -96,6 +96,14 @@ func (v *volley) read(at int64, n int) ([]byte, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	return nil, err
+}
+
+// prepare reads what the next blocks need, from this one on, while the client is
+// busy with those before. An error comes again when the block is due.
+func (v *volley) prepare(block int64) {
+	if at := (block - 1) * int64(v.room); at < v.size {
+		_, _ = v.read(at, int(min(int64(v.room), v.size-at)))
+	}
 }
 
 // fire sends what is ready.
