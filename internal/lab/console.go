@@ -164,16 +164,19 @@ func (c *Console) Kill() {
 }
 
 // CPU is the processor time the machine has taken so far, user and system.
-func (c *Console) CPU() (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+func (c *Console) CPU() (time.Duration, error) { return cpu(c.cmd.Process.Pid) }
+
+// cpu is the processor time of a process and of its children that have ended.
+func cpu(pid int) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, fmt.Errorf("lab: read CPU time: %w", err)
 	}
-	// proc(5): fields 14 and 15, in clock ticks of 10 ms; the second field is a
+	// proc(5): fields 14 to 17, in clock ticks of 10 ms; the second field is a
 	// name in parentheses that may hold spaces.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	var ticks time.Duration
-	for _, f := range fields[11:13] {
+	for _, f := range fields[11:15] {
 		n, err := strconv.Atoi(f)
 		if err != nil {
 			return 0, fmt.Errorf("lab: read CPU time: %w", err)

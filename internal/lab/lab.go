@@ -3,6 +3,7 @@
 //
 //	lab.go      when labs run, and what they need
 //	netns.go    network namespaces, veth pairs, programs in them
+//	memory.go   what programs hold
 //	machine.go  a virtual machine with the box's own kernel
 //	monitor.go  commands to a QEMU that runs
 //	farm.go     daemons of a compile farm on loopback

@@ -183,6 +183,21 @@ func (p *Program) Output() string {
 	return p.out.String()
 }
 
+// CPU is the processor time the program has taken so far, user and system, and
+// that its children had taken when they ended. It does not depend on what else
+// the machine does as much as time does.
+func (p *Program) CPU() (time.Duration, error) { return cpu(p.cmd.Process.Pid) }
+
+// Memory is what the program holds now (PSS: of pages that it shares, its part)
+// and the most it had at once (RSS), in bytes.
+func (p *Program) Memory() (now, peak int64, err error) {
+	if now, err = memory(p.cmd.Process.Pid, "smaps_rollup", "Pss:"); err != nil {
+		return 0, 0, err
+	}
+	peak, err = memory(p.cmd.Process.Pid, "status", "VmHWM:")
+	return now, peak, err
+}
+
 // Stop ends the program, kindly at first.
 func (p *Program) Stop() {
 	p.cmd.Process.Signal(syscall.SIGTERM)

@@ -122,7 +122,7 @@ func options(boardsDir, dir string) (pxe.Options, error) {
 		if err != nil {
 			return pxe.Product{}, err
 		}
-		build, err := writeBuild(filepath.Join(dir, "out", name), name)
+		build, err := writeBuild(filepath.Join(dir, "out", name), name, kernelSize, initrdSize)
 		if err != nil {
 			return pxe.Product{}, err
 		}
@@ -145,13 +145,14 @@ func write(path string, data []byte) error {
 	return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, data, 0o644))
 }
 
-// writeBuild writes what a build leaves.
-func writeBuild(dir, board string) (string, error) {
+// writeBuild writes what a build leaves, with a kernel and an initramfs of so many
+// bytes.
+func writeBuild(dir, board string, kernel, initrd int) (string, error) {
 	bom := []byte(`{"bomFormat":"CycloneDX","components":[{"name":"selftest","version":"1"}]}`)
 	var list []release.Product
 	for name, data := range map[string][]byte{
-		release.ImageName(board): filler("image", 4096), release.KernelName(board): filler("kernel "+board, kernelSize),
-		release.InitrdName(board): filler("initrd", initrdSize), release.SBOMName(board): bom,
+		release.ImageName(board): filler("image", 4096), release.KernelName(board): filler("kernel "+board, kernel),
+		release.InitrdName(board): filler("initrd", initrd), release.SBOMName(board): bom,
 	} {
 		sum := sha256.Sum256(data)
 		list = append(list, release.Product{File: name, Size: int64(len(data)), SHA256: hex.EncodeToString(sum[:])})

@@ -13,14 +13,15 @@ import (
 )
 
 // spawn starts a server in a network namespace and waits until it answers.
-func spawn(t testing.TB, peer, addr, dir, device string) {
+func spawn(t testing.TB, peer, addr, dir, device string) *lab.Program {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	lab.Spawn(t, peer, "env", fmt.Sprintf("%s=%s:69 %s %s", serveEnv, addr, dir, device), exe)
+	p := lab.Spawn(t, peer, "env", fmt.Sprintf("%s=%s:69 %s %s", serveEnv, addr, dir, device), exe)
 	listens(t, peer, addr)
+	return p
 }
 
 // listens waits until somebody listens on port 69 of addr.

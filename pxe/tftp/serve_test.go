@@ -386,7 +386,7 @@ func TestFileThatWasCut(t *testing.T) {
 }
 
 func TestWindows(t *testing.T) {
-	for _, at := range []string{"127.0.0.1:0", "[::1]:0"} {
+	for at, from := range map[string]string{"127.0.0.1:0": "127.0.0.1", "[::1]:0": "::1", "[::]:0": "127.0.0.1"} {
 		t.Run(at, func(t *testing.T) {
 			if conn, err := net.ListenPacket("udp", at); err != nil {
 				t.Skipf("not on this machine: %v", err)
@@ -395,7 +395,7 @@ func TestWindows(t *testing.T) {
 			}
 			want := content(300_000)
 			addr, _, _ := servingBy(t, at, tree{"file": want}.open)
-			program{"u-root", pxeboot}.check(t, addr, "file", want)
+			program{"u-root", pxeboot}.check(t, netip.AddrPortFrom(netip.MustParseAddr(from), addr.Port()), "file", want)
 		})
 	}
 }

@@ -7,12 +7,13 @@
 //	terms.go         which options are granted
 //	gate.go          what a client may have
 //	transfer.go      one transfer: its port, its file, its events
-//	volley.go        a window's packets in few system calls
+//	volley.go        a window's packets, and the file, in few system calls
 //	sender.go        what is sent when: the automaton, without socket and clock
 //	rtt.go           how long a client takes to answer, RFC 6298
 //	text.go          netascii
 //	client.go        Client: fetching a file, for `tench pxe selftest` and tests
 //	socket_linux.go  ports bound to a device
+//	port_linux.go    the system calls of a transfer
 //
 // The client and the coding of netascii are github.com/pin/tftp's; what the
 // server sends is ours. pin's server knows neither windowsize nor timeout, waits
@@ -194,7 +195,14 @@ func (s *server) arrive(ctx context.Context, a arrival) {
 		s.say(a, event.Trouble, err.Error())
 		return
 	}
-	t := &transfer{server: s, client: a.client, request: a.request, name: name, conn: conn, before: old}
+	port, err := newPort(conn, a.client)
+	if err != nil {
+		conn.Close()
+		s.say(a, event.Trouble, err.Error())
+		return
+	}
+	t := &transfer{server: s, client: a.client, request: a.request, name: name, conn: conn, port: port,
+		ahead: readAhead(s.gate.all.transfers + 1), before: old}
 	s.live[a.client] = t
 	s.gate.begin(a.client.Addr())
 	s.wg.Go(func() {

@@ -32,6 +32,8 @@ type transfer struct {
 	request request
 	name    string
 	conn    *net.UDPConn
+	port    *port     // conn
+	ahead   int       // bytes of the file to read at once
 	before  *transfer // an older one to the same port of the client; nil: none
 
 	heard    atomic.Bool // the client has acknowledged something
@@ -62,7 +64,7 @@ func (t *transfer) run(ctx context.Context) {
 	defer file.Close()
 	t.file = file
 	t.terms = negotiate(t.request, file.Size(), t.largest)
-	t.volley = newVolley(t.conn, t.client, t.terms)
+	t.volley = newVolley(t.port, file, t.terms.block, t.ahead)
 	t.sender = newSender(file.Size(), t.terms)
 	if err := t.send(t.sender.begin(t.Now())); err != nil {
 		t.fail(err)
@@ -133,7 +135,7 @@ func (t *transfer) step() (end bool) {
 	if t.again.Swap(false) && !t.sender.heard {
 		return t.sendOrFail(t.sender.remind(t.Now()))
 	}
-	n, from, err := t.conn.ReadFromUDPAddrPort(p)
+	n, clients, err := t.port.receive(p)
 	now := t.Now()
 	switch {
 	case err != nil && now.Before(t.sender.deadline()):
@@ -141,8 +143,8 @@ func (t *transfer) step() (end bool) {
 		return false
 	case err != nil:
 		return t.sendOrFail(t.sender.late(now))
-	case unmapped(from) != t.client:
-		t.stranger(from, p[:n])
+	case !clients:
+		t.stranger(p[:n])
 		return false
 	}
 	r, ok := parseReply(p[:n])
@@ -153,11 +155,11 @@ func (t *transfer) step() (end bool) {
 		t.gaveUp(r.text)
 		return true
 	}
-	return t.acknowledged(t.sender.ack(now, r.block))
+	return t.acknowledged(now, t.sender.ack(now, r.block))
 }
 
 // acknowledged goes on after an ACK.
-func (t *transfer) acknowledged(next span) (end bool) {
+func (t *transfer) acknowledged(now time.Time, next span) (end bool) {
 	if t.sender.heard && !t.heard.Swap(true) && t.before != nil {
 		t.before.obsolete.Store(true)
 		t.before.wake()
@@ -166,7 +168,7 @@ func (t *transfer) acknowledged(next span) (end bool) {
 	if t.sender.over {
 		return false
 	}
-	if t.sender.base >= 0 && t.Now().Sub(t.reported) >= progress {
+	if t.sender.base >= 0 && now.Sub(t.reported) >= progress {
 		t.report(event.Transfer, "")
 	}
 	return t.sendOrFail(next)
@@ -197,12 +199,13 @@ func (t *transfer) send(blocks span) error {
 			t.write(appendOACK(nil, t.terms.grant))
 			continue
 		}
-		if err := t.volley.add(t.file, block); err != nil {
+		if err := t.volley.add(block); err != nil {
 			return err
 		}
 	}
 	t.volley.fire()
 	t.sender.sent(t.Now())
+	t.volley.prepare(blocks.last + 1)
 	return nil
 }
 
@@ -211,12 +214,12 @@ func (t *transfer) write(p []byte) { t.conn.WriteToUDPAddrPort(p, t.client) }
 
 // stranger answers a packet that is not the client's: RFC 1350 section 4 has
 // ERROR 5 for it, and the transfer goes on.
-func (t *transfer) stranger(from netip.AddrPort, p []byte) {
+func (t *transfer) stranger(p []byte) {
 	if r, ok := parseReply(p); ok && r.op == opERROR || t.strangers == maxStrangers {
 		return
 	}
 	t.strangers++
-	t.conn.WriteToUDPAddrPort(appendError(nil, errorUnknownID, "unknown transfer"), from)
+	t.port.reply(appendError(nil, errorUnknownID, "unknown transfer"))
 }
 
 // doubled reports whether this is, as far as we know, the answer to a request that
@@ -249,13 +252,13 @@ func (t *transfer) overtaken() {
 	all := t.sender.top == t.sender.blocks
 	t.conn.SetReadDeadline(time.Now().Add(linger))
 	for !t.sender.over {
-		n, from, err := t.conn.ReadFromUDPAddrPort(t.buffer[:])
+		n, clients, err := t.port.receive(t.buffer[:])
 		if err != nil {
 			break
 		}
 		r, ok := parseReply(t.buffer[:n])
 		switch {
-		case !ok || unmapped(from) != t.client:
+		case !ok || !clients:
 		case r.op == opERROR:
 			t.gaveUp(r.text)
 			return

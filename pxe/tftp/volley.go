@@ -3,72 +3,113 @@ package tftp
 import (
 	"encoding/binary"
 	"io"
-	"net"
-	"net/netip"
+	"unsafe"
 
-	"golang.org/x/net/ipv4"
+	"golang.org/x/sys/unix"
 )
 
 // maxVolley is how many packets go out with one system call: enough that its cost
-// does not matter, and little memory for each of many transfers.
+// does not matter.
 const maxVolley = 16
 
-// volley sends DATA packets, several at once (sendmmsg): half of a server's work
-// is otherwise the system calls.
-type volley struct {
-	udp     *net.UDPConn
-	conn    *ipv4.PacketConn // udp
-	to      netip.AddrPort
-	block   int
-	packets []ipv4.Message
-	n       int // how many are ready
+// How many bytes of its file a transfer reads at once: few transfers as much as
+// makes the reading cheap, many of them little, so that a thousand need some 10 MB.
+// A block may be larger.
+const (
+	leastAhead = 8 << 10
+	mostAhead  = 64 << 10
+	allAhead   = 2 << 20 // what is shared, until it is the least for each
+)
+
+// readAhead is a transfer's share where there are so many.
+func readAhead(transfers int) int {
+	return min(max(allAhead/max(transfers, 1), leastAhead), mostAhead)
 }
 
-// newVolley makes room for what the terms allow. The type of conn does not
-// matter to WriteBatch: ipv4's does the same as ipv6's.
-func newVolley(conn *net.UDPConn, to netip.AddrPort, t terms) *volley {
-	v := &volley{udp: conn, conn: ipv4.NewPacketConn(conn), to: to, block: t.block, packets: make([]ipv4.Message, min(t.window, maxVolley))}
+// volley sends DATA packets, several at once (sendmmsg), and reads the file for
+// several at once: most of a server's work is otherwise the system calls.
+type volley struct {
+	port *port
+	file File
+	size int64
+	room int // bytes of data in a block
+
+	ahead   []byte // of the file
+	at      int64  // where in the file that is
+	headers [maxVolley][header]byte
+	parts   [2 * maxVolley]unix.Iovec // a header and its data each
+	packets [maxVolley]unix.Mmsghdr
+	n       int // packets that are ready; their data are in ahead
+}
+
+// newVolley is for a file that is read ahead bytes at a time, in whole blocks.
+func newVolley(p *port, file File, block, ahead int) *volley {
+	v := &volley{port: p, file: file, size: file.Size(), room: block}
+	v.ahead = make([]byte, 0, min(int64(max(ahead/block, 1)*block), v.size))
 	for i := range v.packets {
-		v.packets[i].Buffers = [][]byte{make([]byte, header+t.block)}
-		v.packets[i].Addr = net.UDPAddrFromAddrPort(to)
+		h := &v.packets[i].Hdr
+		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&p.client)), p.length
+		h.Iov = &v.parts[2*i]
+		v.parts[2*i].Base = &v.headers[i][0]
+		v.parts[2*i].SetLen(header)
 	}
 	return v
 }
 
-// add reads a block of the file and gets its packet ready.
-func (v *volley) add(file File, block int64) error {
-	if v.n == len(v.packets) {
+// add gets the packet of a block ready; an error is one of the file.
+func (v *volley) add(block int64) error {
+	if v.n == maxVolley {
 		v.fire()
 	}
-	p := v.packets[v.n].Buffers[0][:header+v.block]
-	at := (block - 1) * int64(v.block)
-	p = p[:header+min(int64(v.block), file.Size()-at)]
-	if n, err := file.ReadAt(p[header:], at); n < len(p)-header {
-		if err == nil || err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
+	at := (block - 1) * int64(v.room)
+	data, err := v.read(at, int(min(int64(v.room), v.size-at)))
+	if err != nil {
 		return err
 	}
-	binary.BigEndian.PutUint16(p, opDATA)
-	binary.BigEndian.PutUint16(p[2:], uint16(block))
-	v.packets[v.n].Buffers[0] = p
+	h := v.headers[v.n][:]
+	binary.BigEndian.PutUint16(h, opDATA)
+	binary.BigEndian.PutUint16(h[2:], uint16(block))
+	parts := 1 // of the empty block that ends some files
+	if len(data) > 0 {
+		parts = 2
+		v.parts[2*v.n+1].Base = &data[0]
+		v.parts[2*v.n+1].SetLen(len(data))
+	}
+	v.packets[v.n].Hdr.SetIovlen(parts)
 	v.n++
 	return nil
 }
 
-// fire sends what is ready. A packet that the network does not take is as good as
-// lost.
+// read returns n bytes of the file, which are good until fire.
+func (v *volley) read(at int64, n int) ([]byte, error) {
+	if from := at - v.at; from >= 0 && from+int64(n) <= int64(len(v.ahead)) {
+		return v.ahead[from:][:n], nil
+	}
+	v.fire()
+	v.at, v.ahead = at, v.ahead[:min(int64(cap(v.ahead)), v.size-at)]
+	got, err := v.file.ReadAt(v.ahead, at)
+	v.ahead = v.ahead[:got] // what is missing may never be asked for
+	switch {
+	case got >= n:
+		return v.ahead[:n], nil
+	case err == nil || err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	}
+	return nil, err
+}
+
+// prepare reads what the next blocks need, from this one on, while the client is
+// busy with those before. An error comes again when the block is due.
+func (v *volley) prepare(block int64) {
+	if at := (block - 1) * int64(v.room); at < v.size {
+		_, _ = v.read(at, int(min(int64(v.room), v.size-at)))
+	}
+}
+
+// fire sends what is ready.
 func (v *volley) fire() {
-	if v.n == 1 {
-		v.udp.WriteToUDPAddrPort(v.packets[0].Buffers[0], v.to) // without sendmmsg's overhead
+	if v.n > 0 {
+		v.port.send(v.packets[:v.n])
 		v.n = 0
 	}
-	for sent := 0; sent < v.n; {
-		n, err := v.conn.WriteBatch(v.packets[sent:v.n], 0)
-		if err != nil {
-			n = max(n, 1)
-		}
-		sent += n
-	}
-	v.n = 0
 }

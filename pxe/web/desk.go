@@ -89,6 +89,7 @@ func ours(host string) bool {
 type desk struct {
 	DeskOptions
 	streams chan struct{} // one for each that is open
+	drawn   drawing
 }
 
 func (d *desk) asset(name, kind string) http.HandlerFunc {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -66,16 +67,12 @@ type follower struct {
 func (f *follower) update() bool {
 	order := []string{}
 	has := map[string]bool{"order": true, "foreign": true}
-	for _, r := range f.rows() {
-		var html bytes.Buffer
-		if err := page.ExecuteTemplate(&html, "box", r); err != nil {
-			panic("web: " + err.Error()) // the template does not fit its data
-		}
-		order, has[r.ID] = append(order, r.ID), true
-		f.send("box", r.ID, map[string]string{"id": r.ID, "html": html.String()})
+	for _, r := range f.drawn.rows(f.desk) {
+		order, has[r.id] = append(order, r.id), true
+		f.send("box", r.id, r.data)
 	}
-	f.send("order", "order", order)
-	f.send("foreign", "foreign", foreignWords(f.Table.Foreign()))
+	f.send("order", "order", encoded(order))
+	f.send("foreign", "foreign", encoded(foreignWords(f.Table.Foreign())))
 	for id := range f.sent {
 		if !has[id] {
 			delete(f.sent, id)
@@ -86,13 +83,49 @@ func (f *follower) update() bool {
 }
 
 // send sends an event, unless the page has just that.
-func (f *follower) send(kind, id string, about any) {
+func (f *follower) send(kind, id, data string) {
+	if f.sent[id] != data {
+		f.sent[id] = data
+		fmt.Fprintf(f.out, "event: %s\ndata: %s\n\n", kind, data)
+	}
+}
+
+// encoded is the data of an event.
+func encoded(about any) string {
 	data, err := json.Marshal(about)
 	if err != nil {
 		panic("web: " + err.Error())
 	}
-	if f.sent[id] != string(data) {
-		f.sent[id] = string(data)
-		fmt.Fprintf(f.out, "event: %s\ndata: %s\n\n", kind, data)
+	return string(data)
+}
+
+// fresh is how long rows that were drawn for one page do for the others. It is
+// less than settle: what a page was told of before it waited that long is in them.
+const fresh = settle / 2
+
+// drawing is all rows as events carry them, drawn once for all pages: a thousand
+// boxes are some ten milliseconds of work.
+type drawing struct {
+	mu   sync.Mutex
+	at   time.Time
+	list []drawnRow
+}
+
+type drawnRow struct{ id, data string }
+
+func (w *drawing) rows(d *desk) []drawnRow {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if time.Since(w.at) < fresh {
+		return w.list
 	}
+	w.at, w.list = time.Now(), nil
+	for _, r := range d.rows() {
+		var html bytes.Buffer
+		if err := page.ExecuteTemplate(&html, "box", r); err != nil {
+			panic("web: " + err.Error()) // the template does not fit its data
+		}
+		w.list = append(w.list, drawnRow{r.ID, encoded(map[string]string{"id": r.ID, "html": html.String()})})
+	}
+	return w.list
 }
