@@ -71,7 +71,7 @@ var layers = map[string][]string{
 	"supervisor/update":   {"config", "identity", "release", "release/signify", "release/slotimage", "release/transfer", "supervisor/system", "supervisor/unit"},
 	"supervisor/status":   {"internal/nearest", "supervisor/unit"},
 	"supervisor/console":  {"supervisor/unit", "supervisor/status", "supervisor/slots", "supervisor/health"},
-	"supervisor/install":  {"internal/volume", "release/netboot", "release/slotimage", "release/writestream", "supervisor/slots", "supervisor/system"},
+	"supervisor/install":  {"internal/volume", "boards", "release/netboot", "release/slotimage", "release/writestream", "supervisor/slots", "supervisor/system"},
 	"supervisor/door":     {"internal/nearest", "internal/sshline", "identity", "supervisor/status", "supervisor/system"},
 	"supervisor": {"backup", "boards", "config", "release", "release/netboot", "supervisor/install", "supervisor/system", "supervisor/unit", "supervisor/desired",
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",

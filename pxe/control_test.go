@@ -189,7 +189,7 @@ func TestReceipts(t *testing.T) {
 	if err := c.Image(t.Context(), i, writestream.Request{}, nil); !refused(err) {
 		t.Errorf("Image of another build = %v", err)
 	}
-	if _, err := c.Plan(t.Context(), i, nil); !refused(err) {
+	if _, err := c.Plan(t.Context(), i, netboot.Question{}); !refused(err) {
 		t.Errorf("Plan without a disk = %v", err)
 	}
 	i.State = track.StateWritten

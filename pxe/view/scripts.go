@@ -24,6 +24,7 @@ type words struct {
 	Addr           string // our address
 	Args           string // the kernel's, quoted for the loader
 	Kernel, Initrd string
+	Board          string      // that the machine must be; "" where it is not asked what it is
 	Serial         *serialLine // nil to leave the loader's console alone
 }
 
@@ -76,6 +77,9 @@ func (v View) write(name string, b Box, quote func(string) string) ([]byte, erro
 		w.What = "tells its serial number"
 	case Disk:
 		w.What = "boots its disk"
+	}
+	if b.Recognize {
+		w.Board = b.Board.Name
 	}
 	var args []string
 	for _, word := range b.Args {

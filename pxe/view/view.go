@@ -65,6 +65,10 @@ type Box struct {
 	Initrd  Opener // of the release
 	Netboot []byte // netboot.json
 	Router  []byte // router.toml of Run; nil for the board's
+	// Recognize has iPXE tell what the firmware calls the machine, before it loads
+	// anything: it asks for hardware/NAME/boot.ipxe, and goes on to the disk where
+	// that is refused.
+	Recognize bool
 
 	// Of a box that boots something else.
 	Tree    Folder

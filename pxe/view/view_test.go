@@ -174,6 +174,17 @@ label tench
 			}
 		}
 	}
+	b.Recognize = true
+	const recognize = `isset ${product} || set product none
+chain --replace http://192.0.2.1/hardware/${product:uristring}/boot.ipxe || chain --replace tftp://192.0.2.1/hardware/${product:uristring}/boot.ipxe ||
+echo tench: the desk does not give qemu-amd64 to a "${product}": tench pxe explain there says why
+sleep 10
+exit
+`
+	if text := content(t, testView, b, "boot.ipxe"); !strings.HasSuffix(text, recognize) || strings.Contains(text, "vmlinuz") {
+		t.Errorf("of a machine that is to tell what it is:\n%s", text)
+	}
+	b.Recognize = false
 	v := testView
 	v.Server = netip.MustParseAddrPort("192.0.2.1:8080")
 	if text := content(t, v, b, "boot.ipxe"); !strings.Contains(text, "http://192.0.2.1:8080/vmlinuz") || !strings.Contains(text, "tftp://192.0.2.1/vmlinuz") {

@@ -18,6 +18,8 @@ const (
 	maxBody  = 64 << 10 // bytes of a POST
 	maxDisks = 64
 	maxText  = 512 // bytes of a text, cut there
+	maxName  = 128 // bytes of a name of hardware, and of how many
+	maxNames = 16
 )
 
 // progress takes what an installer, or the system after it, says of itself.
@@ -72,8 +74,9 @@ func (b boxes) plan(w http.ResponseWriter, r *http.Request) {
 	for n := range q.Disks {
 		plainDisk(&q.Disks[n])
 	}
+	plainHardware(&q.Hardware)
 	b.sayOf(r, i, event.Event{Kind: event.Installer, Stage: netboot.Disks, Text: diskWords(q.Disks)})
-	plan, err := b.Content.Plan(r.Context(), i, q.Disks)
+	plan, err := b.Content.Plan(r.Context(), i, q)
 	if err != nil {
 		b.fail(w, r, i, err)
 		return
@@ -86,6 +89,16 @@ func (b boxes) plan(w http.ResponseWriter, r *http.Request) {
 func plainDisk(d *netboot.Disk) {
 	for _, text := range []*string{&d.Name, &d.Model, &d.Serial, &d.Content, &d.Refused, &d.Board, &d.Release, &d.Slot} {
 		*text = event.Plain(*text, maxText)
+	}
+}
+
+// plainHardware makes the names of hardware harmless, and few.
+func plainHardware(h *netboot.Hardware) {
+	for _, list := range []*[]string{&h.Vendor, &h.Product, &h.Compatible} {
+		*list = (*list)[:min(len(*list), maxNames)]
+		for n, name := range *list {
+			(*list)[n] = event.Plain(name, maxName)
+		}
 	}
 }
 
@@ -241,7 +254,11 @@ func (b boxes) fail(w http.ResponseWriter, r *http.Request, i track.Install, err
 	var no *Refusal
 	if errors.As(err, &no) {
 		b.sayOf(r, i, event.Event{Kind: event.Refused, Text: no.Text})
-		http.Error(w, no.Text, http.StatusConflict)
+		status := http.StatusConflict
+		if no.Final {
+			status = http.StatusForbidden
+		}
+		http.Error(w, no.Text, status)
 		return
 	}
 	b.sayOf(r, i, event.Event{Kind: event.Trouble, Text: err.Error()})

@@ -117,11 +117,14 @@ func (b *bench) open(_ netip.AddrPort, name string) (File, error) {
 	return memory{bytes.NewReader(data)}, nil
 }
 
-func (b *bench) Plan(_ context.Context, i track.Install, disks []netboot.Disk) (netboot.Plan, error) {
+func (b *bench) Plan(_ context.Context, i track.Install, q netboot.Question) (netboot.Plan, error) {
 	if b.planErr != nil {
 		return netboot.Plan{}, b.planErr
 	}
-	return netboot.Plan{Disk: disks[0].Name}, nil
+	if len(q.Disks) == 0 {
+		return netboot.Plan{}, &Refusal{Text: strings.Join(q.Hardware.Product, " ") + " is another board", Final: true}
+	}
+	return netboot.Plan{Disk: q.Disks[0].Name}, nil
 }
 
 func (b *bench) Image(_ context.Context, i track.Install, r writestream.Request, w io.Writer) error {
@@ -391,7 +394,7 @@ func TestBodies(t *testing.T) {
 }
 
 func TestContentThatFails(t *testing.T) {
-	no := &Refusal{"the disk sda has a file system, and boxes.toml does not name its serial number"}
+	no := &Refusal{Text: "the disk sda has a file system, and boxes.toml does not name its serial number"}
 	tests := []struct {
 		name, method, path, body string
 		set                      func(b *bench)
@@ -399,6 +402,7 @@ func TestContentThatFails(t *testing.T) {
 		answer, events           string
 	}{
 		{"no disk may be written", "POST", "plan", `{"disks":[]}`, func(b *bench) { b.planErr = no }, 409, no.Text, "installer:disks refused"},
+		{"another board", "POST", "plan", `{"disks":[],"hardware":{"product":["ALIX\u001b[2J"]}}`, func(b *bench) {}, 403, "ALIX?[2J is another board", "installer:disks refused"},
 		{"trouble with the plan", "POST", "plan", `{"disks":[]}`, func(b *bench) { b.planErr = errors.New("read /home/anna/boxes.toml: is a directory") }, 503, trouble, "installer:disks trouble"},
 		{"no image of this size", "GET", image, ``, func(b *bench) { b.imageErr = no }, 409, no.Text, "refused"},
 		{"the image changed under us", "GET", image, ``, func(b *bench) { b.imageErr = errors.New("out/apu2: another hash") }, 503, trouble, "trouble"},
