@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -265,9 +266,9 @@ func (b boxes) fail(w http.ResponseWriter, r *http.Request, i track.Install, err
 	http.Error(w, trouble, http.StatusServiceUnavailable)
 }
 
-// sayOf reports an event of the box that the token is of.
+// sayOf reports an event of the box that the token is of, where it booted from.
 func (b boxes) sayOf(r *http.Request, i track.Install, e event.Event) {
-	e.Time, e.IP, e.Box = b.Now(), client(r).Addr(), i.Box
+	e.Time, e.IP, e.Box = b.Now(), client(r).Addr(), cmp.Or(i.Port, i.Box)
 	b.Sink.Send(e)
 }
 
