@@ -119,6 +119,7 @@ func (s *Server) job(mac event.MAC, id identity) (view.Box, error) {
 	// SMBIOS is a PC's.
 	b.Recognize = len(s.o.Hardware) > 0 && id.box.Hardware == "" && slices.Contains(runs[dhcp.BIOS], product.Board.Arch.Name)
 	b.Kernel = func() (view.File, error) { return product.Files.Kernel(product.Board.Name) }
+	b.BareKernel = func() (view.File, error) { return product.Files.BareKernel(product.Board.Name) }
 	b.Initrd = func() (view.File, error) { return product.Files.Initrd(product.Board.Name) }
 	if b.Netboot, err = s.netboot(order, b, id.box); err == nil && b.Job == view.Run {
 		b.Router, err = s.router(order, id.box, product)

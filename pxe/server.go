@@ -11,6 +11,7 @@
 //	hardware.go  whether it is the board that it is listed as
 //	inventory.go boxes.toml, read again when it changes
 //	products.go  the files of a release, held to their hashes
+//	kernel.go    a kernel for what starts it without UEFI
 //	plan.go      which disk an install writes
 //	arm.go       arming a box; control.go the same from another process
 //	client.go    that other process
