@@ -50,9 +50,8 @@ func (a armory) Arm(r Request) (track.Install, error) {
 	if o.Disk == "" && o.Mode == netboot.Install {
 		o.Disk = box.Disk
 	}
+	o.Once = box.System == boxes.FreeBSD && o.Mode == netboot.Install
 	switch {
-	case box.System == boxes.FreeBSD && o.Mode == netboot.Install:
-		return track.Install{}, fmt.Errorf("pxe: %s: FreeBSD does not tell when it is installed\nhint: tench pxe run %s boots its folder until tench pxe disarm %s", box.Name, box.Name, box.Name)
 	case box.System != boxes.Tench && (o.Disk != "" || o.Wipe || r.Router != nil):
 		return track.Install{}, fmt.Errorf("pxe: %s: its folder says what is installed where: name neither disk nor configuration", box.Name)
 	case box.System == boxes.Tench:

@@ -105,6 +105,7 @@ func (s *Server) job(mac event.MAC, id identity) (view.Box, error) {
 	if id.box.System != boxes.Tench {
 		if armed {
 			b.Job = view.Job(order.Mode)
+			b.Installed = s.view.Base() + netboot.File{Token: order.Token}.Path("installed")
 		}
 		return s.bsd(b, id.box)
 	}

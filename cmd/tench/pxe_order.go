@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,12 +26,22 @@ func pxeInstallCommand() *cobra.Command {
 		Long: `install arms ONE install of a box of boxes.toml, or of a MAC with --board. The box
 boots over the network, writes the image with its identity and its router.toml to
 its disk, reads it back and starts from it; from then on it boots its disk, until
-it is armed again. After three boots in a row without progress it is given up.
+it is armed again. After three boots in a row without progress it is given up. A
+box whose firmware says that it is another board is left as it is; where that is
+wrong, hardware = "NAME" in boxes.toml says what this one is called.
 
 A disk that holds tench for this board keeps its data, and its old system until the
 new one is healthy: only the other slot is written. Any other disk is wiped, if it
 is empty and the only one, or if its serial number was named here, in boxes.toml,
 or on the console, where the box asks.
+
+OpenBSD's and FreeBSD's installers do as their own files say. OpenBSD's box boots
+its disk once it has fetched its install.conf; FreeBSD's once its installerconfig
+has said, as its last line,
+
+    fetch -qo /dev/null "$(kenv tench_installed)"
+
+and without it, from its second boot on.
 
 Start the server before or after: the arming is kept.`,
 		Example: `  tench pxe install gw0
@@ -45,7 +56,11 @@ Start the server before or after: the arming is kept.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s is armed: switch it on, and it installs %s %s once\n", args[0], cmp.Or(i.Board, "its system"), i.Release)
+			what := strings.TrimSpace(cmp.Or(i.Board, "its system") + " " + i.Release)
+			fmt.Fprintf(c.OutOrStdout(), "%s is armed: switch it on, and it installs %s once\n", args[0], what)
+			if i.Once {
+				fmt.Fprintln(c.OutOrStdout(), freeBSDSays)
+			}
 			adviseServer(c, alone)
 			return nil
 		},
@@ -57,6 +72,9 @@ Start the server before or after: the arming is kept.`,
 	boardFlag(c, &r.Board)
 	return c
 }
+
+// freeBSDSays is how the server hears that FreeBSD is installed.
+const freeBSDSays = `the last line of its installerconfig says so: fetch -qo /dev/null "$(kenv tench_installed)"`
 
 func pxeRunCommand() *cobra.Command {
 	var o pxeOptions

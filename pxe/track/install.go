@@ -19,6 +19,9 @@ type Order struct {
 	Image   string       `json:"image,omitempty"` // SHA-256 of what is to be installed
 	Disk    string       `json:"disk,omitempty"`  // serial number of a disk that may be wiped
 	Wipe    bool         `json:"wipe,omitempty"`  // the whole disk, also where a slot of it would do
+	// Once is set where the installer is not ours and may say nothing: a boot that
+	// fetched the kernel is the only one that the box gets.
+	Once bool `json:"once,omitempty"`
 	// Any is set where nobody named the box: it runs what any box runs.
 	Any bool `json:"any,omitempty"`
 }
@@ -121,6 +124,11 @@ func (i *Install) step(again bool, at Stage, limit int, now time.Time) {
 // reboot takes the beginning of another boot.
 func (i *Install) reboot(limit int, now time.Time) {
 	i.Boots++
+	if i.Once && i.Pending() && i.Mode == netboot.Install && i.Reached >= Kernel {
+		i.Why = "it started again, and had not said that it is installed"
+		i.to(StateFailed, now)
+		return
+	}
 	if i.Reached > i.Furthest {
 		i.Furthest, i.Idle = i.Reached, 0
 	} else {

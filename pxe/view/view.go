@@ -79,6 +79,8 @@ type Box struct {
 	UEFI    bool // what its firmware is
 	Speed   int  // of its serial console, bit/s; 0 for the screen
 	Answers []byte
+	// Installed is the URL by which FreeBSD's installer says that it is done.
+	Installed string
 }
 
 // Opener opens a file of a release. It fails when the file is not the one whose

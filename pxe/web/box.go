@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 
@@ -196,6 +197,35 @@ func (b boxes) done(w http.ResponseWriter, r *http.Request) {
 	}
 	b.sayOf(r, i, event.Event{Kind: event.Written, Text: "read back: " + receipt})
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// installed takes the word of an installer that is not ours, FreeBSD's, that it is
+// done. There is nothing to compare: from here on the box boots its disk.
+func (b boxes) installed(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead { // which the mux takes for a GET
+		http.Error(w, "only GET", http.StatusMethodNotAllowed)
+		return
+	}
+	i, ok := b.token(w, r)
+	switch {
+	case !ok:
+		return
+	case !i.Once:
+		http.Error(w, "this box is installed by tench, which says so itself", http.StatusConflict)
+		return
+	case i.Pending():
+		if _, err := b.Table.Begin(r.PathValue("token")); err != nil {
+			b.refuseToken(w, r, err)
+			return
+		}
+	}
+	i, err := b.Table.Done(r.PathValue("token"), "")
+	if err != nil {
+		b.refuseToken(w, r, err)
+		return
+	}
+	b.sayOf(r, i, event.Event{Kind: event.Written, Text: "its installer says so"})
+	_, _ = io.WriteString(w, "ok\n") // fetch(1) takes an answer without content for an error
 }
 
 // asked is whose request it is, by one of the two below, and its body.

@@ -82,6 +82,7 @@ func Boxes(o Options) http.Handler {
 	api.HandleFunc("POST /b/{token}/plan", b.plan)
 	api.HandleFunc("GET /b/{token}/image", b.image)
 	api.HandleFunc("POST /b/{token}/done", b.done)
+	api.HandleFunc("GET /b/{token}/installed", b.installed)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		// The mux would clean paths by redirects, which loaders do not follow.
