@@ -84,7 +84,7 @@ var layers = map[string][]string{
 	"pxe/view":     {"boards", "release", "pxe/boxes", "pxe/event", "pxe/tftp"},
 	"pxe/track":    {"pxe/event", "release/netboot"},
 	"pxe/web":      {"pxe/event", "pxe/track", "release/netboot", "release/writestream"},
-	"pxe":          {"boards", "release", "release/audit", "release/netboot", "release/writestream", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp", "pxe/track", "pxe/view", "pxe/web"},
+	"pxe":          {"internal/nearest", "boards", "release", "release/audit", "release/netboot", "release/writestream", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp", "pxe/track", "pxe/view", "pxe/web"},
 	"pxe/selftest": {"boards", "release", "release/audit", "release/netboot", "release/writestream", "pxe", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp"},
 
 	"cmd/tench": {"internal/echo", "internal/remote", "backup", "backup/sealed", "boards", "config", "identity", "overlays", "build", "build/disk", "build/flash", "build/imagediff", "release", "release/audit", "release/dist",

@@ -95,12 +95,12 @@ func (c *cable) ubootARM64() *lab.Console {
 	if _, err := os.Stat(ubootARM64); err != nil {
 		lab.Lack(c.t, err)
 	}
-	// The address that this U-Boot has in its environment, for Linux to keep.
+	// One port, with the address that this U-Boot has in its environment, for Linux to
+	// keep: by another one QEMU's own DHCP server would answer it.
 	return lab.Start(c.t, "qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a53", "-accel", "tcg", "-m", "512", "-display", "none",
 		"-serial", "mon:stdio", "-bios", ubootARM64, "-device", "i6300esb",
 		"-netdev", "tap,id=wan,ifname=tap0,script=no,downscript=no",
-		"-device", "virtio-net-pci,netdev=wan,addr=0x10,romfile=,mac=52:52:52:52:52:52",
-		"-netdev", "user,id=lan,restrict=on", "-device", "virtio-net-pci,netdev=lan,addr=0x11,romfile=")
+		"-device", "virtio-net-pci,netdev=wan,addr=0x10,romfile=,mac=52:52:52:52:52:52")
 }
 
 // bareCard makes a card that has the loader of the board's image, and no partition.

@@ -21,7 +21,7 @@ func pxeInstallCommand() *cobra.Command {
 	var o pxeOptions
 	r := pxe.Request{Mode: netboot.Install}
 	c := &cobra.Command{
-		Use:   "install BOX",
+		Use:   "install BOX|MAC",
 		Short: "Arm one install: the box writes the image to its disk at its next boot",
 		Long: `install arms ONE install of a box of boxes.toml, or of a MAC with --board. The box
 boots over the network, writes the image with its identity and its router.toml to
@@ -81,14 +81,15 @@ func pxeRunCommand() *cobra.Command {
 	r := pxe.Request{Mode: netboot.Run}
 	file := ""
 	c := &cobra.Command{
-		Use:   "run BOX|BOARD",
+		Use:   "run BOX|MAC|BOARD",
 		Short: "Have a box run from RAM, to try it; its disk is left alone",
 		Long: `run has a box of boxes.toml, or a MAC with --board, run from RAM whenever it boots,
 until tench pxe disarm. With a board in place of a box, any box that is not in
 boxes.toml runs that board, as long as the server runs. The configuration is that
 of --config, or the box's, or else the board's.
 
-With -i it is a server itself.`,
+With -i it serves the boxes on that interface itself, until ctrl-C; without, it
+tells the server that runs.`,
 		Example: `  sudo bin/tench pxe run qemu-amd64 -i eth1
   tench pxe run gw0 --config try.toml    where a server runs`,
 		Args: between(1, 1),
@@ -186,9 +187,13 @@ func adviseServer(c *cobra.Command, alone bool) {
 func pxeDisarmCommand() *cobra.Command {
 	var o pxeOptions
 	c := &cobra.Command{
-		Use:               "disarm BOX",
-		Short:             "Take an install or a run back: the box boots its disk again",
-		Example:           `  tench pxe disarm gw0`,
+		Use:   "disarm BOX|MAC",
+		Short: "Take an install or a run back: the box boots its disk again",
+		Long: `disarm takes back what a box was armed for: at its next boot it is told to boot its
+disk. An install that is being written stops in the middle, before what would make
+the disk boot. A box that runs from RAM goes on until it is switched off.`,
+		Example: `  tench pxe disarm gw0
+  tench pxe disarm 52:54:00:12:34:56`,
 		Args:              between(1, 1),
 		ValidArgsFunction: completeBoxes(&o),
 		RunE: func(c *cobra.Command, args []string) error {
