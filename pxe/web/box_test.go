@@ -35,7 +35,8 @@ type bench struct {
 	t      *testing.T
 	table  *track.Table
 	files  map[string][]byte
-	broken error // of every file
+	broken error  // of every file
+	dir    string // of the table
 
 	mu     sync.Mutex
 	now    time.Time
@@ -49,10 +50,10 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, now: start, files: map[string][]byte{}}
+	b := &bench{t: t, now: start, files: map[string][]byte{}, dir: filepath.Join(t.TempDir(), "installs")}
 	var err error
 	b.table, err = track.New(track.Options{
-		Dir: filepath.Join(t.TempDir(), "installs"), Now: b.clock, Random: rand.Reader,
+		Dir: b.dir, Now: b.clock, Random: rand.Reader,
 		Name: func(m event.MAC) string { return map[event.MAC]string{gw0: "gw0"}[m] },
 	})
 	if err != nil {
@@ -390,6 +391,29 @@ func TestBodies(t *testing.T) {
 	}
 	if got := b.kinds(); got != "" {
 		t.Errorf("events %q, want none", got)
+	}
+}
+
+// What a box says of itself is of the port that it booted by, not of the armed one.
+func TestReportsAreOfThePortThatBoots(t *testing.T) {
+	b := newBench(t)
+	at := b.arm(netboot.Install)
+	other := event.MAC{2, 0, 0, 0, 0, 1}
+	b.table.Close()
+	table, err := track.New(track.Options{Dir: b.dir, Now: b.clock, Random: rand.Reader, Name: func(event.MAC) string { return "gw0" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	var got []event.MAC
+	h := Boxes(Options{Table: table, Content: b, Now: b.clock, Sink: func(e event.Event) { got = append(got, e.Box); table.Event(e) }})
+	for range 2 {
+		r := httptest.NewRequest("POST", strings.TrimSuffix(at, "/")+"/progress", strings.NewReader(`{"stage":"disks"}`))
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		table.Event(event.Event{Box: other, Kind: event.Transfer, File: "vmlinuz", Done: 1, Total: 9})
+	}
+	if diff := cmp.Diff([]event.MAC{gw0, other}, got); diff != "" {
+		t.Errorf("the reports are of (-want +got):\n%s", diff)
 	}
 }
 
