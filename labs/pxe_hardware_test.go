@@ -20,20 +20,6 @@ func TestPXEOtherBoard(t *testing.T) {
 	c.says(`gw0 is listed as qemu-amd64, and its firmware says that it is apu2 (\"apu2\")`, menuTimeout)
 }
 
-// TestPXEOtherBoardByGRUB is the same where the loader tells nothing: then the
-// installer does, which leaves the box as it is.
-func TestPXEOtherBoardByGRUB(t *testing.T) {
-	if !onCable(t) {
-		return
-	}
-	c := newCable(t, false)
-	c.serve("", "--loader", "grub")
-	c.order("install", "gw0")
-	m := c.apu2()
-	m.Expect(t, `the server refuses \(403\): pxe: gw0 is listed as qemu-amd64, and its firmware says that it is apu2`, bootTimeout)
-	c.says(`"kind":"installer","stage":"failed"`, menuTimeout)
-}
-
 // apu2 starts a QEMU that says that it is one.
 func (c *cable) apu2() *lab.Console {
 	c.t.Helper()
