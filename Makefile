@@ -72,7 +72,7 @@ release: bin/tench
 test-boards: BOARDS := $(or $(BOARDS),all)
 test-boards: bin/tench
 	@bin/tench doctor --quiet --install $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS))
-	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" TENCH_TWICE="$(BOARDS)" $(GOTESTSUM) --format testname -- -timeout 240m -run 'TestBoards|TestBoardSlots|TestPXEOtherWays|TestSameBytes' ./labs
+	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" TENCH_TWICE="$(BOARDS)" $(GOTESTSUM) --format testname -- -timeout 240m -run 'TestBoards|TestBoardSlots|TestPXEOtherWays|TestPXERunUBoot|TestSameBytes' ./labs
 
 unit: bin/tench
 	@$(GOTESTSUM) --format pkgname -- ./...

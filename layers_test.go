@@ -71,7 +71,7 @@ var layers = map[string][]string{
 	"supervisor/update":   {"config", "identity", "release", "release/signify", "release/slotimage", "release/transfer", "supervisor/health", "supervisor/system", "supervisor/unit"},
 	"supervisor/status":   {"internal/nearest", "supervisor/unit"},
 	"supervisor/console":  {"supervisor/unit", "supervisor/status", "supervisor/slots", "supervisor/health"},
-	"supervisor/install":  {"internal/volume", "release/netboot", "release/slotimage", "release/writestream", "supervisor/slots", "supervisor/system"},
+	"supervisor/install":  {"internal/volume", "boards", "release/netboot", "release/slotimage", "release/writestream", "supervisor/slots", "supervisor/system"},
 	"supervisor/door":     {"internal/nearest", "internal/sshline", "identity", "supervisor/status", "supervisor/system"},
 	"supervisor": {"backup", "boards", "config", "release", "release/netboot", "supervisor/install", "supervisor/system", "supervisor/unit", "supervisor/desired",
 		"supervisor/netstate", "supervisor/proc", "supervisor/dhcp", "supervisor/clock", "supervisor/update",
@@ -84,7 +84,7 @@ var layers = map[string][]string{
 	"pxe/view":     {"boards", "release", "pxe/boxes", "pxe/event", "pxe/tftp"},
 	"pxe/track":    {"pxe/event", "release/netboot"},
 	"pxe/web":      {"pxe/event", "pxe/track", "release/netboot", "release/writestream"},
-	"pxe":          {"boards", "release", "release/audit", "release/netboot", "release/writestream", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp", "pxe/track", "pxe/view", "pxe/web"},
+	"pxe":          {"internal/nearest", "boards", "release", "release/audit", "release/netboot", "release/writestream", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp", "pxe/track", "pxe/view", "pxe/web"},
 	"pxe/selftest": {"boards", "release", "release/audit", "release/netboot", "release/writestream", "pxe", "pxe/boxes", "pxe/dhcp", "pxe/event", "pxe/tftp"},
 
 	"cmd/tench": {"internal/echo", "internal/remote", "backup", "backup/sealed", "boards", "config", "identity", "overlays", "build", "build/disk", "build/flash", "build/imagediff", "release", "release/audit", "release/dist",

@@ -3,6 +3,7 @@
 //
 //	board.go   Board, the value every build step is handed
 //	arch.go    the CPU architectures, in everybody's words
+//	hardware.go what firmware calls a machine, and whether that is the board
 //	load.go    finding and reading board.toml
 //	check.go   what must be so in it
 //
@@ -16,6 +17,7 @@ type Board struct {
 	Title    string // e.g. "QEMU pc and q35"
 	Arch     Arch   // CPU architecture of kernel and programs
 	CPU      CPU
+	Hardware Hardware // what its firmware calls it; where nobody has read that, empty
 	RAMMiB   int      // smallest memory the board is sold with
 	Console  Console  // serial console
 	Firmware []string // what starts it: "bios", "uefi", "u-boot"

@@ -54,8 +54,10 @@ func TestParse(t *testing.T) {
 		"quirk does nothing": {"[qemu]", "[[quirk]]\nname = \"x\"\nwhy = \"y\"\n[qemu]", `quirk "x": name args or sysctl`},
 		"check elsewhere": {"[qemu]", "[[quirk]]\nname = \"x\"\nwhy = \"y\"\nargs = [\"z\"]\n[[quirk.check]]\nfile = \"/sys/../etc/shadow\"\nwant = [\"1\"]\n[qemu]",
 			`check: "/sys/../etc/shadow" is not a file of /proc or /sys`},
-		"lacks a typo":     {"[console]", "[cpu]\nlacks = [\"see\"]\n[console]", "cpu.lacks.0: \"see\" is not one of clflush, endbr, mmxext, nopl, sse\n  hint: did you mean \"sse\"?"},
-		"LED without name": {"[qemu]", "[[led]]\nlabel = \"1\"\n[qemu]", "a led needs label and device"},
+		"lacks a typo":       {"[console]", "[cpu]\nlacks = [\"see\"]\n[console]", "cpu.lacks.0: \"see\" is not one of clflush, endbr, mmxext, nopl, sse\n  hint: did you mean \"sse\"?"},
+		"hardware unnamed":   {"[console]", "[hardware]\nproduct = [\"Default string\"]\n[console]", `board.toml:10: hardware.product: "Default string" names no hardware`},
+		"hardware of a firm": {"[console]", "[hardware]\nvendor = [\"ASUS\"]\n[console]", "hardware.vendor: a vendor makes more than one board: name the product too"},
+		"LED without name":   {"[qemu]", "[[led]]\nlabel = \"1\"\n[qemu]", "a led needs label and device"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := strings.Replace(string(good), tc.old, tc.new, 1)

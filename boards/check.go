@@ -72,6 +72,7 @@ func (c *checker) check(b Board) {
 	c.require(len(b.Media) > 0, "media: name at least one of "+strings.Join(media, ", "), "media")
 	c.each(b.Media, media, "media")
 	c.each(b.CPU.Lacks, lacking, "cpu", "lacks")
+	c.hardware(b.Hardware)
 	c.uboot(b)
 	c.require(len(b.Kernel.Fragments) > 0, "kernel.fragments: name at least one", "kernel")
 	// Below 65 MiB FAT32 has fewer clusters than its type demands, and at 129
@@ -91,6 +92,20 @@ func (c *checker) check(b Board) {
 		c.require(b.QEMU.Machine != "", "qemu.machine: a stand-in needs one, e.g. \"pc\"", "qemu")
 		c.require(b.QEMU.Expected != "", "qemu.expected: name the line that says it is up", "qemu")
 	}
+}
+
+// hardware refuses names that no firmware is told apart by.
+func (c *checker) hardware(h Hardware) {
+	names := func(key string, list []string) {
+		for i, name := range list {
+			c.require(len(meant([]string{name})) > 0 && strings.TrimSpace(name) == name,
+				fmt.Sprintf("hardware.%s: %q names no hardware", key, name), "hardware", key, fmt.Sprint(i))
+		}
+	}
+	names("vendor", h.Vendor)
+	names("product", h.Product)
+	names("compatible", h.Compatible)
+	c.require(len(h.Vendor) == 0 || len(h.Product) > 0, "hardware.vendor: a vendor makes more than one board: name the product too", "hardware", "vendor")
 }
 
 func (c *checker) uboot(b Board) {

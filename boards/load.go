@@ -28,6 +28,11 @@ type raw struct {
 		CFlags []string `toml:"cflags"`
 		Lacks  []string `toml:"lacks"`
 	} `toml:"cpu"`
+	Hardware struct {
+		Vendor     []string `toml:"vendor"`
+		Product    []string `toml:"product"`
+		Compatible []string `toml:"compatible"`
+	} `toml:"hardware"`
 	Console struct {
 		Device string `toml:"device"`
 		Speed  int    `toml:"speed"`
@@ -157,6 +162,7 @@ func (r raw) board() Board {
 	b := Board{
 		Title: r.Title, RAMMiB: r.RAM, Firmware: r.Firmware, Media: r.Media, Flashing: r.Flashing, Notes: r.Notes, Daemons: r.Daemons,
 		CPU:      CPU{r.CPU.Model, r.CPU.Go, r.CPU.CFlags, r.CPU.Lacks},
+		Hardware: Hardware{r.Hardware.Vendor, r.Hardware.Product, r.Hardware.Compatible},
 		Console:  Console{r.Console.Device, r.Console.Speed, r.Console.Menu},
 		UBoot:    UBoot{r.UBoot.Recipe, r.UBoot.File, r.UBoot.At},
 		Kernel:   Kernel{r.Kernel.Fragments, r.Kernel.Args, r.Kernel.Require, r.Kernel.Forbid},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"tench/internal/nearest"
 	"tench/pxe/boxes"
 	"tench/pxe/event"
 	"tench/pxe/track"
@@ -36,6 +37,7 @@ type armory struct {
 	state   string
 	table   *track.Table
 	list    boxes.Inventory
+	boards  []string                      // that any box may run
 	ports   func(name string) []event.MAC // that have told a box's serial number
 	product func(board string) (Product, error)
 }
@@ -50,9 +52,8 @@ func (a armory) Arm(r Request) (track.Install, error) {
 	if o.Disk == "" && o.Mode == netboot.Install {
 		o.Disk = box.Disk
 	}
+	o.Once = box.System == boxes.FreeBSD && o.Mode == netboot.Install
 	switch {
-	case box.System == boxes.FreeBSD && o.Mode == netboot.Install:
-		return track.Install{}, fmt.Errorf("pxe: %s: FreeBSD does not tell when it is installed\nhint: tench pxe run %s boots its folder until tench pxe disarm %s", box.Name, box.Name, box.Name)
 	case box.System != boxes.Tench && (o.Disk != "" || o.Wipe || r.Router != nil):
 		return track.Install{}, fmt.Errorf("pxe: %s: its folder says what is installed where: name neither disk nor configuration", box.Name)
 	case box.System == boxes.Tench:
@@ -98,13 +99,7 @@ func (a armory) find(r Request) (boxes.Box, event.MAC, error) {
 	}
 	box, ok := a.list.ByName(r.Box)
 	if !ok {
-		hint := "boxes: " + strings.Join(a.list.Names(), ", ")
-		if near := a.list.Nearest(r.Box); near != "" {
-			hint = fmt.Sprintf("did you mean %q?", near)
-		} else if len(a.list.Boxes) == 0 {
-			hint = "write it there; tench pxe --help shows how"
-		}
-		return boxes.Box{}, mac, fmt.Errorf("pxe: there is no box %q in boxes.toml\nhint: %s", r.Box, hint)
+		return boxes.Box{}, mac, fmt.Errorf("pxe: there is no box %q in boxes.toml\nhint: %s", r.Box, a.meant(r))
 	}
 	ports := append(slices.Clone(box.MACs), a.ports(box.Name)...)
 	if len(ports) == 0 {
@@ -116,6 +111,25 @@ func (a armory) find(r Request) (boxes.Box, event.MAC, error) {
 		}
 	}
 	return box, ports[0], nil
+}
+
+// meant says what somebody may have meant who named a box that there is not.
+func (a armory) meant(r Request) string {
+	run := r.Mode == netboot.Run
+	board := nearest.Of(r.Box, a.boards)
+	switch near := a.list.Nearest(r.Box); {
+	case slices.Contains(a.boards, r.Box):
+		return fmt.Sprintf("%s is a board; which box is one? name it, or its MAC with --board %[1]s", r.Box)
+	case near != "" && run && board != "":
+		return fmt.Sprintf("did you mean the box %q, or the board %q?", near, board)
+	case near != "":
+		return fmt.Sprintf("did you mean %q?", near)
+	case run && board != "":
+		return fmt.Sprintf("did you mean the board %q?", board)
+	case len(a.list.Boxes) == 0:
+		return "write it there; tench pxe --help shows how"
+	}
+	return "boxes: " + strings.Join(a.list.Names(), ", ")
 }
 
 // keepRouter keeps a router.toml beside the arming, or removes the last one's.

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"sync"
 
+	"tench/boards"
+	"tench/pxe/boxes"
 	"tench/pxe/event"
 	"tench/pxe/track"
 	"tench/pxe/web"
@@ -25,8 +27,15 @@ type content struct {
 }
 
 // Plan says which disk is written.
-func (c *content) Plan(_ context.Context, i track.Install, disks []netboot.Disk) (netboot.Plan, error) {
-	plan, err := Plan(i.Order, disks)
+func (c *content) Plan(_ context.Context, i track.Install, q netboot.Question) (netboot.Plan, error) {
+	box, listed := c.s.inventory().ByName(i.Name)
+	if !listed {
+		box = boxes.Box{Name: i.Box.Dashed(), Board: i.Board}
+	}
+	if err := c.s.otherBoard(box, boards.Hardware(q.Hardware)); err != nil {
+		return netboot.Plan{}, &web.Refusal{Text: oneLine(err), Final: true}
+	}
+	plan, err := Plan(i.Order, q.Disks)
 	if err != nil {
 		return plan, &web.Refusal{Text: err.Error()}
 	}

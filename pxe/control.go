@@ -110,7 +110,7 @@ func ArmAlone(ctx context.Context, o Options, r Request) (track.Install, error) 
 	if err := s.openState(ctx); err != nil {
 		return track.Install{}, err
 	}
-	if !s.armory(ctx).names(r.Box) && slices.Contains(o.Boards, r.Box) {
+	if r.Mode == netboot.Run && !s.armory(ctx).names(r.Box) && slices.Contains(o.Boards, r.Box) {
 		return track.Install{}, fmt.Errorf("pxe: %s is a board, which any box may run: %w", r.Box, ErrNoServer)
 	}
 	return s.Arm(ctx, r)
@@ -127,7 +127,7 @@ func DisarmAlone(ctx context.Context, o Options, box string) error {
 }
 
 func (s *Server) armory(ctx context.Context) armory {
-	return armory{state: s.o.State, table: s.table, list: s.inventory(), ports: s.register.ports,
+	return armory{state: s.o.State, table: s.table, list: s.inventory(), boards: s.o.Boards, ports: s.register.ports,
 		product: func(board string) (Product, error) { return s.load(ctx, board) }}
 }
 

@@ -3,8 +3,10 @@ package pxe
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -189,12 +191,77 @@ func TestReceipts(t *testing.T) {
 	if err := c.Image(t.Context(), i, writestream.Request{}, nil); !refused(err) {
 		t.Errorf("Image of another build = %v", err)
 	}
-	if _, err := c.Plan(t.Context(), i, nil); !refused(err) {
+	if _, err := c.Plan(t.Context(), i, netboot.Question{}); !refused(err) {
 		t.Errorf("Plan without a disk = %v", err)
 	}
 	i.State = track.StateWritten
 	if err := c.Done(t.Context(), i, ""); err != nil {
 		t.Errorf("Done, once more = %v", err)
+	}
+}
+
+// FreeBSD's installer says by a URL that it is done, which its loader has told it.
+// One that says nothing is over at its second boot.
+func TestFreeBSDOnce(t *testing.T) {
+	tree := t.TempDir()
+	for _, name := range []string{"pxeboot", "kernel", "mfsroot"} {
+		if err := errors.Join(os.MkdirAll(filepath.Join(tree, "boot"), 0o755), os.WriteFile(filepath.Join(tree, "boot", name), []byte(name), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, says := range []bool{true, false} {
+		s := newTestServer(t, "[box.bsd]\nmac = [\"52:54:00:00:00:0a\"]\nsystem = \"freebsd\"\ntree = \""+tree+"\"\n")
+		arm(t, s, Request{Box: "bsd", Mode: netboot.Install})
+		asks := dhcp.Client{MAC: macA, Boots: true, Firmware: dhcp.BIOS}
+		heard := func(events ...event.Event) {
+			for _, e := range events {
+				e.Box, e.Time = macA, s.o.Now()
+				s.table.Event(e)
+			}
+		}
+		if got := s.decide(asks); got.File != "boot/pxeboot" {
+			t.Errorf("its installer is told %+v", got)
+		}
+		conf, err := s.opened(macA, "freebsd/boot/loader.conf")
+		_, url, _ := strings.Cut(conf, "tench_installed=\"http://192.0.2.1:80")
+		url, _, ok := strings.Cut(url, "\"")
+		if err != nil || !ok {
+			t.Fatalf("loader.conf, %v:\n%s", err, conf)
+		}
+		heard(event.Event{Kind: event.Discover}, event.Event{Kind: event.Ack}, event.Event{Kind: event.Transfer, File: "boot/kernel/kernel", Done: 6, Total: 6})
+		if says {
+			h := web.Boxes(web.Options{Table: s.table, Content: &content{s: s}, Sink: s.sink, Now: s.o.Now})
+			for _, tc := range []struct {
+				method, url string
+				status      int
+			}{{"HEAD", url, 405}, {"GET", url, 200}, {"GET", url, 200}, {"GET", "/b/" + strings.Repeat("0", 32) + "x/installed", 403}} {
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, httptest.NewRequest(tc.method, tc.url, nil))
+				if w.Code != tc.status {
+					t.Errorf("%s %s is answered %d %s, want %d", tc.method, tc.url, w.Code, w.Body, tc.status)
+				}
+			}
+		}
+		heard(event.Event{Kind: event.Discover})
+		if got := s.decide(asks); !got.Disk {
+			t.Errorf("says %v: at its second boot it is told %+v", says, got)
+		}
+		if _, err := s.opened(macA, "boot/pxeboot"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("says %v: at its second boot it finds pxeboot, %v", says, err)
+		}
+		want := map[bool]track.State{true: track.StateWritten, false: track.StateFailed}[says]
+		if b := s.table.Snapshot(); b[0].Install.State != want {
+			t.Errorf("says %v: it is %s (%s), want %s", says, b[0].Install.State, b[0].Install.Why, want)
+		}
+	}
+	// A box that is installed by tench has its own word for it.
+	s := newTestServer(t, twoBoxes)
+	arm(t, s, Request{Box: "gw0", Mode: netboot.Install})
+	i, _ := s.table.Pending(macA)
+	w := httptest.NewRecorder()
+	web.Boxes(web.Options{Table: s.table, Sink: s.sink, Now: s.o.Now}).ServeHTTP(w, httptest.NewRequest("GET", "/b/"+i.Token+"/installed", nil))
+	if w.Code != http.StatusConflict {
+		t.Errorf("gw0 is installed by its own word: %d", w.Code)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"tench/pxe/boxes"
 	"tench/pxe/dhcp"
@@ -54,8 +56,8 @@ func (s *Server) rule(c dhcp.Client) dhcp.Boot {
 		return dhcp.Boot{Disk: true, Rule: id.rule + ": not armed, so that it boots its disk"}
 	case id.box.System != boxes.Tench:
 		return s.loaderBSD(c, job, id)
-	case !canRun(c.Firmware, job.Board):
-		return dhcp.Boot{Silent: fmt.Sprintf("%s is a %s (%s), and %s asks", id.box.Name, job.Board.Name, job.Board.Arch.Name, c.Firmware)}
+	case !canRun(c, job.Board):
+		return dhcp.Boot{Silent: fmt.Sprintf("%s is a %s (%s), and %s asks", id.box.Name, job.Board.Name, job.Board.Arch.Name, strings.TrimSpace(string(c.Firmware)+" "+c.CPU))}
 	}
 	return s.loader(c, fmt.Sprintf("%s: %s %s %s", id.rule, job.Job, job.Board.Name, job.Release))
 }
@@ -112,6 +114,7 @@ func (s *Server) job(mac event.MAC, id identity) (view.Box, error) {
 	if id.box.System != boxes.Tench {
 		if armed {
 			b.Job = view.Job(order.Mode)
+			b.Installed = s.view.Base() + netboot.File{Token: order.Token}.Path("installed")
 		}
 		return s.bsd(b, id.box)
 	}
@@ -123,9 +126,12 @@ func (s *Server) job(mac event.MAC, id identity) (view.Box, error) {
 		return view.Box{}, err
 	}
 	b.Job, b.Board, b.Release, b.Args = view.Job(order.Mode), product.Board, product.Files.Release, product.Args
+	// SMBIOS is a PC's.
+	b.Recognize = len(s.o.Hardware) > 0 && id.box.Hardware == "" && slices.Contains(runs[dhcp.BIOS], product.Board.Arch.Name)
 	b.Kernel = func() (view.File, error) { return product.Files.Kernel(product.Board.Name) }
+	b.BareKernel = func() (view.File, error) { return product.Files.BareKernel(product.Board.Name) }
 	b.Initrd = func() (view.File, error) { return product.Files.Initrd(product.Board.Name) }
-	if b.Netboot, err = s.netboot(order, b); err == nil && b.Job == view.Run {
+	if b.Netboot, err = s.netboot(order, b, id.box); err == nil && b.Job == view.Run {
 		b.Router, err = s.router(order, id.box, product)
 	}
 	return b, err

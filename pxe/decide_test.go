@@ -35,7 +35,7 @@ func newTestServer(t *testing.T, list string) *Server {
 	dir := t.TempDir()
 	o := Options{
 		Address: netip.MustParsePrefix("192.0.2.1/24"), Mode: dhcp.Full, State: filepath.Join(dir, "state"),
-		Boards: known, Now: func() time.Time { return time.Unix(1_795_000_000, 0) }, Random: bytes.NewReader(make([]byte, 4096)),
+		Boards: known, Hardware: map[string]boards.Hardware{}, Now: func() time.Time { return time.Unix(1_795_000_000, 0) }, Random: bytes.NewReader(make([]byte, 4096)),
 		Check:   func(boxes.Box) error { return nil },
 		Loaders: map[string][]byte{"undionly.kpxe": []byte("iPXE")},
 		Product: func(ctx context.Context, name string) (Product, error) {
@@ -46,6 +46,13 @@ func newTestServer(t *testing.T, list string) *Server {
 			files, err := OpenProducts(ctx, writeBuild(t, name, "kernel of "+name, "initrd", nil), audit.Options{})
 			return Product{Board: b, Args: []string{"quiet"}, Router: []byte("hostname = \"board\"\n"), Files: files}, err
 		},
+	}
+	for _, name := range known {
+		b, err := boards.Load("../boards", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Hardware[name] = b.Hardware
 	}
 	if list != "" {
 		o.Boxes = filepath.Join(dir, "boxes.toml")
@@ -106,6 +113,7 @@ func TestDecide(t *testing.T) {
 		"u-root":                         {client: with(func(c *dhcp.Client) { c.Firmware, c.Loader = "", "u-root" }), file: "extlinux.conf"},
 		"an operating system":            {client: dhcp.Client{MAC: macA}},
 		"another CPU":                    {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIARM64 }), silent: "gw0 is a qemu-amd64 (amd64), and arm64 UEFI asks"},
+		"U-Boot of another CPU":          {client: dhcp.Client{MAC: macA, Boots: true, Firmware: dhcp.UBoot, Loader: "U-Boot", CPU: "arm64"}, silent: "gw0 is a qemu-amd64 (amd64), and U-Boot arm64 asks"},
 		"RISC-V":                         {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIRISCV64 }), silent: "there is no loader for riscv64 UEFI"},
 		"Raspberry Pi":                   {client: with(func(c *dhcp.Client) { c.Firmware = dhcp.RaspberryPi }), silent: "there is no loader for Raspberry Pi ROM"},
 		"NetBSD":                         {client: with(func(c *dhcp.Client) { c.Loader = "NetBSD" }), silent: "there is no loader for NetBSD on x86 BIOS"},

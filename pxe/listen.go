@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"tench/pxe/dhcp"
 )
 
 const tftpPort = 69
@@ -53,7 +55,7 @@ func hinted(err error) error {
 	case err == nil || strings.Contains(err.Error(), "\nhint: "):
 		return err
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		return fmt.Errorf("%w\nhint: sudo; or once: sudo setcap cap_net_bind_service,cap_net_raw=ep bin/tench", err)
+		return dhcp.MayNot(err)
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%w\nhint: another server has the port; sudo ss -lnp names it", err)
 	}

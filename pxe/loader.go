@@ -67,10 +67,13 @@ var runs = map[dhcp.Firmware][]string{
 	dhcp.EFIARM64: {"arm64"}, dhcp.EFIARM: {"arm"},
 }
 
-// canRun reports whether what asks may be the board. Of U-Boot and of what does
-// not say what it is, nobody knows.
-func canRun(f dhcp.Firmware, b boards.Board) bool {
-	arches, known := runs[f]
+// canRun reports whether what asks may be the board. Of what does not say what it
+// is, nobody knows.
+func canRun(c dhcp.Client, b boards.Board) bool {
+	if c.CPU != "" {
+		return c.CPU == b.Arch.Name
+	}
+	arches, known := runs[c.Firmware]
 	return !known || slices.Contains(arches, b.Arch.Name)
 }
 

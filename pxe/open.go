@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"tench/boards"
 	"tench/pxe/boxes"
 	"tench/pxe/dhcp"
 	"tench/pxe/event"
@@ -37,7 +38,7 @@ func (s *Server) Open(client netip.Addr, name string) (view.File, error) {
 
 // openFor is Open for a box that is known by its port.
 func (s *Server) openFor(mac event.MAC, name string) (view.File, error) {
-	name = s.serial(mac, strings.TrimLeft(name, "/"))
+	name, told := hardwareIn(s.serial(mac, strings.TrimLeft(name, "/")))
 	id := s.who(mac, "")
 	if !id.known && !s.inventory().WantsSerial() {
 		return nil, fmt.Errorf("pxe: %s is not in boxes.toml: %w", mac, fs.ErrPermission)
@@ -48,6 +49,12 @@ func (s *Server) openFor(mac event.MAC, name string) (view.File, error) {
 		if b, err = s.job(mac, id); err != nil {
 			return nil, err
 		}
+	}
+	if told != "" {
+		if err := s.otherBoard(id.box, boards.Hardware{Product: []string{told}}); err != nil {
+			return nil, fmt.Errorf("%w: %w", err, fs.ErrPermission)
+		}
+		b.Recognize = false
 	}
 	if s.dhcpMode() == dhcp.Foreign && slices.Contains(ipxePrograms, name) && s.register.isIPXE(mac, s.o.Now()) {
 		name = ipxeScript
@@ -125,8 +132,8 @@ func (s *Server) folder(path string) (view.Folder, error) {
 }
 
 // netboot is netboot.json of a box.
-func (s *Server) netboot(i track.Install, b view.Box) ([]byte, error) {
-	data, err := json.Marshal(netboot.File{Server: s.view.Base(), Token: i.Token, Box: b.Name, Mode: i.Mode})
+func (s *Server) netboot(i track.Install, b view.Box, box boxes.Box) ([]byte, error) {
+	data, err := json.Marshal(netboot.File{Server: s.view.Base(), Token: i.Token, Box: b.Name, Mode: i.Mode, Hardware: box.Hardware})
 	return append(data, '\n'), err
 }
 

@@ -38,6 +38,7 @@ type Products struct {
 type held struct {
 	id   fileID
 	data []byte
+	bare []byte // of a kernel that somebody asked for so; see bareKernel
 }
 
 // fileID tells a file from another one in its place, and from what it was before
@@ -92,6 +93,24 @@ func (p *Products) Has(board string) bool { return p.sums[release.KernelName(boa
 // Kernel opens a board's kernel.
 func (p *Products) Kernel(board string) (view.File, error) { return p.open(release.KernelName(board)) }
 
+// BareKernel opens a board's kernel as what starts it that is no UEFI.
+func (p *Products) BareKernel(board string) (view.File, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	name := release.KernelName(board)
+	h, err := p.hold(name)
+	if err != nil {
+		return nil, err
+	}
+	if h.bare == nil {
+		if h.bare, err = bareKernel(h.data); err != nil {
+			return nil, fmt.Errorf("pxe: %s: %w", filepath.Join(p.Dir, name), err)
+		}
+		p.held[name] = h
+	}
+	return view.Bytes(h.bare), nil
+}
+
 // Initrd opens a board's initramfs.
 func (p *Products) Initrd(board string) (view.File, error) { return p.open(release.InitrdName(board)) }
 
@@ -117,28 +136,38 @@ const most = 512 << 20
 func (p *Products) open(name string) (view.File, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	h, err := p.hold(name)
+	if err != nil {
+		return nil, err
+	}
+	return view.Bytes(h.data), nil
+}
+
+// hold is a file of SHA256 in memory. The caller holds mu.
+func (p *Products) hold(name string) (held, error) {
 	path := filepath.Join(p.Dir, name)
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("pxe: %w", err)
+		return held{}, fmt.Errorf("pxe: %w", err)
 	}
 	defer f.Close()
 	id, err := identify(f)
 	if err != nil {
-		return nil, fmt.Errorf("pxe: %s: %w", path, err)
+		return held{}, fmt.Errorf("pxe: %s: %w", path, err)
 	}
 	if h, ok := p.held[name]; ok && h.id == id {
-		return view.Bytes(h.data), nil
+		return h, nil
 	}
 	data, err := io.ReadAll(io.LimitReader(f, most))
 	if err != nil {
-		return nil, fmt.Errorf("pxe: read %s: %w", path, err)
+		return held{}, fmt.Errorf("pxe: read %s: %w", path, err)
 	}
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != p.sums[name] {
-		return nil, fmt.Errorf("pxe: %s: %w", path, errChanged)
+		return held{}, fmt.Errorf("pxe: %s: %w", path, errChanged)
 	}
-	p.held[name] = held{id, data}
-	return view.Bytes(data), nil
+	h := held{id: id, data: data}
+	p.held[name] = h
+	return h, nil
 }
 
 // errChanged is why a file is refused that was right at the start.

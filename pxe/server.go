@@ -8,8 +8,10 @@
 //	open.go      what a box finds at a path
 //	content.go   HTTP: the installer's image and its receipt; the operator's page
 //	who.go       which box it is
+//	hardware.go  whether it is the board that it is listed as
 //	inventory.go boxes.toml, read again when it changes
 //	products.go  the files of a release, held to their hashes
+//	kernel.go    a kernel for what starts it without UEFI
 //	plan.go      which disk an install writes
 //	arm.go       arming a box; control.go the same from another process
 //	client.go    that other process
@@ -64,9 +66,11 @@ type Options struct {
 	Loader    Loader   // "" for LoaderAuto
 	Boxes     string   // path of boxes.toml; "" for none
 	Boards    []string // that may be in it
-	AnyBoard  string   // what any box is that is not in it; "" for a stranger, who gets nothing
-	State     string   // folder of what is armed
-	HTTPPort  uint16   // 0 for 80
+	// Hardware is what the firmware of each board calls it, as far as it is known.
+	Hardware map[string]boards.Hardware
+	AnyBoard string // what any box is that is not in it; "" for a stranger, who gets nothing
+	State    string // folder of what is armed
+	HTTPPort uint16 // 0 for 80
 	// Page is where the operator's page is, e.g. 127.0.0.1:8069; its port 0 is any.
 	Page string
 	// Console is what the serial console of a box, by its MAC or its name, said

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tench/boards"
 	"tench/release/netboot"
 	"tench/supervisor/console"
 	"tench/supervisor/health"
@@ -56,10 +57,18 @@ func RunInstall(ctx context.Context, o InstallOptions) error {
 	if err != nil {
 		return fmt.Errorf("install: %w", err)
 	}
+	board, err := os.ReadFile(BoardFile)
+	if err != nil {
+		return fmt.Errorf("install: %w", err)
+	}
+	b, err := boards.Parse(BoardFile, build.Board, board)
+	if err != nil {
+		return fmt.Errorf("install: %w", err)
+	}
 	c, end := o.console()
 	defer end()
 	i := install.Installer{
-		Root: "/", Board: build.Board, Server: install.Client{File: f, Dial: (&net.Dialer{}).DialContext}, Console: c,
+		Root: "/", Board: b.Name, Known: b.Hardware, Server: install.Client{File: f, Dial: (&net.Dialer{}).DialContext}, Console: c,
 		Open:   openMedium,
 		Slots:  func(disk, running string) install.Slots { return slots.OpenDisk(disk, running) },
 		Reread: reread, KeepWord: keepWord,

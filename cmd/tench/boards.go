@@ -93,6 +93,7 @@ func boardRows(b boards.Board) [][2]string {
 		{"memory", fmt.Sprintf("%d MiB", b.RAMMiB)},
 		{"console", fmt.Sprintf("%s at %d bit/s", b.Console.Device, b.Console.Speed)},
 		{"firmware", strings.Join(b.Firmware, ", ")},
+		{"its firmware says", hardwareText(b.Hardware)},
 		{"boots from", strings.Join(b.Media, ", ")},
 		{"flashing", b.Flashing},
 		{"image", fmt.Sprintf("%d MiB: boot %d, two slots of %d, data %d", b.Layout.TotalMiB(),
@@ -119,6 +120,18 @@ func boardRows(b boards.Board) [][2]string {
 	}
 	rows = append(rows, [2]string{"stand-in", standIn(b.QEMU)}, [2]string{"notes", b.Notes})
 	return slices.DeleteFunc(rows, func(r [2]string) bool { return r[1] == "" })
+}
+
+// hardwareText is what the board is known by.
+func hardwareText(h boards.Hardware) string {
+	var parts []string
+	if len(h.Product) > 0 {
+		parts = append(parts, strings.TrimSpace(strings.Join(h.Vendor, " or ")+" "+strings.Join(h.Product, ", ")))
+	}
+	if len(h.Compatible) > 0 {
+		parts = append(parts, "device tree "+strings.Join(h.Compatible, ", "))
+	}
+	return strings.Join(parts, "; ")
 }
 
 func portText(p boards.Port) string {

@@ -53,6 +53,7 @@ func needs(b boards.Board) []need {
 		{"atftp", "atftp", "test", "a TFTP client with windows"},
 		{"busybox", "busybox", "test", "the TFTP client of small systems"},
 		{"curl", "curl", "test", "a TFTP client"},
+		{"/usr/lib/u-boot/qemu_arm64/u-boot.bin", "u-boot-qemu", "test", "U-Boot, to boot over the network"},
 		{"/usr/sbin/in.tftpd", "tftpd-hpa", "test", "a TFTP server to measure beside"},
 		{"fsck.vfat", "dosfstools", "test", "checks our FAT"},
 		{"mcopy", "mtools", "test", "reads our FAT"},

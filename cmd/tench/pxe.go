@@ -47,15 +47,20 @@ the two or in a network that has a DHCP server: DHCP, TFTP and HTTP, with the
 loader for each firmware (BIOS, UEFI of x86 and ARM, iPXE, U-Boot, u-root). They
 get what tench image or tench release made. Plain tench pxe is tench pxe serve.
 
-Which boxes there are says boxes.toml. What is in no boxes.toml is shown, and gets
-nothing:
+The first box: build its image (tench image apu2), give the interface that it is
+plugged into an address, start the server, and switch the box on, with booting from
+the network first in its firmware's order. The server shows each box that asks, with
+its MAC address, and gives nothing to one that is not listed. The list is boxes.toml
+in this folder, which is read again when it changes:
 
-    [box.gw0]
-    mac = ["52:54:00:12:34:56"]     of every port that may boot; or serial = "..."
-    board = "apu2"
-    config = "gw0.toml"             its router.toml
-    identity = "gw0"                of tench identity new gw0
-    disk = "S3Z9NB0K123456"         the disk that an install may wipe
+    [box.gw0]                       # the name is yours
+    mac = ["52:54:00:12:34:56"]     # of every port that may boot; or serial = "..."
+    board = "apu2"                  # tench boards lists them
+    # Only these two must be there; what the others say:
+    config = "gw0.toml"             # its router.toml
+    identity = "gw0"                # of tench identity new gw0
+    disk = "S3Z9NB0K123456"         # the disk that an install may wipe; the box shows it
+    hardware = "FW-7525"            # what an odd BIOS calls it that is an apu2 all the same
 
 A box boots its own disk unless it is armed: tench pxe install arms one install,
 after which it boots its disk again; tench pxe run has it run from RAM until tench
@@ -64,7 +69,8 @@ its serial number, or a person does on the box's console.
 
 The network may be watched by whoever is on the cable: an image on its way has the
 box's secrets in it. Install boxes on a cable of their own.`,
-		Example: `  sudo bin/tench pxe -i eth1             serve the boxes on eth1
+		Example: `  sudo ip addr add 192.0.2.1/24 dev eth1
+  sudo bin/tench pxe -i eth1             serve the boxes on eth1
   tench pxe install gw0                  in another terminal: install gw0 once
   sudo bin/tench pxe run apu2 -i eth1    any box on eth1 runs the image of apu2 from RAM
   tench pxe explain gw0                  why does it not boot?`,
@@ -90,8 +96,8 @@ func pxeServeCommand() *cobra.Command {
            snponly.efi (x64 UEFI), grubaa64.efi (arm64 UEFI) as the file
   auto     it looks who answers, and chooses
 
-It needs the interface to have an address, and root or the capabilities
-cap_net_bind_service and cap_net_raw. The operator's page is on 127.0.0.1 alone.`,
+It needs the interface to have an address, and root or two capabilities, for which
+it says the command where it lacks them. The operator's page is on 127.0.0.1 alone.`,
 		Example: `  sudo ip addr add 192.0.2.1/24 dev eth1
   sudo bin/tench pxe serve -i eth1
   sudo bin/tench pxe serve -i eth1 --release out/release/2026.12 --key tench.pub
@@ -109,14 +115,14 @@ func (o *pxeOptions) serveFlags(c *cobra.Command) {
 	o.listFlags(c)
 	f := c.Flags()
 	f.StringVarP(&o.device, "interface", "i", "", "the `interface` with the boxes")
-	f.StringVar(&o.mode, "mode", string(dhcp.Auto), "auto, full, proxy or foreign")
-	f.StringVar(&o.loader, "loader", string(pxe.LoaderAuto), "what firmware loads first: auto, ipxe, grub or pxelinux")
+	f.StringVar(&o.mode, "mode", string(dhcp.Auto), "which `mode`: auto, full, proxy or foreign; tench pxe serve --help tells of them")
+	f.StringVar(&o.loader, "loader", string(pxe.LoaderAuto), "the `program` that firmware loads first: auto, ipxe, grub or pxelinux")
 	f.StringVar(&o.anyBoard, "any-board", "", "a box that is not in boxes.toml runs this `board` from RAM")
 	f.StringVar(&o.page, "page", "127.0.0.1:8069", "`address` of the operator's page")
 	f.Uint16Var(&o.port, "http-port", 80, "`port` of HTTP for the boxes, where another server has 80; OpenBSD knows no other")
-	f.StringArrayVar(&o.consoles, "console", nil, "show on the page what a box's serial console says: `BOX=PORT[,SPEED]`; may be repeated")
+	f.StringArrayVar(&o.consoles, "console", nil, "a serial console whose words the page shows: `BOX=PORT[,SPEED]`; may be repeated")
 	f.BoolVar(&o.offline, "offline", false, "never use the network to fetch loaders; say what is missing")
-	f.BoolVar(&o.json, "json", false, "an event a line, as JSON")
+	f.BoolVar(&o.json, "json", false, "print each event as a line of JSON, for programs")
 	words := func(list []string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return list, cobra.ShellCompDirectiveNoFileComp
@@ -147,7 +153,7 @@ func (o *pxeOptions) boxFlags(c *cobra.Command) {
 
 // stateFlag says where the server is found.
 func (o *pxeOptions) stateFlag(c *cobra.Command) {
-	c.Flags().StringVar(&o.state, "state", "", "`folder` with what is armed (default: ${XDG_STATE_HOME:-~/.local/state}/tench/pxe)")
+	c.Flags().StringVar(&o.state, "state", "", "the `folder` in which the server and these commands find each other, and what is armed (default: ${XDG_STATE_HOME:-~/.local/state}/tench/pxe)")
 }
 
 func texts[T ~string](list []T) []string {

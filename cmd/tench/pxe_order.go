@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,17 +21,27 @@ func pxeInstallCommand() *cobra.Command {
 	var o pxeOptions
 	r := pxe.Request{Mode: netboot.Install}
 	c := &cobra.Command{
-		Use:   "install BOX",
+		Use:   "install BOX|MAC",
 		Short: "Arm one install: the box writes the image to its disk at its next boot",
 		Long: `install arms ONE install of a box of boxes.toml, or of a MAC with --board. The box
 boots over the network, writes the image with its identity and its router.toml to
 its disk, reads it back and starts from it; from then on it boots its disk, until
-it is armed again. After three boots in a row without progress it is given up.
+it is armed again. After three boots in a row without progress it is given up. A
+box whose firmware says that it is another board is left as it is; where that is
+wrong, hardware = "NAME" in boxes.toml says what this one is called.
 
 A disk that holds tench for this board keeps its data, and its old system until the
 new one is healthy: only the other slot is written. Any other disk is wiped, if it
 is empty and the only one, or if its serial number was named here, in boxes.toml,
 or on the console, where the box asks.
+
+OpenBSD's and FreeBSD's installers do as their own files say. OpenBSD's box boots
+its disk once it has fetched its install.conf; FreeBSD's once its installerconfig
+has said, as its last line,
+
+    fetch -qo /dev/null "$(kenv tench_installed)"
+
+and without it, from its second boot on.
 
 Start the server before or after: the arming is kept.`,
 		Example: `  tench pxe install gw0
@@ -45,7 +56,11 @@ Start the server before or after: the arming is kept.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s is armed: switch it on, and it installs %s %s once\n", args[0], cmp.Or(i.Board, "its system"), i.Release)
+			what := strings.TrimSpace(cmp.Or(i.Board, "its system") + " " + i.Release)
+			fmt.Fprintf(c.OutOrStdout(), "%s is armed: switch it on, and it installs %s once\n", args[0], what)
+			if i.Once {
+				fmt.Fprintln(c.OutOrStdout(), freeBSDSays)
+			}
 			adviseServer(c, alone)
 			return nil
 		},
@@ -58,19 +73,23 @@ Start the server before or after: the arming is kept.`,
 	return c
 }
 
+// freeBSDSays is how the server hears that FreeBSD is installed.
+const freeBSDSays = `the last line of its installerconfig says so: fetch -qo /dev/null "$(kenv tench_installed)"`
+
 func pxeRunCommand() *cobra.Command {
 	var o pxeOptions
 	r := pxe.Request{Mode: netboot.Run}
 	file := ""
 	c := &cobra.Command{
-		Use:   "run BOX|BOARD",
+		Use:   "run BOX|MAC|BOARD",
 		Short: "Have a box run from RAM, to try it; its disk is left alone",
 		Long: `run has a box of boxes.toml, or a MAC with --board, run from RAM whenever it boots,
 until tench pxe disarm. With a board in place of a box, any box that is not in
 boxes.toml runs that board, as long as the server runs. The configuration is that
 of --config, or the box's, or else the board's.
 
-With -i it is a server itself.`,
+With -i it serves the boxes on that interface itself, until ctrl-C; without, it
+tells the server that runs.`,
 		Example: `  sudo bin/tench pxe run qemu-amd64 -i eth1
   tench pxe run gw0 --config try.toml    where a server runs`,
 		Args: between(1, 1),
@@ -168,9 +187,13 @@ func adviseServer(c *cobra.Command, alone bool) {
 func pxeDisarmCommand() *cobra.Command {
 	var o pxeOptions
 	c := &cobra.Command{
-		Use:               "disarm BOX",
-		Short:             "Take an install or a run back: the box boots its disk again",
-		Example:           `  tench pxe disarm gw0`,
+		Use:   "disarm BOX|MAC",
+		Short: "Take an install or a run back: the box boots its disk again",
+		Long: `disarm takes back what a box was armed for: at its next boot it is told to boot its
+disk. An install that is being written stops in the middle, before what would make
+the disk boot. A box that runs from RAM goes on until it is switched off.`,
+		Example: `  tench pxe disarm gw0
+  tench pxe disarm 52:54:00:12:34:56`,
 		Args:              between(1, 1),
 		ValidArgsFunction: completeBoxes(&o),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -111,10 +111,17 @@ func (o *pxeOptions) armory(c *cobra.Command) (pxe.Options, error) {
 	if err != nil {
 		return pxe.Options{}, err
 	}
+	list, err := boards.List(t.boards())
+	if err != nil {
+		return pxe.Options{}, err
+	}
 	p := &pxeProducts{c: c, t: t, o: *o}
 	opts := pxe.Options{
-		Boards: boards.Names(t.boards()), Product: p.get, Image: p.image,
+		Boards: boards.Names(t.boards()), Hardware: map[string]boards.Hardware{}, Product: p.get, Image: p.image,
 		Check: func(b boxes.Box) error { return checkBox(t, b) },
+	}
+	for _, b := range list {
+		opts.Hardware[b.Name] = b.Hardware
 	}
 	if opts.State, err = o.stateDir(); err != nil {
 		return pxe.Options{}, err

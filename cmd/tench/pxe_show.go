@@ -16,6 +16,8 @@ func pxeExplainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain BOX|MAC",
 		Short: "Say what a box does, which rule answered it, or why nobody did",
+		Long: `explain asks the server that runs what a box does, since when, and what is wrong;
+which rule of the server answered it last; and the last that was heard of it.`,
 		Example: `  tench pxe explain gw0
   tench pxe explain 52:54:00:12:34:56`,
 		Args:              between(1, 1),

@@ -40,6 +40,7 @@ type Box struct {
 	Config   string // path of its router.toml; "" for the board's own
 	Identity string // path of its identity's directory; "" for none
 	Disk     string // serial number of the disk that may be wiped; "" for none
+	Hardware string // what its firmware calls it, where the board's own names do not hold; "" for none
 
 	// Of a box that boots something else.
 	Tree    string // path of the folder with its files

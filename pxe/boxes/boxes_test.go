@@ -35,7 +35,7 @@ func TestExample(t *testing.T) {
 		{Name: "fbsd", MACs: []event.MAC{mac(t, "52:54:00:12:34:61")}, System: FreeBSD, Tree: "desk/freebsd-15.1", Speed: 115200},
 		{Name: "gw0", MACs: []event.MAC{mac(t, "52:54:00:12:34:56"), mac(t, "52:54:00:12:34:57")}, System: Tench,
 			Board: "apu2", Config: "desk/gw0.toml", Identity: "desk/gw0", Disk: "S3Z9NB0K123456"},
-		{Name: "gw1", Serial: "1234-AB-99", System: Tench, Board: "h61m-usb3"},
+		{Name: "gw1", Serial: "1234-AB-99", System: Tench, Board: "h61m-usb3", Hardware: "B75 Express"},
 		{Name: "obsd", MACs: []event.MAC{mac(t, "52:54:00:12:34:60")}, System: OpenBSD, Tree: "desk/openbsd-7.7", Speed: 38400, Answers: "desk/obsd-install.conf"},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -96,6 +96,9 @@ func TestErrors(t *testing.T) {
 		"unknown board":          {strings.Replace(good, "apu2", "apu3", 1), "b:3: box.a.board: there is no board \"apu3\"\n  hint: did you mean \"apu2\"?"},
 		"board far from any":     {strings.Replace(good, "apu2", "zzzzzzz", 1), "b:3: box.a.board: there is no board \"zzzzzzz\"\n  hint: boards: alix2d3, apu2, h61m-usb3"},
 		"empty disk":             {good + "disk = \"\"\n", "b:4: box.a.disk: \"\" is no serial number of a disk"},
+		"empty hardware":         {good + "hardware = \"\"\n", "b:4: box.a.hardware: \"\" is no name of hardware"},
+		"hardware with a line":   {good + "hardware = \"x\\ny\"\n", "b:4: box.a.hardware: \"x\\ny\" is no name of hardware"},
+		"hardware of another":    {"[box.a]\nserial = \"X1\"\nsystem = \"openbsd\"\ntree = \"x\"\nhardware = \"y\"\n", "b:5: box.a.hardware: it means nothing"},
 		"tree of a tench box":    {good + "tree = \"x\"\n", "b:4: box.a.tree: it means nothing to a box with system = \"tench\""},
 		"system":                 {good + "system = \"netbsd\"\n", "b:4: box.a.system: \"netbsd\" is not one of"},
 		"no tree":                {"[box.a]\nserial = \"X1\"\nsystem = \"openbsd\"\n", "b:1: box.a.tree: a box with system = \"openbsd\" needs the folder with its files"},

@@ -39,6 +39,7 @@ var nameRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 const (
 	mostPorts  = 64
 	mostSerial = 64
+	mostName   = 128
 )
 
 func (c *checker) box(name string, r rawBox) Box {
@@ -46,7 +47,7 @@ func (c *checker) box(name string, r rawBox) Box {
 	say := func(format string, args ...any) tomlfile.Problem {
 		return tomlfile.Problem{Text: "box." + name + fmt.Sprintf(format, args...)}
 	}
-	b := Box{Name: name, Serial: r.Serial, System: System(r.System), Board: r.Board, Disk: r.Disk, Speed: r.Speed,
+	b := Box{Name: name, Serial: r.Serial, System: System(r.System), Board: r.Board, Disk: r.Disk, Hardware: r.Hardware, Speed: r.Speed,
 		Config: c.below(r.Config), Identity: c.below(r.Identity), Tree: c.below(r.Tree), Answers: c.below(r.Answers)}
 	c.require(nameRE.MatchString(name), say(": a box has a name of up to 63 of a-z, 0-9 and -, with no - at its ends"), "box", name)
 	b.MACs = c.ports(name, r.MAC)
@@ -132,6 +133,10 @@ func (c *checker) tench(b Box, at func(string) []string, say func(string, ...any
 		ok := b.Disk != "" && len(b.Disk) <= mostSerial && printable(b.Disk) && strings.TrimSpace(b.Disk) == b.Disk
 		c.require(ok, say(".disk: %q is no serial number of a disk", b.Disk), at("disk")...)
 	}
+	if c.f.Has(at("hardware")...) {
+		ok := b.Hardware != "" && len(b.Hardware) <= mostName && printable(b.Hardware) && strings.TrimSpace(b.Hardware) == b.Hardware
+		c.require(ok, say(".hardware: %q is no name of hardware: write what the installer or /sys/class/dmi/id/product_name shows", b.Hardware), at("hardware")...)
+	}
 	c.alone(b, []string{"tree", "speed", "answers"}, at, say)
 }
 
@@ -142,7 +147,7 @@ func (c *checker) other(b Box, at func(string) []string, say func(string, ...any
 	c.exists(b.Answers, false, say, "answers", at)
 	speeds := []int{0, 9600, 19200, 38400, 57600, 115200}
 	c.require(slices.Contains(speeds, b.Speed), say(".speed: %d is not one of 9600, 19200, 38400, 57600, 115200", b.Speed), at("speed")...)
-	foreign := []string{"board", "config", "identity", "disk"}
+	foreign := []string{"board", "config", "identity", "disk", "hardware"}
 	if b.System == FreeBSD {
 		foreign = append(foreign, "answers")
 	}

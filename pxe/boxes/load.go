@@ -24,6 +24,7 @@ type rawBox struct {
 	Config   string   `toml:"config"`
 	Identity string   `toml:"identity"`
 	Disk     string   `toml:"disk"`
+	Hardware string   `toml:"hardware"`
 	Tree     string   `toml:"tree"`
 	Speed    int      `toml:"speed"`
 	Answers  string   `toml:"answers"`

@@ -47,6 +47,9 @@ type Client struct {
 	// Boots is set for what wants a boot file; not for an operating system that
 	// wants an address.
 	Boots bool
+	// CPU is what U-Boot, which starts boxes of any, says of the processor: "arm",
+	// "arm64", or "" where it does not.
+	CPU string
 	// UUID is option 97 in the order of its bytes, in which firmware differs
 	// about the first three parts; "" where it has none or zeros.
 	UUID string
@@ -130,6 +133,9 @@ func classify(m *dhcpv4.DHCPv4) Client {
 	} else if c.Firmware == UBoot {
 		c.Loader = "U-Boot"
 	}
+	if c.Firmware == UBoot {
+		c.CPU = ubootCPU(c)
+	}
 	id := m.Options.Get(dhcpv4.OptionClientMachineIdentifier)
 	if pxe && c.Loader == "" && c.Firmware == BIOS && isRaspberryPi(c.MAC, id) {
 		c.Firmware = RaspberryPi
@@ -137,6 +143,18 @@ func classify(m *dhcpv4.DHCPv4) Client {
 	c.UUID = uuid(id)
 	c.Boots = pxe || http || c.HasArch || c.Loader != ""
 	return c
+}
+
+// ubootCPU is the processor that a U-Boot is for, by option 93 or its vendor class:
+// U-Boot.armv8, U-Boot.armv7 and U-Boot.arm (CONFIG_BOOTP_VCI_STRING).
+func ubootCPU(c Client) string {
+	switch _, name, _ := strings.Cut(c.Vendor, "."); {
+	case c.HasArch && (c.Arch == iana.UBOOT_ARM64 || c.Arch == iana.UBOOT_ARM64_HTTP), name == "armv8":
+		return "arm64"
+	case c.HasArch && (c.Arch == iana.UBOOT_ARM32 || c.Arch == iana.UBOOT_ARM32_HTTP), name == "armv7", name == "arm":
+		return "arm"
+	}
+	return ""
 }
 
 // archOf is option 93, or else the number in the vendor class: clients differ in

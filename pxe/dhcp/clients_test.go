@@ -126,6 +126,26 @@ func TestClassify(t *testing.T) {
 	}
 }
 
+// TestCPUOfUBoot tells the boxes apart that U-Boot starts.
+func TestCPUOfUBoot(t *testing.T) {
+	for name, tc := range map[string]struct {
+		client asClient
+		want   string
+	}{
+		"both":                {uboot, "arm64"},
+		"its class":           {asClient{option(60, "U-Boot.armv7")}, "arm"},
+		"an old one's class":  {asClient{option(60, "U-boot.arm")}, "arm"},
+		"its architecture":    {asClient{option(93, "\x00\x15")}, "arm"},
+		"no word":             {asClient{option(60, "U-Boot")}, ""},
+		"no U-Boot":           {aavmf, ""},
+		"no U-Boot, an x.arm": {asClient{option(60, "x.arm"), option(93, "\x00\x00")}, ""},
+	} {
+		if got := classify(ask(mac, dhcpv4.MessageTypeDiscover, tc.client...)).CPU; got != tc.want {
+			t.Errorf("%s: CPU %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
 // TestTextsAreBounded checks what a client may make us keep.
 func TestTextsAreBounded(t *testing.T) {
 	long := string(bytes.Repeat([]byte("x"), 1000))

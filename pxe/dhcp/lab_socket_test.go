@@ -114,7 +114,7 @@ func TestCapabilitiesLab(t *testing.T) {
 			if err != nil || !strings.Contains(string(out), tc.want) {
 				t.Errorf("%v, want %q:\n%s", err, tc.want, out)
 			}
-			if tc.name != "both" && !strings.Contains(string(out), "hint: be root, or once: sudo setcap cap_net_bind_service,cap_net_raw+ep "+binary) {
+			if tc.name != "both" && !strings.Contains(string(out), "hint: run it with sudo; or once after each build: sudo setcap cap_net_bind_service,cap_net_raw+ep "+binary) {
 				t.Errorf("no hint:\n%s", out)
 			}
 		})

@@ -54,15 +54,21 @@ func hinted(err error, name string, port uint16) error {
 	case errors.Is(err, unix.ENETDOWN):
 		return fmt.Errorf("%w\nhint: sudo ip link set %s up", err, name)
 	case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM):
-		self, perr := os.Executable()
-		if perr != nil {
-			self = "tench"
-		}
-		return fmt.Errorf("%w\nhint: be root, or once: sudo setcap cap_net_bind_service,cap_net_raw+ep %s", err, self)
+		return MayNot(err)
 	case errors.Is(err, unix.EADDRINUSE):
 		return fmt.Errorf("%w\nhint: another server runs on this machine: sudo ss -ulpn sport = :%d", err, port)
 	}
 	return err
+}
+
+// MayNot adds what to do about a socket that this process may not open. What a file
+// may is gone when it is built anew.
+func MayNot(err error) error {
+	self, perr := os.Executable()
+	if perr != nil {
+		self = "tench"
+	}
+	return fmt.Errorf("%w\nhint: run it with sudo; or once after each build: sudo setcap cap_net_bind_service,cap_net_raw+ep %s", err, self)
 }
 
 // receive waits for a packet on the interface.

@@ -205,8 +205,8 @@ func bootUBoot(c *client) (string, error) {
 	return "extlinux.conf, kernel by TFTP", errors.Join(
 		c.file("extlinux.conf"),
 		c.starts("extlinux.conf", 0, "label tench"),
-		c.starts("pxelinux.cfg/01-"+c.mac.Dashed(), 0, "append console="),
-		c.want("vmlinuz", 1468, filler("kernel qemu-arm64", kernelSize)),
+		c.starts("pxelinux.cfg/01-"+c.mac.Dashed(), 0, "kernel image"),
+		c.want("image", 1468, filler("kernel qemu-arm64", kernelSize)),
 	)
 }
 

@@ -88,8 +88,10 @@ var limits = []limit{
 	}},
 }
 
-func gaveUp(s scene) bool  { return s.install != nil && s.install.State == StateFailed }
-func awaited(s scene) bool { return s.install != nil && s.install.Pending() }
+func gaveUp(s scene) bool { return s.install != nil && s.install.State == StateFailed }
+func awaited(s scene) bool {
+	return s.install != nil && s.install.Pending() && s.install.Port.IsZero()
+}
 func running(s scene) bool {
 	return s.install != nil && (!s.install.Pending() || s.install.Mode == netboot.Run)
 }
@@ -137,5 +139,5 @@ func diagnose(s scene, now time.Time) string {
 
 // diagnose is of a box in the table. The caller holds mu.
 func (t *Table) diagnose(b *box, now time.Time) string {
-	return diagnose(scene{boot: &b.boot, install: b.install, foreign: t.foreign.lately(now)}, now)
+	return diagnose(scene{boot: &b.boot, install: t.installOf(b), foreign: t.foreign.lately(now)}, now)
 }

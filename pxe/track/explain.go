@@ -113,6 +113,9 @@ func explainInstall(w *strings.Builder, i Install) {
 		fmt.Fprintf(w, "; %s", i.Why)
 	}
 	fmt.Fprintln(w, ".")
+	if i.Port != i.Box && !i.Port.IsZero() {
+		fmt.Fprintf(w, "It boots by its port %s: tench pxe explain %[1]s tells what was heard there.\n", i.Port)
+	}
 	if !i.Pending() {
 		fmt.Fprintln(w, "It is told to boot its disk.")
 	}

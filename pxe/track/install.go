@@ -19,6 +19,9 @@ type Order struct {
 	Image   string       `json:"image,omitempty"` // SHA-256 of what is to be installed
 	Disk    string       `json:"disk,omitempty"`  // serial number of a disk that may be wiped
 	Wipe    bool         `json:"wipe,omitempty"`  // the whole disk, also where a slot of it would do
+	// Once is set where the installer is not ours and may say nothing: a boot that
+	// fetched the kernel is the only one that the box gets.
+	Once bool `json:"once,omitempty"`
 	// Any is set where nobody named the box: it runs what any box runs.
 	Any bool `json:"any,omitempty"`
 }
@@ -63,6 +66,9 @@ type Install struct {
 	// Reached is how far this boot came, Furthest how far the ones before did.
 	Reached  Stage `json:"reached"`
 	Furthest Stage `json:"furthest"`
+	// Port is the one by which the box fetched something last: any port of a box
+	// boots what one of them was armed for.
+	Port event.MAC `json:"port,omitzero"`
 	// SHA256 is of what the installer has read back.
 	SHA256 string `json:"sha256,omitempty"`
 	Why    string `json:"why,omitempty"` // it failed
@@ -80,19 +86,26 @@ func (i Install) Pending() bool {
 
 func (i *Install) to(s State, now time.Time) { i.State, i.Changed = s, now }
 
+// fetches takes that the box fetches something by a port, and reports whether this
+// is another boot: a box that had got as far by another of its ports has started
+// again.
+func (i *Install) fetches(port event.MAC) (again bool) {
+	again = i.Port != port && !i.Port.IsZero() && i.Reached >= Loader
+	i.Port = port
+	return again
+}
+
 // step takes the change from one stage of a boot to the next; again says that
-// another boot began between. It reports whether i has changed. limit is how many
-// boots in a row may get no further.
-func (i *Install) step(again bool, at Stage, limit int, now time.Time) bool {
-	before := *i
+// another boot began between. limit is how many boots in a row may get no further.
+func (i *Install) step(again bool, at Stage, limit int, now time.Time) {
 	if i.State == StateFailed || i.State == StateHealthy && i.Mode == netboot.Install {
-		return false
+		return
 	}
 	if again {
 		i.reboot(limit, now)
 	}
 	if i.State == StateFailed {
-		return true
+		return
 	}
 	if at != Failed { // that is no progress, wherever it happened
 		i.Reached = max(i.Reached, at)
@@ -106,12 +119,16 @@ func (i *Install) step(again bool, at Stage, limit int, now time.Time) bool {
 		i.Boots = 1
 		i.to(StateBooting, now)
 	}
-	return *i != before
 }
 
 // reboot takes the beginning of another boot.
 func (i *Install) reboot(limit int, now time.Time) {
 	i.Boots++
+	if i.Once && i.Pending() && i.Mode == netboot.Install && i.Reached >= Kernel {
+		i.Why = "it started again, and had not said that it is installed"
+		i.to(StateFailed, now)
+		return
+	}
 	if i.Reached > i.Furthest {
 		i.Furthest, i.Idle = i.Reached, 0
 	} else {

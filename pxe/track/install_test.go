@@ -282,6 +282,64 @@ func TestKilledMidInstall(t *testing.T) {
 	d.want("written")
 }
 
+// A box that boots by another of its ports than the armed one is one box: its boots
+// count, by whichever port, and what is installed by one is not so by the other.
+func TestBootsByAnotherPort(t *testing.T) {
+	for name, ports := range map[string][]event.MAC{
+		"by the other one":   {gw1, gw1, gw1, gw1, gw1},
+		"by turns":           {gw0, gw1, gw0, gw1, gw0},
+		"first by the armed": {gw0, gw1, gw1, gw1, gw1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.Close()
+			d.o.Name = func(event.MAC) string { return "gw0" }
+			d.open()
+			d.arm(install0)
+			for n, port := range ports[:4] {
+				d.want(map[bool]string{true: "armed, pending", false: "booting, pending"}[n == 0])
+				d.hear(port, bios[:13]...)
+			}
+			d.want("booting, pending")
+			d.hear(ports[4], bios[:13]...)
+			d.want("failed")
+			if b := d.Snapshot(); len(b) == 0 || b[0].Install.Boots != 5 {
+				t.Errorf("the boxes are %+v, want 5 boots", b)
+			}
+		})
+	}
+}
+
+// Firmware that tries one port after the other starts the box once.
+func TestPortsInTurnAreOneBoot(t *testing.T) {
+	d := newDesk(t)
+	d.Close()
+	d.o.Name = func(event.MAC) string { return "gw0" }
+	d.open()
+	i := d.arm(install0)
+	d.hear(gw0, bios[:4]...)
+	d.hear(gw1, bios...)
+	d.hear(gw0, discover(""))
+	d.hear(gw1, bios...)
+	b := d.Snapshot()[0]
+	if b.Install.Boots != 2 || b.Install.Port != gw1 || b.Diagnosis != "" {
+		t.Errorf("it is %+v, %+v; want 2 boots by gw1", b, b.Install)
+	}
+	if _, err := d.Begin(i.Token); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Done(i.Token, "aa"); err != nil {
+		t.Fatal(err)
+	}
+	d.hear(gw1, kind(event.Written), report(netboot.Reboot), discover(""), kind(event.Disk))
+	if list := d.Snapshot(); list[1].Stage != FirstBoot {
+		t.Errorf("by the port that it booted from it is at %q, want its first boot", list[1].Stage)
+	}
+	if text := d.Explain(gw0); !strings.Contains(text, "It boots by its port "+gw1.String()) {
+		t.Errorf("Explain:\n%s", text)
+	}
+}
+
 func TestFailsAfterBootsWithoutProgress(t *testing.T) {
 	d := newDesk(t)
 	i := d.arm(install0)

@@ -177,12 +177,41 @@ func (t *Table) take(e event.Event) (failed Install, ok bool) {
 	if e.Kind == event.Transfer {
 		role = t.o.Role(e.File)
 	}
-	again := b.boot.next(e, role, b.install != nil && b.install.State == StateWritten)
-	if b.install == nil || !b.install.step(again, b.boot.stage, t.o.Boots, e.Time) {
+	i := t.installOf(b)
+	again := b.boot.next(e, role, i != nil && i.State == StateWritten)
+	if i == nil {
 		return Install{}, false
 	}
-	t.save(b.mac)
-	return *b.install, b.install.State == StateFailed
+	before := *i
+	if e.Kind == event.Transfer && i.fetches(b.mac) {
+		again = true
+	}
+	i.step(again, b.boot.stage, t.o.Boots, e.Time)
+	if *i == before {
+		return Install{}, false
+	}
+	t.save(i.Box)
+	return *i, i.State == StateFailed && before.State != StateFailed
+}
+
+// installOf is what a boot by this port is of: the arming of the port, or of another
+// port of the same box, which is one box. The caller holds mu.
+func (t *Table) installOf(b *box) *Install {
+	if b.name == "" || b.install != nil && b.install.Pending() {
+		return b.install
+	}
+	var other *Install
+	for _, o := range t.boxes {
+		i := o.install
+		if o == b || i == nil || i.Name != b.name || other != nil && (other.Pending() && !i.Pending() || i.Box.Compare(other.Box) > 0) {
+			continue
+		}
+		other = i
+	}
+	if other == nil || b.install != nil && !other.Pending() {
+		return b.install
+	}
+	return other
 }
 
 // notTheirs are the events whose IP the box has not.

@@ -25,6 +25,9 @@ func (v View) openBSD(b Box, path string) (File, error) {
 			return b.Tree.Open(b.BootFile())
 		}
 	case boxes.FreeBSD:
+		if b.Job == Disk { // its loader knows no way to the disk: firmware does
+			return nil, fs.ErrNotExist
+		}
 		path = strings.TrimPrefix(path, FreeBSDRoot[1:]+"/")
 		if path == "boot/loader.conf" {
 			return b.loaderConf()
@@ -101,8 +104,9 @@ func (b Box) bootConf() []byte {
 // mostConf is the largest loader.conf that we add to, in bytes.
 const mostConf = 1 << 20
 
-// loaderConf is the folder's boot/loader.conf, with the box's console and the
-// root file system in RAM, where there is one.
+// loaderConf is the folder's boot/loader.conf, with the box's console, the root
+// file system in RAM, where there is one, and what kenv(1) shows an installer: where
+// to say that it is done.
 func (b Box) loaderConf() (File, error) {
 	var out bytes.Buffer
 	own, err := b.Tree.Open("boot/loader.conf")
@@ -124,6 +128,9 @@ func (b Box) loaderConf() (File, error) {
 	}
 	if b.Tree.Has("boot/mfsroot") || b.Tree.Has("boot/mfsroot.gz") {
 		out.WriteString("mfsroot_load=\"YES\"\nmfsroot_type=\"mfs_root\"\nmfsroot_name=\"/boot/mfsroot\"\nvfs.root.mountfrom=\"ufs:/dev/md0\"\n")
+	}
+	if b.Job == Install {
+		fmt.Fprintf(&out, "tench_installed=%q\n", b.Installed)
 	}
 	return Bytes(out.Bytes()), nil
 }

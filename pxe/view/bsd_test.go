@@ -84,6 +84,15 @@ vfs.root.mountfrom="ufs:/dev/md0"
 	if diff := cmp.Diff(conf, content(t, testView, b, FreeBSDRoot+"/boot/loader.conf")); diff != "" {
 		t.Errorf("loader.conf (-want +got)\n%s", diff)
 	}
+	b.Job, b.Installed = Install, "http://192.0.2.1:80/b/x/installed"
+	if diff := cmp.Diff(conf+"tench_installed=\"http://192.0.2.1:80/b/x/installed\"\n", content(t, testView, b, FreeBSDRoot+"/boot/loader.conf")); diff != "" {
+		t.Errorf("loader.conf of an install (-want +got)\n%s", diff)
+	}
+	b.Job = Disk
+	if _, err := testView.Open(b, "boot/pxeboot"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what boots its disk finds pxeboot, %v", err)
+	}
+	b.Job = Run
 	for _, name := range []string{"boot/pxeboot", FreeBSDRoot + "/boot/lua/loader.lua", FreeBSDRoot + "/boot/mfsroot.gz"} {
 		content(t, testView, b, name)
 	}

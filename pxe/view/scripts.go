@@ -24,6 +24,7 @@ type words struct {
 	Addr           string // our address
 	Args           string // the kernel's, quoted for the loader
 	Kernel, Initrd string
+	Board          string      // that the machine must be; "" where it is not asked what it is
 	Serial         *serialLine // nil to leave the loader's console alone
 }
 
@@ -45,6 +46,9 @@ func serial(b boards.Board) *serialLine {
 	return &serialLine{Unit: port[1], Speed: b.Console.Speed}
 }
 
+// pxelinuxCfg is our file for those who read PXELINUX's syntax.
+const pxelinuxCfg = "pxelinux.cfg"
+
 // ipxe writes boot.ipxe. iPXE expands ${…} alone.
 func (v View) ipxe(b Box) ([]byte, error) {
 	return v.write("boot.ipxe", b, func(word string) string { return word })
@@ -58,7 +62,7 @@ func (v View) grub(b Box) ([]byte, error) {
 
 // pxelinux writes what PXELINUX, U-Boot and u-root read.
 func (v View) pxelinux(b Box) ([]byte, error) {
-	return v.write("pxelinux.cfg", b, func(word string) string { return word })
+	return v.write(pxelinuxCfg, b, func(word string) string { return word })
 }
 
 // wordRE admits words of the kernel's command line that mean themselves to
@@ -67,6 +71,9 @@ var wordRE = regexp.MustCompile(`^[A-Za-z0-9._,:;=/@%+~^$-]+$`)
 
 func (v View) write(name string, b Box, quote func(string) string) ([]byte, error) {
 	w := words{Box: b.Name, Job: b.Job, Host: v.host(), Addr: v.Server.Addr().String(), Kernel: kernelName, Initrd: initrdName, Serial: serial(b.Board)}
+	if name == pxelinuxCfg && b.Board.Arch.Name == "arm64" {
+		w.Kernel = bareName
+	}
 	switch b.Job {
 	case Install:
 		w.What = fmt.Sprintf("installs %s %s", b.Board.Name, b.Release)
@@ -76,6 +83,9 @@ func (v View) write(name string, b Box, quote func(string) string) ([]byte, erro
 		w.What = "tells its serial number"
 	case Disk:
 		w.What = "boots its disk"
+	}
+	if b.Recognize {
+		w.Board = b.Board.Name
 	}
 	var args []string
 	for _, word := range b.Args {

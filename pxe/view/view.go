@@ -21,6 +21,8 @@
 //	address and each of its beginnings, default   comes first in their order is the box's
 //	extlinux.conf                                 what U-Boot and u-root load before they look there
 //	vmlinuz, initrd                               kernel and initramfs
+//	image                                         the kernel for U-Boot and u-root on arm64, which
+//	                                              start no program of UEFI
 //
 // The kernel's arguments are those of the board's slots without what names a
 // slot. There is no device tree: U-Boot hands its own to the kernel, as it does
@@ -62,15 +64,23 @@ type Box struct {
 	Release string
 	Args    []string // the kernel's
 	Kernel  Opener
-	Initrd  Opener // of the release
-	Netboot []byte // netboot.json
-	Router  []byte // router.toml of Run; nil for the board's
+	// BareKernel is the kernel for what is no UEFI, which on arm64 is another file.
+	BareKernel Opener
+	Initrd     Opener // of the release
+	Netboot    []byte // netboot.json
+	Router     []byte // router.toml of Run; nil for the board's
+	// Recognize has iPXE tell what the firmware calls the machine, before it loads
+	// anything: it asks for hardware/NAME/boot.ipxe, and goes on to the disk where
+	// that is refused.
+	Recognize bool
 
 	// Of a box that boots something else.
 	Tree    Folder
 	UEFI    bool // what its firmware is
 	Speed   int  // of its serial console, bit/s; 0 for the screen
 	Answers []byte
+	// Installed is the URL by which FreeBSD's installer says that it is done.
+	Installed string
 }
 
 // Opener opens a file of a release. It fails when the file is not the one whose
@@ -106,6 +116,8 @@ func (v View) Open(b Box, name string) (File, error) {
 		return nil, fs.ErrNotExist
 	case path == kernelName:
 		return b.Kernel()
+	case path == bareName:
+		return b.BareKernel()
 	case path == initrdName:
 		return b.initrd()
 	}
@@ -115,6 +127,7 @@ func (v View) Open(b Box, name string) (File, error) {
 // Names that the scripts give the kernel and the initramfs.
 const (
 	kernelName = "vmlinuz"
+	bareName   = "image"
 	initrdName = "initrd"
 )
 

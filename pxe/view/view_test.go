@@ -36,7 +36,7 @@ func testBox(t *testing.T, job Job) Box {
 	return Box{
 		Name: "gw0", MAC: event.MAC{0x52, 0x54, 0, 0x12, 0x34, 0xab}, Job: job, System: boxes.Tench, Board: board, Release: "2026.11",
 		Args:   []string{"console=ttyS0,115200", "memmap=256K$128M"},
-		Kernel: of("kernel"), Initrd: of("initrd"), Netboot: []byte("{}\n"),
+		Kernel: of("kernel"), BareKernel: of("unpacked kernel"), Initrd: of("initrd"), Netboot: []byte("{}\n"),
 	}
 }
 
@@ -62,6 +62,7 @@ func TestNames(t *testing.T) {
 		"//grubx64.efi":                       "GRUB",
 		"vmlinuz":                             "kernel",
 		"/vmlinuz":                            "kernel",
+		"image":                               "unpacked kernel",
 		"boot.ipxe":                           "#!ipxe",
 		"autoexec.ipxe":                       "#!ipxe",
 		"grub/grub.cfg":                       "# gw0: written",
@@ -174,6 +175,22 @@ label tench
 			}
 		}
 	}
+	b.Board.Arch.Name = "arm64"
+	if text := content(t, testView, b, "pxelinux.cfg/default"); !strings.Contains(text, "\n  kernel image\n") {
+		t.Errorf("U-Boot on arm64 is told\n%s", text)
+	}
+	b.Board.Arch.Name = "amd64"
+	b.Recognize = true
+	const recognize = `isset ${product} || set product none
+chain --replace http://192.0.2.1/hardware/${product:uristring}/boot.ipxe || chain --replace tftp://192.0.2.1/hardware/${product:uristring}/boot.ipxe ||
+echo tench: the desk does not give qemu-amd64 to a "${product}": tench pxe explain there says why
+sleep 10
+exit
+`
+	if text := content(t, testView, b, "boot.ipxe"); !strings.HasSuffix(text, recognize) || strings.Contains(text, "vmlinuz") {
+		t.Errorf("of a machine that is to tell what it is:\n%s", text)
+	}
+	b.Recognize = false
 	v := testView
 	v.Server = netip.MustParseAddrPort("192.0.2.1:8080")
 	if text := content(t, v, b, "boot.ipxe"); !strings.Contains(text, "http://192.0.2.1:8080/vmlinuz") || !strings.Contains(text, "tftp://192.0.2.1/vmlinuz") {

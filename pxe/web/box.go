@@ -1,9 +1,11 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 
@@ -18,6 +20,8 @@ const (
 	maxBody  = 64 << 10 // bytes of a POST
 	maxDisks = 64
 	maxText  = 512 // bytes of a text, cut there
+	maxName  = 128 // bytes of a name of hardware, and of how many
+	maxNames = 16
 )
 
 // progress takes what an installer, or the system after it, says of itself.
@@ -72,8 +76,9 @@ func (b boxes) plan(w http.ResponseWriter, r *http.Request) {
 	for n := range q.Disks {
 		plainDisk(&q.Disks[n])
 	}
+	plainHardware(&q.Hardware)
 	b.sayOf(r, i, event.Event{Kind: event.Installer, Stage: netboot.Disks, Text: diskWords(q.Disks)})
-	plan, err := b.Content.Plan(r.Context(), i, q.Disks)
+	plan, err := b.Content.Plan(r.Context(), i, q)
 	if err != nil {
 		b.fail(w, r, i, err)
 		return
@@ -86,6 +91,16 @@ func (b boxes) plan(w http.ResponseWriter, r *http.Request) {
 func plainDisk(d *netboot.Disk) {
 	for _, text := range []*string{&d.Name, &d.Model, &d.Serial, &d.Content, &d.Refused, &d.Board, &d.Release, &d.Slot} {
 		*text = event.Plain(*text, maxText)
+	}
+}
+
+// plainHardware makes the names of hardware harmless, and few.
+func plainHardware(h *netboot.Hardware) {
+	for _, list := range []*[]string{&h.Vendor, &h.Product, &h.Compatible} {
+		*list = (*list)[:min(len(*list), maxNames)]
+		for n, name := range *list {
+			(*list)[n] = event.Plain(name, maxName)
+		}
 	}
 }
 
@@ -184,6 +199,35 @@ func (b boxes) done(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// installed takes the word of an installer that is not ours, FreeBSD's, that it is
+// done. There is nothing to compare: from here on the box boots its disk.
+func (b boxes) installed(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead { // which the mux takes for a GET
+		http.Error(w, "only GET", http.StatusMethodNotAllowed)
+		return
+	}
+	i, ok := b.token(w, r)
+	switch {
+	case !ok:
+		return
+	case !i.Once:
+		http.Error(w, "this box is installed by tench, which says so itself", http.StatusConflict)
+		return
+	case i.Pending():
+		if _, err := b.Table.Begin(r.PathValue("token")); err != nil {
+			b.refuseToken(w, r, err)
+			return
+		}
+	}
+	i, err := b.Table.Done(r.PathValue("token"), "")
+	if err != nil {
+		b.refuseToken(w, r, err)
+		return
+	}
+	b.sayOf(r, i, event.Event{Kind: event.Written, Text: "its installer says so"})
+	_, _ = io.WriteString(w, "ok\n") // fetch(1) takes an answer without content for an error
+}
+
 // asked is whose request it is, by one of the two below, and its body.
 func (b boxes) asked(w http.ResponseWriter, r *http.Request, whose func(http.ResponseWriter, *http.Request) (track.Install, bool), body any) (track.Install, bool) {
 	i, ok := whose(w, r)
@@ -241,16 +285,20 @@ func (b boxes) fail(w http.ResponseWriter, r *http.Request, i track.Install, err
 	var no *Refusal
 	if errors.As(err, &no) {
 		b.sayOf(r, i, event.Event{Kind: event.Refused, Text: no.Text})
-		http.Error(w, no.Text, http.StatusConflict)
+		status := http.StatusConflict
+		if no.Final {
+			status = http.StatusForbidden
+		}
+		http.Error(w, no.Text, status)
 		return
 	}
 	b.sayOf(r, i, event.Event{Kind: event.Trouble, Text: err.Error()})
 	http.Error(w, trouble, http.StatusServiceUnavailable)
 }
 
-// sayOf reports an event of the box that the token is of.
+// sayOf reports an event of the box that the token is of, where it booted from.
 func (b boxes) sayOf(r *http.Request, i track.Install, e event.Event) {
-	e.Time, e.IP, e.Box = b.Now(), client(r).Addr(), i.Box
+	e.Time, e.IP, e.Box = b.Now(), client(r).Addr(), cmp.Or(i.Port, i.Box)
 	b.Sink.Send(e)
 }
 

@@ -35,7 +35,8 @@ type bench struct {
 	t      *testing.T
 	table  *track.Table
 	files  map[string][]byte
-	broken error // of every file
+	broken error  // of every file
+	dir    string // of the table
 
 	mu     sync.Mutex
 	now    time.Time
@@ -49,10 +50,10 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, now: start, files: map[string][]byte{}}
+	b := &bench{t: t, now: start, files: map[string][]byte{}, dir: filepath.Join(t.TempDir(), "installs")}
 	var err error
 	b.table, err = track.New(track.Options{
-		Dir: filepath.Join(t.TempDir(), "installs"), Now: b.clock, Random: rand.Reader,
+		Dir: b.dir, Now: b.clock, Random: rand.Reader,
 		Name: func(m event.MAC) string { return map[event.MAC]string{gw0: "gw0"}[m] },
 	})
 	if err != nil {
@@ -117,11 +118,14 @@ func (b *bench) open(_ netip.AddrPort, name string) (File, error) {
 	return memory{bytes.NewReader(data)}, nil
 }
 
-func (b *bench) Plan(_ context.Context, i track.Install, disks []netboot.Disk) (netboot.Plan, error) {
+func (b *bench) Plan(_ context.Context, i track.Install, q netboot.Question) (netboot.Plan, error) {
 	if b.planErr != nil {
 		return netboot.Plan{}, b.planErr
 	}
-	return netboot.Plan{Disk: disks[0].Name}, nil
+	if len(q.Disks) == 0 {
+		return netboot.Plan{}, &Refusal{Text: strings.Join(q.Hardware.Product, " ") + " is another board", Final: true}
+	}
+	return netboot.Plan{Disk: q.Disks[0].Name}, nil
 }
 
 func (b *bench) Image(_ context.Context, i track.Install, r writestream.Request, w io.Writer) error {
@@ -390,8 +394,31 @@ func TestBodies(t *testing.T) {
 	}
 }
 
+// What a box says of itself is of the port that it booted by, not of the armed one.
+func TestReportsAreOfThePortThatBoots(t *testing.T) {
+	b := newBench(t)
+	at := b.arm(netboot.Install)
+	other := event.MAC{2, 0, 0, 0, 0, 1}
+	b.table.Close()
+	table, err := track.New(track.Options{Dir: b.dir, Now: b.clock, Random: rand.Reader, Name: func(event.MAC) string { return "gw0" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	var got []event.MAC
+	h := Boxes(Options{Table: table, Content: b, Now: b.clock, Sink: func(e event.Event) { got = append(got, e.Box); table.Event(e) }})
+	for range 2 {
+		r := httptest.NewRequest("POST", strings.TrimSuffix(at, "/")+"/progress", strings.NewReader(`{"stage":"disks"}`))
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		table.Event(event.Event{Box: other, Kind: event.Transfer, File: "vmlinuz", Done: 1, Total: 9})
+	}
+	if diff := cmp.Diff([]event.MAC{gw0, other}, got); diff != "" {
+		t.Errorf("the reports are of (-want +got):\n%s", diff)
+	}
+}
+
 func TestContentThatFails(t *testing.T) {
-	no := &Refusal{"the disk sda has a file system, and boxes.toml does not name its serial number"}
+	no := &Refusal{Text: "the disk sda has a file system, and boxes.toml does not name its serial number"}
 	tests := []struct {
 		name, method, path, body string
 		set                      func(b *bench)
@@ -399,6 +426,7 @@ func TestContentThatFails(t *testing.T) {
 		answer, events           string
 	}{
 		{"no disk may be written", "POST", "plan", `{"disks":[]}`, func(b *bench) { b.planErr = no }, 409, no.Text, "installer:disks refused"},
+		{"another board", "POST", "plan", `{"disks":[],"hardware":{"product":["ALIX\u001b[2J"]}}`, func(b *bench) {}, 403, "ALIX?[2J is another board", "installer:disks refused"},
 		{"trouble with the plan", "POST", "plan", `{"disks":[]}`, func(b *bench) { b.planErr = errors.New("read /home/anna/boxes.toml: is a directory") }, 503, trouble, "installer:disks trouble"},
 		{"no image of this size", "GET", image, ``, func(b *bench) { b.imageErr = no }, 409, no.Text, "refused"},
 		{"the image changed under us", "GET", image, ``, func(b *bench) { b.imageErr = errors.New("out/apu2: another hash") }, 503, trouble, "trouble"},

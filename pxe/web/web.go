@@ -40,8 +40,9 @@ type File interface {
 // box; any other one is the desk's trouble, told to the operator alone, after
 // which the box asks again.
 type Content interface {
-	// Plan says which of the box's disks is to be written.
-	Plan(ctx context.Context, i track.Install, disks []netboot.Disk) (netboot.Plan, error)
+	// Plan says which of the box's disks is to be written. The question's texts are
+	// harmless.
+	Plan(ctx context.Context, i track.Install, q netboot.Question) (netboot.Plan, error)
 	// Image writes the write stream that the box asks for. An error after the
 	// first byte cuts the line.
 	Image(ctx context.Context, i track.Install, r writestream.Request, w io.Writer) error
@@ -52,7 +53,10 @@ type Content interface {
 
 // Refusal is a no that asking again does not change, in words for the box's
 // console.
-type Refusal struct{ Text string }
+type Refusal struct {
+	Text  string
+	Final bool // also where the box looks at its disks again
+}
 
 func (r *Refusal) Error() string { return r.Text }
 
@@ -78,6 +82,7 @@ func Boxes(o Options) http.Handler {
 	api.HandleFunc("POST /b/{token}/plan", b.plan)
 	api.HandleFunc("GET /b/{token}/image", b.image)
 	api.HandleFunc("POST /b/{token}/done", b.done)
+	api.HandleFunc("GET /b/{token}/installed", b.installed)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		// The mux would clean paths by redirects, which loaders do not follow.

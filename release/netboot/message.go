@@ -47,7 +47,16 @@ const (
 
 // Question is the body of POST plan.
 type Question struct {
-	Disks []Disk `json:"disks"`
+	Disks    []Disk   `json:"disks"`
+	Hardware Hardware `json:"hardware,omitzero"`
+}
+
+// Hardware is what the firmware of a box calls it: the fields of
+// boards.Hardware.
+type Hardware struct {
+	Vendor     []string `json:"vendor,omitempty"`
+	Product    []string `json:"product,omitempty"`
+	Compatible []string `json:"compatible,omitempty"`
 }
 
 // Plan is the answer to POST plan. Without Ask the disk is written at once. With

@@ -45,10 +45,14 @@ type File struct {
 	Token  string `json:"token"`  // what one arming of the server gave away
 	Box    string `json:"box"`    // a host name (RFC 1123, section 2.1), e.g. "gw0"
 	Mode   Mode   `json:"mode"`
+	// Hardware is the name that the box's firmware gives it, where the operator says
+	// that this one is the board for all that; "" where the board's own names hold.
+	Hardware string `json:"hardware,omitempty"`
 }
 
 var (
 	tokenRE = regexp.MustCompile(`^[A-Za-z0-9_-]{8,128}$`)
+	nameRE  = regexp.MustCompile(`^[ -~]{0,128}$`)
 	boxRE   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 )
 
@@ -75,6 +79,8 @@ func Parse(data []byte) (File, error) {
 		return File{}, fmt.Errorf("netboot.json: token: it is not made of 8 to 128 letters, digits, - and _")
 	case !boxRE.MatchString(f.Box):
 		return File{}, fmt.Errorf("netboot.json: box=%q is no name of a box", f.Box)
+	case !nameRE.MatchString(f.Hardware):
+		return File{}, fmt.Errorf("netboot.json: hardware=%.130q is no name of hardware", f.Hardware)
 	case f.Mode != Install && f.Mode != Run:
 		return File{}, fmt.Errorf("netboot.json: mode=%q is not %s or %s", f.Mode, Install, Run)
 	}

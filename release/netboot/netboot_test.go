@@ -31,6 +31,7 @@ func TestParse(t *testing.T) {
 		"box":               {"gw0", "gw 0", "no name of a box"},
 		"no host name":      {"gw0", "gw0-", "no name of a box"},
 		"more behind":       {"}", "} {}", "more behind its end"},
+		"hardware":          {`"mode"`, `"hardware":"a\u001b[2J","mode"`, "is no name of hardware"},
 		"mode":              {"install", "wipe", "is not install or run"},
 		"not JSON":          {"{", "", "netboot.json: "},
 		"too long":          {"gw0", strings.Repeat("g", MaxFile), "more than 4096 bytes"},

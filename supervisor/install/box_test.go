@@ -2,6 +2,7 @@ package install
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -228,6 +229,7 @@ type testServer struct {
 	mu     sync.Mutex
 	plan   func(n int, q netboot.Question) any // a Plan, or a string: no, in words
 	image  func(n int, r writestream.Request, w http.ResponseWriter)
+	refuse int // the status of a no; 0 for 409
 	asked  int
 	images int
 	posts  []netboot.Progress
@@ -271,7 +273,7 @@ func (s *testServer) planned(w http.ResponseWriter, r *http.Request) {
 	s.asked++
 	switch a := s.plan(s.asked, q).(type) {
 	case string:
-		http.Error(w, a, http.StatusConflict)
+		http.Error(w, a, cmp.Or(s.refuse, http.StatusConflict))
 	default:
 		json.NewEncoder(w).Encode(a)
 	}

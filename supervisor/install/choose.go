@@ -54,7 +54,7 @@ func (i *Installer) choose(ctx context.Context) (choice, error) {
 			return c, nil
 		case errors.Is(err, errAgain):
 			shown = ""
-		case final(err) && i.Now().Sub(began) < settle:
+		case conflict(err) && i.Now().Sub(began) < settle:
 			if err := i.Wait(ctx, lookAgain); err != nil {
 				return choice{}, err
 			}
@@ -75,7 +75,7 @@ func (i *Installer) show(list []disk) {
 
 // plan asks the server, and a person where it says so.
 func (i *Installer) plan(ctx context.Context, list []disk) (choice, error) {
-	q := netboot.Question{Disks: []netboot.Disk{}}
+	q := netboot.Question{Disks: []netboot.Disk{}, Hardware: netboot.Hardware(i.hardware())}
 	for _, d := range list {
 		q.Disks = append(q.Disks, d.Disk)
 	}

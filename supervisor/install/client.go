@@ -38,6 +38,8 @@ const (
 	silentLimit = 60 * time.Second // between two reads of the stream
 )
 
+const statusConflict = 409 // RFC 9110, 15.5.10
+
 // Refusal is the server's no.
 type Refusal struct {
 	Status int    // of HTTP
@@ -56,6 +58,12 @@ func (r *Refusal) Error() string {
 func final(err error) bool {
 	var r *Refusal
 	return errors.As(err, &r) && r.Status >= 400 && r.Status < 500
+}
+
+// conflict reports whether the server's no is about the disks as they are now.
+func conflict(err error) bool {
+	var r *Refusal
+	return errors.As(err, &r) && r.Status == statusConflict
 }
 
 // Post sends body as JSON and reads the answer into answer; nil for none.

@@ -2,6 +2,7 @@
 // server on the desk has for it, and tells that server how the box does.
 //
 //	install.go   Installer: choose a disk, write it, tell of it
+//	hardware.go  what the firmware calls the box: is it this board?
 //	choose.go    which disk: the server's plan, the word of a person
 //	disks.go     the disks there are
 //	peek.go      what is on them
@@ -17,6 +18,9 @@
 //	   |                                                          +--+        v
 //	   +-- the server is silent, or a disk came            the line broke   [done] --> reboot
 //
+// It begins with what the firmware says: a box that is another board than this
+// image's is left as it is.
+//
 // A disk without slots of ours is written whole, as tench flash does it: what made
 // it boot goes first and comes last. On a disk with slots of this board's only
 // the slot that is not the good one is written, and then tried, so that the old
@@ -29,8 +33,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"tench/boards"
 	"tench/release/netboot"
 	"tench/release/writestream"
 	"tench/supervisor/slots"
@@ -50,8 +56,9 @@ const tries = 3
 
 // Installer installs once. Its fields say what the box is and has.
 type Installer struct {
-	Root  string // "/", but in tests
-	Board string // of this image, e.g. "apu2"
+	Root  string          // "/", but in tests
+	Board string          // of this image, e.g. "apu2"
+	Known boards.Hardware // what that board's firmware calls it
 
 	Server  Client
 	Console Console
@@ -73,13 +80,16 @@ func (i *Installer) Run(ctx context.Context) error {
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("install: %w", err)
 		i.say("%v", err)
-		i.tell(ctx, netboot.Progress{Stage: netboot.Failed, Text: err.Error()})
+		i.tell(ctx, netboot.Progress{Stage: netboot.Failed, Text: strings.ReplaceAll(err.Error(), "\nhint: ", "; ")})
 	}
 	return err
 }
 
 func (i *Installer) run(ctx context.Context) error {
 	i.say("installing %s from %s; board %s", i.Server.File.Box, i.Server.File.Server, i.Board)
+	if err := i.recognize(i.hardware()); err != nil {
+		return err
+	}
 	c, err := i.choose(ctx)
 	if err != nil {
 		return err
