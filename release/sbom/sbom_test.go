@@ -30,9 +30,9 @@ func testImage() Image {
 	bird := release.Recipe{Name: "bird", Version: "2.0.12", Licence: "GPL-2.0-or-later", Build: release.Build{Needs: []string{"musl", "linux"}}}
 	return Image{Board: "alix2d3", Release: "2026.11",
 		Sources: []Source{
-			{linux, OperatingSystem, []SourceFile{{"linux-source-6.12_6.12.118-1~deb12u1_all.deb", "6.12.118", sum}}},
-			{musl, Library, []SourceFile{{"musl_1.2.3.orig.tar.gz", "1.2.3", sum}}},
-			{bird, Application, []SourceFile{{"bird2_2.0.12+x.tar.gz", "2.0.12", sum}}},
+			{linux, OperatingSystem, []SourceFile{{"linux-source-6.12_6.12.118-1~deb12u1_all.deb", "6.12.118", sum, "source"}}},
+			{musl, Library, []SourceFile{{"musl_1.2.3.orig.tar.gz", "1.2.3", sum, "source"}}},
+			{bird, Application, []SourceFile{{"bird2_2.0.12+x.tar.gz", "2.0.12", sum, "source"}}},
 		},
 		Programs: []Program{
 			{Name: "tenchd", Version: "2026.11", Licence: "BSD-3-Clause", SHA256: sum, Go: "go1.26.8", Modules: []debug.Module{
@@ -141,7 +141,7 @@ func TestOwnRecipesGiveAValidDocument(t *testing.T) {
 		}
 		s := Source{Recipe: r, Type: Application}
 		for _, file := range r.Files {
-			s.Files = append(s.Files, SourceFile{file.Name, r.Version, file.SHA256})
+			s.Files = append(s.Files, SourceFile{file.Name, r.Version, file.SHA256, file.Part})
 		}
 		img.Sources = append(img.Sources, s)
 	}
