@@ -255,6 +255,24 @@ func TestSourceAndQuiltMoveTogether(t *testing.T) {
 			if len(q.reports.warns) != len(tc.marked) {
 				t.Errorf("warnings = %q", q.reports.warns)
 			}
+			// tench fetch gets what the build will take.
+			r, err := q.recipe("x")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var fetched []string
+			for _, name := range []string{"debian", "source"} {
+				files, err := q.withSignature(t.Context(), part{r, name})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range files {
+					fetched = append(fetched, f.Version)
+				}
+			}
+			if version := q.inputs[0].Version; !cmp.Equal(fetched, []string{version, version}) {
+				t.Errorf("fetch gets versions %q, the build takes %s", fetched, version)
+			}
 			q.o.Strict = true
 			if _, _, err := q.tree(t); (err == nil) != (tc.marked == nil) {
 				t.Errorf("strict: %v", err)
