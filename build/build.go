@@ -4,6 +4,7 @@
 //	plan.go      what a build works with: folders, stores, reports
 //	steps.go     each step: its inputs, its work
 //	daemons.go   the steps that compile programs in C, by their recipes
+//	program.go   what such a program is made of: its source, its patches
 //	loaders.go   what boxes load first when they boot over the network
 //	flist.go     what is in the root file system is what the lists declare
 //	flist        what the build itself puts there

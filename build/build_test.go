@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,10 @@ func TestOwnBoards(t *testing.T) {
 		for _, n := range needed {
 			if len(n.recipe.Part(n.name)) == 0 {
 				t.Errorf("board %s: recipe %s has no part %s", b.Name, n.recipe.Name, n.name)
+			}
+			patches := n.recipe.Quilt.Part
+			if patches != "" && !slices.ContainsFunc(needed, func(o part) bool { return o.recipe.Name == n.recipe.Name && o.name == patches }) {
+				t.Errorf("board %s: tench fetch leaves out the patches of %s", b.Name, n.recipe.Name)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -92,11 +93,15 @@ type daemonBuild struct {
 
 func (d *daemonBuild) step(ctx context.Context, recipe release.Recipe) (cache.Product, error) {
 	p := d.p
-	src, err := p.source(ctx, recipe.Name, "source")
+	src, quilt, err := p.sourceAndQuilt(ctx, recipe)
 	if err != nil {
 		return cache.Product{}, err
 	}
-	inputs, err := d.inputs(recipe, src)
+	patches, err := p.patchesOf(ctx, recipe, quilt)
+	if err != nil {
+		return cache.Product{}, err
+	}
+	inputs, err := d.inputs(recipe, src, patches)
 	if err != nil {
 		return cache.Product{}, err
 	}
@@ -104,7 +109,7 @@ func (d *daemonBuild) step(ctx context.Context, recipe release.Recipe) (cache.Pr
 		if err := os.RemoveAll(filepath.Join(w.Scratch, "source")); err != nil { // it is built in: begin anew
 			return err
 		}
-		tree, err := p.patchedTree(ctx, src, recipe.Patches, w)
+		tree, err := p.patchedTree(ctx, src, patches, w)
 		if err != nil {
 			return err
 		}
@@ -125,15 +130,15 @@ func (d *daemonBuild) step(ctx context.Context, recipe release.Recipe) (cache.Pr
 }
 
 // inputs are what a recipe's product depends on.
-func (d *daemonBuild) inputs(recipe release.Recipe, src source.Fetched) ([]cache.Input, error) {
+func (d *daemonBuild) inputs(recipe release.Recipe, src source.Fetched, patches []release.Patch) ([]cache.Input, error) {
 	p := d.p
 	inputs := []cache.Input{
 		{Name: "source " + src.Name, Hash: src.SHA256},
 		text("steps", fmt.Sprintf("%q %q", recipe.Build.Steps, recipe.Build.Programs)),
 		text("tools", d.tools), text("CPU", fmt.Sprintf("%v %q %q", p.b.Arch, p.b.CPU.CFlags, p.b.CPU.Lacks)), text("epoch", p.release.Epoch.String()),
 	}
-	for _, patch := range recipe.Patches {
-		in, err := p.use("patch", recipe.Name+" "+patch.Name, patch.Path)
+	for _, patch := range patches {
+		in, err := p.use("patch", recipe.Name+" "+path.Join(patch.Part, patch.Name), patch.Path)
 		if err != nil {
 			return nil, err
 		}

@@ -67,22 +67,36 @@ func Fetch(ctx context.Context, needs []Need, o Options) ([]source.Fetched, erro
 	return files, err
 }
 
-// withSignature fetches a part, and the signature that vouches for it.
+// withSignature fetches a part, and the signature that vouches for it. The
+// patches of a source come with the source, since they go with its version.
 func (p *plan) withSignature(ctx context.Context, n part) ([]source.Fetched, error) {
-	got, err := p.source(ctx, n.recipe.Name, n.name)
-	if err != nil {
-		return nil, err
+	var files []source.Fetched
+	switch patches := n.recipe.Quilt.Part; {
+	case patches == "" || n.name != "source" && n.name != patches:
+		got, err := p.source(ctx, n.recipe.Name, n.name)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, got)
+	case n.name == patches:
+		return nil, nil
+	default:
+		src, quilt, err := p.sourceAndQuilt(ctx, n.recipe)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, src, quilt)
 	}
 	for _, f := range n.recipe.Part(n.name) {
-		if f.Signature == nil || f.SHA256 != got.SHA256 {
+		if f.Signature == nil || f.SHA256 != files[0].SHA256 {
 			continue
 		}
 		// It is in the store: the file was checked with it.
 		n.recipe.Files = []release.File{f.Signature.File(n.name)}
 		signature, err := p.dl.Fetch(ctx, n.recipe, n.name, source.Options{Offline: true, Strict: true})
-		return []source.Fetched{got, signature}, err
+		return append(files, signature), err
 	}
-	return []source.Fetched{got}, nil
+	return files, nil
 }
 
 // Update is what the locations of a part of a recipe have beyond its pin.

@@ -53,6 +53,9 @@ func lockRecipes(l *release.Lock, r release.Release) error {
 		for _, p := range recipe.Patches {
 			l.Patch[recipe.Name+"/"+p.Name] = p.SHA256
 		}
+		for name, hash := range recipe.Quilt.SHA256 {
+			l.Patch[recipe.Name+"/"+recipe.Quilt.Part+"/"+name] = hash
+		}
 		fragments, err := filepath.Glob(filepath.Join(recipe.Dir, "fragments", "*.config"))
 		if err != nil {
 			return err

@@ -150,26 +150,36 @@ func historyName(r release.Release, b boards.Board) string {
 	return r.Name + "/" + b.Name
 }
 
-// source fetches one part of a recipe. It is no cached step: the content store
-// verifies the file each time.
+// source fetches one part of a recipe, and notes it as an input of the build.
 func (p *plan) source(ctx context.Context, name, part string) (source.Fetched, error) {
-	step := "source"
 	r, err := p.recipe(name)
 	if err != nil {
 		return source.Fetched{}, err
 	}
-	detail := name
+	f, err := p.fetch(ctx, r, part, "")
+	if err == nil {
+		p.note(r, part, f)
+	}
+	return f, err
+}
+
+// fetch fetches one part of a recipe; follow is the version of its Debian
+// package that it has to be, "" for the pinned one. It is no cached step: the
+// content store verifies the file each time.
+func (p *plan) fetch(ctx context.Context, r release.Recipe, part, follow string) (source.Fetched, error) {
+	const step = "source"
+	detail := r.Name
 	if part != "source" {
 		detail += " " + part
 	}
-	log, err := p.logFile("source-" + name + "-" + part)
+	log, err := p.logFile("source-" + r.Name + "-" + part)
 	if err != nil {
 		return source.Fetched{}, err
 	}
 	defer log.Close()
 	began, fetching := time.Now(), false
 	f, err := p.dl.Fetch(ctx, r, part, source.Options{
-		Offline: p.o.Offline, Strict: p.o.Strict, Mirrors: p.o.Mirrors, Log: log,
+		Offline: p.o.Offline, Strict: p.o.Strict, Mirrors: p.o.Mirrors, Follow: follow, Log: log,
 		Progress: func(done, total int64, unit string) {
 			if !fetching {
 				fetching = true
@@ -183,17 +193,22 @@ func (p *plan) source(ctx context.Context, name, part string) (source.Fetched, e
 		return source.Fetched{}, &StepError{Step: step, Log: log.Name(), Tail: tailOf(log.Name()), Err: err}
 	}
 	p.o.Report.Done(StepReport{Step: step, Outcome: outcome(!fetching, Fetched), Took: time.Since(began), Size: f.Size, Detail: detail + " " + f.Version})
+	return f, nil
+}
+
+// note puts what was fetched into the manifest and the bill of materials, and
+// warns of what is not the pinned file.
+func (p *plan) note(r release.Recipe, part string, f source.Fetched) {
 	if f.Followed {
 		p.o.Report.Warn(fmt.Sprintf("%s: no location has the pinned %s any more; the archive's %s stands in, verified by the archive's signature",
-			name, r.Version, f.Name))
+			r.Name, r.Version, f.Name))
 	}
 	if f.Development {
-		p.o.Report.Warn(fmt.Sprintf("%s: built from the folder %s as it is now: nobody can build this again", name, f.Path))
+		p.o.Report.Warn(fmt.Sprintf("%s: built from the folder %s as it is now: nobody can build this again", r.Name, f.Path))
 	}
-	p.inputs = append(p.inputs, release.Used{Name: name + " " + part, Kind: "source", Version: f.Version,
+	p.inputs = append(p.inputs, release.Used{Name: r.Name + " " + part, Kind: "source", Version: f.Version,
 		SHA256: f.SHA256, Size: f.Size, From: f.From, SignedBy: f.SignedBy, Followed: f.Followed, Development: f.Development})
 	p.noteSource(r, part, f)
-	return f, nil
 }
 
 // sources fetches several parts of a recipe, by part.
@@ -246,6 +261,9 @@ func (p *plan) needed() ([]part, error) {
 	}
 	for _, r := range programs {
 		names[r.Name] = []string{"source"}
+		if r.Quilt.Part != "" {
+			names[r.Name] = append(names[r.Name], r.Quilt.Part)
+		}
 	}
 	var needed []part
 	for _, name := range slices.Sorted(maps.Keys(names)) {

@@ -21,7 +21,7 @@ func (p *plan) noteSource(r release.Recipe, part string, f source.Fetched) {
 	if part == grubTools {
 		return
 	}
-	file := sbom.SourceFile{Name: f.Name, Version: f.Version, SHA256: f.SHA256}
+	file := sbom.SourceFile{Name: f.Name, Version: f.Version, SHA256: f.SHA256, Part: part}
 	for i := range p.bom {
 		if p.bom[i].Recipe.Name == r.Name {
 			p.bom[i].Files = append(p.bom[i].Files, file)
@@ -29,6 +29,15 @@ func (p *plan) noteSource(r release.Recipe, part string, f source.Fetched) {
 		}
 	}
 	p.bom = append(p.bom, sbom.Source{Recipe: r, Type: p.componentType(r), Files: []sbom.SourceFile{file}})
+}
+
+// notePatches remembers which patches a source was built with.
+func (p *plan) notePatches(r release.Recipe, patches []release.Patch) {
+	for i := range p.bom {
+		if p.bom[i].Recipe.Name == r.Name {
+			p.bom[i].Recipe.Patches = patches
+		}
+	}
 }
 
 // componentType is what CycloneDX calls that which a recipe makes.

@@ -29,6 +29,7 @@ func TestFaultsInputs(t *testing.T) {
 		"wrong source":          {linux, func(w []byte) []byte { return append(bytes.Clone(w[1:]), 'x') }, "linux-source.tar"},
 		"mirror answers a page": {linux, func([]byte) []byte { return []byte("<html><body>not found</body></html>") }, "linux-source.tar"},
 		"no source":             {linux, nil, "linux-source.tar"},
+		"no Debian patches":     {filepath.Join(tree.mirror, "hello-debian.tar"), nil, "hello-debian.tar"},
 		"patch that needs fuzz": {filepath.Join(tree.dir, "release/recipes/linux/patches/0001-one-more.patch"),
 			func(w []byte) []byte { return bytes.ReplaceAll(w, []byte("return a;"), []byte("return b;")) },
 			"patch 0001-one-more.patch: does not apply: unit0.c: Hunk #1 FAILED at 1"},

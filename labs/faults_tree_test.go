@@ -59,7 +59,7 @@ func newTinyTree(t testing.TB) tinyTree {
 		tree.write(t, map[string]string{name: string(data)})
 	}
 	tree.recipe(t, "linux", "", archive{"source", tinyLinux(t, root)})
-	tree.recipe(t, "hello", helloBuild, archive{"source", tinyHello(t)})
+	tree.recipe(t, "hello", helloBuild, archive{"source", tinyHello(t)}, archive{"debian", tinyDebian(t)})
 	tree.recipe(t, "grub", "", tinyGRUB(t)...)
 	return tree
 }
@@ -108,12 +108,26 @@ drwxr-xr-x 0:0 etc/tench
 lrwxrwxrwx 0:0 init -> bin/tenchd
 `
 
-const helloBuild = `[build]
+// helloPatch is in a second archive, as Debian has its patches.
+const helloPatch = `--- a/hello.c
++++ b/hello.c
+@@ -1,2 +1,2 @@
+ #include <stdio.h>
+-int main(void) { return puts("hello") < 0; }
++int main(void) { return puts("hello, all") < 0; }
+`
+
+var helloBuild = fmt.Sprintf(`[quilt]
+part = "debian"
+order = "before"
+[quilt.sha256]
+"all.patch" = "%x"
+[build]
 steps = [["make"], ["make", "install", "DESTDIR=$OUT"]]
 [[build.program]]
 from = "bin/hello"
 to = "bin/hello-c"
-`
+`, sha256.Sum256([]byte(helloPatch)))
 
 // write writes files of the checkout.
 func (tree tinyTree) write(t testing.TB, files map[string]string) {
@@ -201,6 +215,14 @@ func tinyHello(t testing.TB) string {
 	dir := filepath.Join(t.TempDir(), "hello-1")
 	put(t, dir, "Makefile", "hello: hello.o\n\t$(CC) $(LDFLAGS) $^ -o $@\ninstall:\n\tmkdir -p $(DESTDIR)/bin && cp hello $(DESTDIR)/bin\n", 0o644)
 	put(t, dir, "hello.c", "#include <stdio.h>\nint main(void) { return puts(\"hello\") < 0; }\n", 0o644)
+	return dir
+}
+
+func tinyDebian(t testing.TB) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "debian")
+	put(t, dir, "patches/series", "all.patch\n", 0o644)
+	put(t, dir, "patches/all.patch", helloPatch, 0o644)
 	return dir
 }
 

@@ -7,6 +7,7 @@
 //	signature.go who vouches for a file
 //	steps.go     its [build]: how a program or library is made
 //	series.go    recipes/NAME/patches/series
+//	quilt.go     its [quilt]: patches of Debian's source package
 //	release.go   release.toml: name, epoch and recipes; several releases side by side
 //	lock.go      release.lock: the hashes and versions that a release is held to
 //	manifest.go  manifest.json of a board's build
@@ -71,6 +72,7 @@ type Recipe struct {
 	Licence string // SPDX expression
 	Files   []File
 	Patches []Patch // in the order of patches/series
+	Quilt   Quilt   // somebody else's patches, of a file; zero for none
 	Build   Build   // how a program or library in C is made of it; zero for other sources
 	Dir     string  // the folder that holds recipe.toml
 }
@@ -108,11 +110,12 @@ func (u Unpack) String() string {
 	return "tar"
 }
 
-// Patch is one patch of the series.
+// Patch is one patch of a series.
 type Patch struct {
 	Name   string // e.g. "0001-say-what-it-is.patch"
 	Path   string
 	SHA256 string // lower-case hex
+	Part   string // of the recipe's file that it is from; "" for the recipe's own
 }
 
 // Part returns the packagings of one part, best first.
@@ -168,6 +171,7 @@ type rawRecipe struct {
 	Series  string    `toml:"series"`
 	Licence string    `toml:"licence"`
 	File    []rawFile `toml:"file"`
+	Quilt   rawQuilt  `toml:"quilt"`
 	Build   rawBuild  `toml:"build"`
 }
 
@@ -201,6 +205,7 @@ func Parse(file, name string, data []byte) (Recipe, error) {
 		r.Files = append(r.Files, c.file(rf, "file", fmt.Sprint(i)))
 	}
 	c.distinct(r.Files)
+	r.Quilt = c.quilt(raw.Quilt, r.Files)
 	r.Build = c.build(raw.Build, f.Has("build"))
 	return r, c.problems.OrNil()
 }

@@ -19,8 +19,8 @@ func TestOwnRecipes(t *testing.T) {
 		"ipxe":         {"loaders"},
 		"syslinux":     {"pxelinux", "modules"},
 		"u-boot-sunxi": {"loader"},
-		"musl":         {"source"}, "gmp": {"source"}, "openssl": {"source"},
-		"bird": {"source"}, "strongswan": {"source"}, "openvpn": {"source"}, "libcap-ng": {"source"},
+		"musl":         {"source"}, "gmp": {"source"}, "openssl": {"source", "debian"},
+		"bird": {"source", "debian"}, "strongswan": {"source", "debian"}, "openvpn": {"source", "debian"}, "libcap-ng": {"source"},
 	} {
 		r, err := Load("recipes", name)
 		if err != nil {
@@ -113,10 +113,16 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(goodRecipe))
 	f.Add([]byte(everyLocation))
 	f.Add([]byte(developedRecipe))
+	f.Add([]byte(quiltRecipe))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := Parse("r.toml", "linux", data)
 		if err != nil {
 			return
+		}
+		for name, sum := range r.Quilt.SHA256 {
+			if !fs.ValidPath(name) || name[0] == '-' || len(sum) != 64 || len(r.Part(r.Quilt.Part)) != 1 {
+				t.Errorf("Parse lets through %+v", r.Quilt)
+			}
 		}
 		for _, file := range r.Files {
 			if file.Dir != "" {

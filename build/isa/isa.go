@@ -6,6 +6,7 @@
 //	classify.go  which instructions belong to which group
 //	guarded.go   functions of the Go runtime that ask the CPU first
 //	kernel.go    ScanKernel: the same for Linux, and its functions that ask
+//	raw.go       ScanRaw: code without any table, such as what unpacks Linux
 package isa
 
 import (

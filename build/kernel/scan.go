@@ -57,6 +57,14 @@ func scan(ctx context.Context, b boards.Board, image, systemMap string) ([]strin
 		return nil, fmt.Errorf("vDSO: %w", err)
 	}
 	guarded = append(guarded, more...)
+	bits := 32
+	if f.Machine == elf.EM_X86_64 {
+		bits = 64
+	}
+	if more, err = ScanStart(data, bits, b.CPU.Lacks); err != nil {
+		return nil, err
+	}
+	guarded = append(guarded, more...)
 	var lines []string
 	for _, g := range guarded {
 		lines = append(lines, fmt.Sprintf("%v: %s", g.Finding, g.Why))
@@ -107,8 +115,41 @@ func dynamicFunctions(f *elf.File) []isa.Symbol {
 	return list
 }
 
+// ScanStart looks through the code of a bzImage that runs before Linux itself:
+// the real-mode part (arch/x86/boot), and what unpacks vmlinux
+// (arch/x86/boot/compressed), whose beginning lies before the packed vmlinux and
+// whose rest lies behind it. What is code there and what data is not said
+// anywhere; see isa.ScanRaw. Addresses are places in the file; bits are the
+// kernel's, 32 or 64.
+func ScanStart(image []byte, bits int, lacks []string) ([]isa.Guarded, error) {
+	at, err := placesIn(image)
+	if err != nil {
+		return nil, err
+	}
+	stretch := func(name string, from, to int64) isa.Raw {
+		return isa.Raw{Name: name, Address: uint64(from), Code: image[from:to]}
+	}
+	// The boot protocol starts at 0x200, with a short jump over its own header.
+	entry := int64(entryAt) + 2 + int64(image[entryAt+1])
+	inRealMode, err := isa.ScanRaw([]isa.Raw{stretch("real-mode part", min(entry, at.setupEnd), at.setupEnd)}, 16, lacks)
+	if err != nil {
+		return nil, fmt.Errorf("real-mode part: %w\n%s", err, startHint)
+	}
+	unpacker, err := isa.ScanRaw([]isa.Raw{
+		stretch("unpacker", at.setupEnd, at.payload), stretch("unpacker", at.payloadEnd+payloadTail, int64(len(image))),
+	}, bits, lacks)
+	if err != nil {
+		return nil, fmt.Errorf("unpacker: %w\n%s", err, startHint)
+	}
+	return append(inRealMode, unpacker...), nil
+}
+
+// startHint goes with findings in code that runs before Linux asked the CPU.
+const startHint = "hint: nothing asks the CPU that early; look at the flags in arch/x86/boot/Makefile and arch/x86/boot/compressed/Makefile"
+
 // Further places in a bzImage (Documentation/arch/x86/boot.rst of Linux).
 const (
+	entryAt         = 0x200 // of the real-mode part: a jump, two bytes
 	setupSectsAt    = 0x1f1 // sectors of the real-mode part behind the boot sector
 	versionAt       = 0x206 // of the boot protocol
 	payloadOffsetAt = 0x248 // of the packed vmlinux, from the end of the real-mode part
@@ -121,22 +162,38 @@ const (
 
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd} // RFC 8878, section 3.1.1
 
-// vmlinux unpacks the ELF file in a bzImage.
-func vmlinux(ctx context.Context, image []byte) ([]byte, error) {
+// places are where parts of a bzImage are.
+type places struct {
+	setupEnd   int64 // of the real-mode part
+	payload    int64 // packed vmlinux
+	payloadEnd int64 // without the size behind it
+}
+
+func placesIn(image []byte) (places, error) {
 	le := binary.LittleEndian
 	if !isBzImage(image) || le.Uint16(image[versionAt:]) < hasPayload {
-		return nil, fmt.Errorf("it is no bzImage that says where vmlinux is")
+		return places{}, fmt.Errorf("it is no bzImage that says where vmlinux is")
 	}
 	sectors := int64(image[setupSectsAt])
 	if sectors == 0 {
 		sectors = 4 // as boot.rst has it
 	}
-	from := (sectors+1)*sectorSize + int64(le.Uint32(image[payloadOffsetAt:]))
+	setup := (sectors + 1) * sectorSize
+	from := setup + int64(le.Uint32(image[payloadOffsetAt:]))
 	to := from + int64(le.Uint32(image[payloadLengthAt:])) - payloadTail
 	if to > int64(len(image))-payloadTail || to < from {
-		return nil, fmt.Errorf("vmlinux is said to be at bytes %d to %d of %d", from, to, len(image))
+		return places{}, fmt.Errorf("vmlinux is said to be at bytes %d to %d of %d", from, to, len(image))
 	}
-	packed, size := image[from:to], le.Uint32(image[to:])
+	return places{setup, from, to}, nil
+}
+
+// vmlinux unpacks the ELF file in a bzImage.
+func vmlinux(ctx context.Context, image []byte) ([]byte, error) {
+	at, err := placesIn(image)
+	if err != nil {
+		return nil, err
+	}
+	packed, size := image[at.payload:at.payloadEnd], binary.LittleEndian.Uint32(image[at.payloadEnd:])
 	if !bytes.HasPrefix(packed, zstdMagic) {
 		return nil, fmt.Errorf("vmlinux is not packed with zstd\nhint: the kernel's fragments set KERNEL_ZSTD")
 	}

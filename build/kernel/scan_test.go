@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +101,50 @@ func TestScan(t *testing.T) {
 	}
 }
 
+// TestStartOfARealKernel looks through what `make test` built for a board whose
+// CPU lacks instructions, and then through copies with one in each stretch of code.
+func TestStartOfARealKernel(t *testing.T) {
+	list, err := boards.List("../../boards")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, b := range list {
+		image, err := os.ReadFile(filepath.Join("../../out", b.Name, "tench-"+b.Name+".vmlinuz"))
+		built := slices.Contains(strings.Fields(os.Getenv("TENCH_BOARDS")), b.Name)
+		if len(b.CPU.Lacks) == 0 || err != nil && !built {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		tried++
+		data, err := ScanStart(image, 32, b.CPU.Lacks)
+		if err != nil {
+			t.Errorf("%s: %v", b.Name, err)
+		}
+		at, err := placesIn(image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What unpacks has 84 KiB of code behind the packed vmlinux (Linux 6.12).
+		for where, place := range map[string]int64{
+			"real-mode part's function": at.setupEnd / 2, "unpacker at": at.setupEnd + 4, "unpacker's function": at.payloadEnd + payloadTail + 64<<10,
+		} {
+			altered := bytes.Clone(image)
+			copy(altered[place:], bytes.Repeat([]byte{0x0f, 0x28, 0xc1}, 12)) // movaps xmm0, xmm1
+			_, err := ScanStart(altered, 32, b.CPU.Lacks)
+			if err == nil || !strings.Contains(err.Error(), where) || !strings.Contains(err.Error(), "movaps xmm0, xmm1 (sse)") {
+				t.Errorf("%s: ScanStart of one with SSE at %#x = %v, want it found in %s", b.Name, place, err, where)
+			}
+		}
+		t.Logf("%s: taken for data: %v", b.Name, data)
+	}
+	if tried == 0 {
+		t.Skip("no such board is built; make test builds one")
+	}
+}
+
 func TestVmlinuxRefuses(t *testing.T) {
 	whole := imageOf(append([]byte(nil), zstdMagic...), 9)
 	altered := func(at int, data ...byte) []byte {
@@ -146,12 +191,42 @@ func TestMapFunctions(t *testing.T) {
 	}
 }
 
+func TestScanStart(t *testing.T) {
+	const setupEnd, payload = 3 * sectorSize, 3*sectorSize + 0x100
+	whole := imageOf(append([]byte(nil), zstdMagic...), 9)
+	const behind = payload + 4 + payloadTail
+	for name, tc := range map[string]struct {
+		at   int
+		want string
+	}{
+		"real mode":          {setupEnd - 8, "real-mode part: 1 functions have"},
+		"before vmlinux":     {setupEnd + 16, "unpacker: 1 functions have"},
+		"behind vmlinux":     {behind, "unpacker: 1 functions have"},
+		"in vmlinux":         {payload, ""},
+		"in the header":      {0x230, ""},
+		"in the boot sector": {16, ""},
+	} {
+		image := bytes.Clone(whole)
+		image[entryAt], image[entryAt+1] = 0xeb, 0x6a // jmp over the header
+		copy(image[tc.at:], []byte{0x0f, 0xae, 0xe8}) // lfence
+		_, err := ScanStart(image, 32, geode.CPU.Lacks)
+		checkError(t, err, tc.want)
+		if err != nil && !strings.Contains(err.Error(), "\nhint: nothing asks the CPU that early") {
+			t.Errorf("%s: %v has no hint", name, err)
+		}
+	}
+	if _, err := ScanStart([]byte("hello"), 32, geode.CPU.Lacks); err == nil {
+		t.Error("ScanStart of a text gives no error")
+	}
+}
+
 func FuzzVmlinux(f *testing.F) {
 	f.Add(imageOf(zstdMagic, 9)[:0x800])
 	f.Fuzz(func(t *testing.T, image []byte) {
 		if _, err := vmlinux(t.Context(), image); err == nil && !isBzImage(image) {
 			t.Error("vmlinux found one in what is no bzImage")
 		}
+		_, _ = ScanStart(image, 32, geode.CPU.Lacks)
 	})
 }
 

@@ -228,7 +228,7 @@ func TestFollow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Fetched{Path: first.Path, Name: "linux-source-6.12_6.12.119-1~deb12u1_all.deb", SHA256: pinFor("", newest).SHA256, Version: "6.12.119",
+	want := Fetched{Path: first.Path, Name: "linux-source-6.12_6.12.119-1~deb12u1_all.deb", SHA256: pinFor("", newest).SHA256, Version: "6.12.119", Debian: "6.12.119-1~deb12u1",
 		From: "Debian package linux-source-6.12=6.12.119-1~deb12u1 (all)", Size: int64(len(newest)), Followed: true, Unpack: release.Unpack{Deb: true}}
 	if first != want {
 		t.Errorf("Fetch = %+v, want %+v", first, want)
@@ -438,6 +438,7 @@ func TestAptInterrupted(t *testing.T) {
 func TestUpstream(t *testing.T) {
 	for version, want := range map[string]string{
 		"6.12.117-1~deb12u1": "6.12.117", "2.06-13+deb12u2": "2.06", "1:2.3-4-5": "2.3-4", "3.1": "3.1",
+		"2:6.2.1+dfsg1-1.1": "6.2.1", "2023.01+dfsg-2+deb12u3": "2023.01", "5.9ds2-1": "5.9ds2",
 	} {
 		if got := upstream(version); got != want {
 			t.Errorf("upstream(%s) = %s, want %s", version, got, want)

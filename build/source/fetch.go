@@ -20,6 +20,7 @@ type Options struct {
 	Strict   bool     // the pinned version or nothing, as releases demand
 	Mirrors  []string // folders that hold files by their name
 	Archive  Archive  // zero: Debian's
+	Follow   string   // take this version of the Debian package, whatever is pinned; "" for the pin
 	Progress func(done, total int64, unit string)
 	Log      io.Writer
 }
@@ -43,6 +44,7 @@ type Fetched struct {
 	Name        string // e.g. "grub-common_2.06-13+deb12u2_amd64.deb"
 	SHA256      string // lower-case hex
 	Version     string // upstream's, e.g. "6.12.117"
+	Debian      string // Debian's version of a file that was followed, e.g. "6.12.119-1~deb12u1"
 	From        string // where it was had from: a URL, a Debian package, a mirror's file
 	Size        int64  // bytes
 	SignedBy    string // key whose signature was checked, e.g. "OpenPGP 8364…450F"; "" for none
@@ -97,6 +99,9 @@ func (s *Store) fetch(ctx context.Context, r release.Recipe, files []release.Fil
 
 // pinnedFile returns any one of the files, or what follows them.
 func (s *Store) pinnedFile(ctx context.Context, r release.Recipe, files []release.File, o Options) (Fetched, error) {
+	if o.Follow != "" {
+		return s.instead(ctx, r, files, o)
+	}
 	if got, ok, err := s.local(ctx, r, files, o); ok || err != nil {
 		return got, err
 	}
@@ -122,6 +127,17 @@ func (s *Store) pinnedFile(ctx context.Context, r release.Recipe, files []releas
 		return Fetched{}, strictError(r, tried)
 	}
 	return s.follow(ctx, r, files, tried, o)
+}
+
+// instead returns what the version o.Follow of the Debian package has for the files.
+func (s *Store) instead(ctx context.Context, r release.Recipe, files []release.File, o Options) (Fetched, error) {
+	if got, ok, err := s.followedEarlier(ctx, r, files, o); ok || err != nil {
+		return got, err
+	}
+	if o.Offline {
+		return Fetched{}, fmt.Errorf("offline: the archive's %s is not in the store\nhint: build once without --offline", o.Follow)
+	}
+	return s.follow(ctx, r, files, nil, o)
 }
 
 // local returns what the machine itself has.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ import (
 type followed struct {
 	pin
 	Version string         `json:"version"` // upstream's
+	Debian  string         `json:"debian"`  // Debian's
 	From    string         `json:"from"`
 	Pins    []string       `json:"pins"` // hashes of the recipe's packagings at the time
 	Unpack  release.Unpack `json:"unpack"`
@@ -52,13 +54,13 @@ func hashes(files []release.File) []string {
 }
 
 func (n followed) fetched(path string) Fetched {
-	return Fetched{Path: path, Name: n.Name, SHA256: n.SHA256, Version: n.Version, From: n.From,
+	return Fetched{Path: path, Name: n.Name, SHA256: n.SHA256, Version: n.Version, Debian: n.Debian, From: n.From,
 		Size: n.Size, Followed: true, Unpack: n.Unpack}
 }
 
 func (s *Store) followedEarlier(ctx context.Context, r release.Recipe, files []release.File, o Options) (Fetched, bool, error) {
 	n, ok := s.readFollowed(r, files)
-	if !ok {
+	if !ok || o.Follow != "" && o.Follow != n.Debian {
 		return Fetched{}, false, nil
 	}
 	_, ok, err := s.verified(ctx, n.pin, o)
@@ -73,41 +75,67 @@ func warnFollowed(r release.Recipe, n followed, o Options) {
 		r.Name, r.Version, n.Version, n.Name)
 }
 
-// follow fetches the newest version of the first packaging's Debian package
-// that is in the recipe's series. What it must be comes from the index that
-// apt verified.
+// standIn is a version of a pinned file that the archive has.
+type standIn struct {
+	pin
+	version string // Debian's
+	from    release.Location
+}
+
+// follow fetches the newest version of the first packaging that is a Debian
+// package, or a file of a source package, and is in the recipe's series. What it
+// must be comes from the index that apt verified. Where the index lists a file
+// that the archive no longer has, an older version will do, down to the pinned
+// one. With o.Follow only that version is taken.
 func (s *Store) follow(ctx context.Context, r release.Recipe, files []release.File, tried []attempt, o Options) (Fetched, error) {
 	gone := func(err error) error {
+		if o.Follow != "" {
+			return fmt.Errorf("the archive's version %s, which another file of it calls for, cannot be had: %w", o.Follow, err)
+		}
 		return fmt.Errorf("no location has the pinned version %s:%s\nand series %s cannot be followed: %w\n"+
 			"hint: is the network up? otherwise put the file into a folder named in TENCH_MIRROR",
 			r.Version, listed(tried), r.Series, err)
 	}
-	file, pkg := followable(files)
-	if pkg == nil {
+	file, l := followable(files)
+	if l == nil {
 		return Fetched{}, gone(errors.New("it has no Debian package"))
 	}
-	a, unlock, err := s.openApt(ctx, pkg.Arch, o)
+	list, err := s.standIns(ctx, r, file, *l, o)
 	if err != nil {
 		return Fetched{}, gone(err)
 	}
-	defer unlock()
-	newest, p, err := a.newest(ctx, r, *pkg)
-	if err != nil {
-		return Fetched{}, gone(err)
-	}
-	if newest.Version == pkg.Version && p.SHA256 != file.SHA256 {
-		return Fetched{}, gone(fmt.Errorf("the archive's %s has SHA-256 %s, the recipe says %s: one of the two was tampered with", newest, p.SHA256, file.SHA256))
-	}
-	if err := s.aptDownload(ctx, a, newest, p, o); err != nil {
-		if ctx.Err() != nil || isFull(err) {
-			return Fetched{}, s.diskFull(err, p.Size)
+	var failed error
+	for _, in := range list {
+		if in.version == versionOf(*l) && in.SHA256 != file.SHA256 {
+			return Fetched{}, gone(fmt.Errorf("the archive's %s has SHA-256 %s, the recipe says %s: one of the two was tampered with", in.from, in.SHA256, file.SHA256))
 		}
-		return Fetched{}, gone(err)
+		err := s.fromStandIn(ctx, in, o)
+		if err == nil {
+			return s.standing(r, files, file, in, o)
+		}
+		if ctx.Err() != nil || isFull(err) {
+			return Fetched{}, s.diskFull(err, in.Size)
+		}
+		o.logf("%s: not from %s: %v", in.Name, in.from, err)
+		failed = errors.Join(failed, err)
 	}
-	if p.SHA256 == file.SHA256 {
-		return s.pinned(r, file, locationOf(newest)), nil
+	return Fetched{}, gone(failed)
+}
+
+func (s *Store) fromStandIn(ctx context.Context, in standIn, o Options) error {
+	if in.from.Debian != nil {
+		return s.fromArchive(ctx, *in.from.Debian, in.pin, o)
 	}
-	n := followed{pin: p, Version: upstream(newest.Version), From: locationOf(newest), Pins: hashes(files), Unpack: file.Unpack}
+	return s.fromSources(ctx, *in.from.DebianSource, in.pin, o)
+}
+
+// standing notes which file stands in for the pinned one from now on. A newer
+// version of a source package may have the pinned file itself.
+func (s *Store) standing(r release.Recipe, files []release.File, file release.File, in standIn, o Options) (Fetched, error) {
+	if in.SHA256 == file.SHA256 {
+		return s.pinned(r, file, in.from.String()), nil
+	}
+	n := followed{pin: in.pin, Version: upstream(in.version), Debian: in.version, From: in.from.String(), Pins: hashes(files), Unpack: file.Unpack}
 	data, err := json.MarshalIndent(n, "", "  ")
 	if err != nil {
 		return Fetched{}, err
@@ -116,46 +144,134 @@ func (s *Store) follow(ctx context.Context, r release.Recipe, files []release.Fi
 		return Fetched{}, err
 	}
 	warnFollowed(r, n, o)
-	return n.fetched(s.path(p)), nil
+	return n.fetched(s.path(in.pin)), nil
 }
 
-// followable returns the first packaging that is a Debian package.
-func followable(files []release.File) (release.File, *release.DebianPackage) {
+// followable returns the first packaging that Debian's archive has, and where in it.
+func followable(files []release.File) (release.File, *release.Location) {
 	for _, f := range files {
 		for _, l := range f.Locations {
-			if l.Debian != nil {
-				return f, l.Debian
+			if l.Debian != nil || l.DebianSource != nil {
+				return f, &l
 			}
 		}
 	}
 	return release.File{}, nil
 }
 
-// newest returns the newest version of a package in the recipe's series, and
-// what its file must be according to the signed index.
-func (a apt) newest(ctx context.Context, r release.Recipe, pkg release.DebianPackage) (release.DebianPackage, pin, error) {
-	list, err := a.versions(ctx, pkg)
-	if err != nil {
-		return pkg, pin{}, err
+func versionOf(l release.Location) string {
+	if l.Debian != nil {
+		return l.Debian.Version
 	}
-	var best map[string]string
-	for _, s := range list {
-		if !r.InSeries(upstream(s["Version"])) {
+	return l.DebianSource.Version
+}
+
+// standIns lists what the signed index has in place of a file: the newest
+// version of the recipe's series, then older ones, none older than the pinned.
+func (s *Store) standIns(ctx context.Context, r release.Recipe, file release.File, l release.Location, o Options) ([]standIn, error) {
+	name, arch, read := "", sourceArch, apt.sourcesOf
+	if l.Debian != nil {
+		name, arch, read = l.Debian.Package, l.Debian.Arch, apt.packagesOf
+	} else {
+		name = l.DebianSource.Package
+	}
+	a, unlock, err := s.openApt(ctx, arch, o)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	all, err := read(a, ctx, file, l)
+	if err != nil {
+		return nil, err
+	}
+	var list []standIn
+	for _, in := range all {
+		known := slices.ContainsFunc(list, func(b standIn) bool { return b.version == in.version }) // in two suites
+		wanted := o.Follow == "" || o.Follow == in.version
+		if wanted && !known && r.InSeries(upstream(in.version)) {
+			list = append(list, in)
+		}
+	}
+	slices.SortFunc(list, func(a, b standIn) int {
+		if newer(ctx, a.version, b.version) {
+			return -1
+		}
+		return 1
+	})
+	if len(list) == 0 {
+		return nil, fmt.Errorf("the archive has no %s of series %s", name, r.Series)
+	}
+	rest := slices.DeleteFunc(slices.Clone(list[1:]), func(in standIn) bool { return newer(ctx, versionOf(l), in.version) })
+	return append(list[:1], rest...), nil
+}
+
+// packagesOf lists the versions of a binary package.
+func (a apt) packagesOf(ctx context.Context, _ release.File, l release.Location) ([]standIn, error) {
+	stanzas, err := a.versions(ctx, *l.Debian)
+	if err != nil {
+		return nil, err
+	}
+	var list []standIn
+	for _, s := range stanzas {
+		pkg := *l.Debian
+		pkg.Version = s["Version"]
+		p, ok := pinFrom(s["SHA256"], s["Size"], filepath.Base(s["Filename"]))
+		if !ok {
+			return nil, fmt.Errorf("the archive's index has no size or SHA-256 for %s %s", pkg.Package, pkg.Version)
+		}
+		list = append(list, standIn{p, pkg.Version, release.Location{Debian: &pkg}})
+	}
+	return list, nil
+}
+
+// sourcesOf lists the versions of a source package with the file of each that
+// is what the pinned one is in its own.
+func (a apt) sourcesOf(ctx context.Context, file release.File, l release.Location) ([]standIn, error) {
+	out, err := a.run(ctx, nil, "apt-cache", "showsrc", "--only-source", l.DebianSource.Package)
+	if err != nil {
+		return nil, err
+	}
+	kind := sourceKind(file.Name)
+	if kind == "" {
+		return nil, fmt.Errorf("what stands for %s in another version of the source package is not to be told by its name", file.Name)
+	}
+	var list []standIn
+	for _, s := range stanzas(string(out)) {
+		if s["Package"] != l.DebianSource.Package {
 			continue
 		}
-		if best == nil || newer(ctx, s["Version"], best["Version"]) {
-			best = s
+		pkg := *l.DebianSource
+		pkg.Version = s["Version"]
+		for line := range strings.Lines(s["Checksums-Sha256"]) {
+			fields := strings.Fields(line) // hash, size, name (deb822(5), deb-src-control(5))
+			if len(fields) != 3 || sourceKind(fields[2]) != kind {
+				continue
+			}
+			if p, ok := pinFrom(fields[0], fields[1], fields[2]); ok {
+				list = append(list, standIn{p, pkg.Version, release.Location{DebianSource: &pkg}})
+			}
 		}
 	}
-	if best == nil {
-		return pkg, pin{}, fmt.Errorf("the archive has no %s of series %s", pkg.Package, r.Series)
+	return list, nil
+}
+
+// sourceKind is what a file is in its source package (dpkg-source(1), format 3.0
+// (quilt)): upstream's archive, or Debian's patches and rules. "" is something else.
+func sourceKind(name string) string {
+	for _, kind := range []string{".orig.tar.", ".debian.tar."} {
+		if _, packing, ok := strings.Cut(name, kind); ok && !strings.Contains(packing, ".") {
+			return kind
+		}
 	}
-	size, err := strconv.ParseInt(best["Size"], 10, 64)
-	if sum, hexErr := hex.DecodeString(best["SHA256"]); err != nil || hexErr != nil || len(sum) != sha256.Size {
-		return pkg, pin{}, fmt.Errorf("the archive's index has no size or SHA-256 for %s %s", pkg.Package, best["Version"])
-	}
-	pkg.Version = best["Version"]
-	return pkg, pin{filepath.Base(best["Filename"]), size, best["SHA256"]}, nil
+	return ""
+}
+
+// pinFrom makes a pin of what an index says of a file; its name is no path.
+func pinFrom(sum, size, name string) (pin, bool) {
+	n, err := strconv.ParseInt(size, 10, 64)
+	raw, hexErr := hex.DecodeString(sum)
+	ok := err == nil && n > 0 && hexErr == nil && len(raw) == sha256.Size && name != "." && filepath.Base(name) == name
+	return pin{name, n, strings.ToLower(sum)}, ok
 }
 
 // versions returns the index's stanzas of a package.
@@ -168,14 +284,21 @@ func (a apt) versions(ctx context.Context, pkg release.DebianPackage) ([]map[str
 	return slices.DeleteFunc(stanzas(string(out)), other), nil
 }
 
-// stanzas splits a package index (deb822(5)) into its packages' fields.
-// Continuation lines are left out: none of the fields we read has them.
+// stanzas splits a package index (deb822(5)) into its packages' fields. The
+// lines of a field are one below the other.
 func stanzas(text string) []map[string]string {
 	var list []map[string]string
 	for block := range strings.SplitSeq(text, "\n\n") {
-		fields := map[string]string{}
+		fields, last := map[string]string{}, ""
 		for line := range strings.Lines(block) {
-			if key, value, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, " ") {
+			key, value, ok := strings.Cut(line, ":")
+			switch {
+			case strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t"):
+				if last != "" {
+					fields[last] += "\n" + strings.TrimSpace(line)
+				}
+			case ok:
+				last = key
 				fields[key] = strings.TrimSpace(value)
 			}
 		}
@@ -191,8 +314,12 @@ func newer(ctx context.Context, a, b string) bool {
 	return exec.CommandContext(ctx, "dpkg", "--compare-versions", a, "gt", b).Run() == nil
 }
 
-// upstream is a Debian version without epoch and revision: 6.12.117 of
-// 6.12.117-1~deb12u1 (deb-version(7)).
+// repackedRE is what Debian adds to the version of a source that it packed again,
+// without what is not free enough for it.
+var repackedRE = regexp.MustCompile(`[+~.](dfsg|ds)[.0-9]*$`)
+
+// upstream is a Debian version without epoch, revision and note of a repacking:
+// 6.12.117 of 6.12.117-1~deb12u1, 6.2.1 of 2:6.2.1+dfsg1-1.1 (deb-version(7)).
 func upstream(version string) string {
 	if _, rest, ok := strings.Cut(version, ":"); ok {
 		version = rest
@@ -200,5 +327,5 @@ func upstream(version string) string {
 	if i := strings.LastIndex(version, "-"); i >= 0 {
 		version = version[:i]
 	}
-	return version
+	return repackedRE.ReplaceAllString(version, "")
 }

@@ -37,7 +37,7 @@ func (s *Store) vouch(ctx context.Context, r release.Recipe, files []release.Fil
 }
 
 func (s *Store) checkSignature(ctx context.Context, r release.Recipe, f release.File, got Fetched, o Options) (by string, err error) {
-	o.Strict = true // nothing can stand in for a signature
+	o.Strict, o.Follow = true, "" // nothing can stand in for a signature
 	fetched, err := s.pinnedFile(ctx, r, []release.File{f.Signature.File(f.Part)}, o)
 	if err != nil {
 		return "", err

@@ -17,6 +17,7 @@
 //	unpack.go     Unpack: Debian packages and tar archives
 //	extract.go    a tar stream becomes a tree that nothing can leave
 //	patch.go      Patch: a series without fuzz, all of it or nothing
+//	quilt.go      Quilt: the patches of a Debian source package that a recipe takes
 //
 // Nothing is used that was not hashed a moment ago and compared with the
 // recipe's pin, or, for a followed version, with the index that apt verified by

@@ -100,7 +100,7 @@ func showProducts(out io.Writer, dir string, b boards.Board, m release.Manifest,
 			fmt.Fprintf(out, "note: %s is the folder %s as it was now, not a pinned version\n", in.Name, in.From)
 		}
 		if in.Followed {
-			fmt.Fprintf(out, "note: %s %s stands in for the pinned version, which the archive no longer has\n", in.Name, in.Version)
+			fmt.Fprintf(out, "note: %s: %s stands in for the pinned file, which no location has any more\n", in.Name, in.From)
 		}
 	}
 	if b.Flashing != "" {

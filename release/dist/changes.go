@@ -48,6 +48,11 @@ func versionChanges(before, after []part, modules bool) []changed {
 	return slices.DeleteFunc(list, func(c changed) bool { return c.before == c.after })
 }
 
+// patchChanges are the patches that came, went or are others now.
+func patchChanges(before, after part) []string {
+	return lineChanges(before.patches, after.patches)
+}
+
 // optionChanges are the lines of a .config that came and went.
 func optionChanges(before, after part) []string {
 	return lineChanges(set(before.options), set(after.options))

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"flag"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,16 +35,18 @@ type built struct {
 	name    string
 	image   string
 	kernel  string
-	bird    string // its version
-	netlink string // version of a Go module
+	bird    string            // its version
+	netlink string            // version of a Go module
+	patches map[string]string // name: content
 	config  string
 	mtree   string
 }
 
 func testBuilt() built {
 	return built{release: "2026.11", name: "alix2d3", image: strings.Repeat("image", 1000), kernel: "kernel", bird: "2.0.12", netlink: "v1.3.1",
-		config: "# CONFIG_SMP is not set\nCONFIG_NET=y\nCONFIG_HZ=100\n",
-		mtree:  "#mtree\n/set uid=0 gid=0\n. type=dir mode=0755\n./bin/bird type=file mode=0755 size=1 sha256=00\n./init type=link mode=0777 link=bin/tenchd\n"}
+		patches: map[string]string{"0001-our-own.patch": "a", "bird debian/CVE-2026-2.patch": "b", "bird debian/CVE-2026-1.patch": "c"},
+		config:  "# CONFIG_SMP is not set\nCONFIG_NET=y\nCONFIG_HZ=100\n",
+		mtree:   "#mtree\n/set uid=0 gid=0\n. type=dir mode=0755\n./bin/bird type=file mode=0755 size=1 sha256=00\n./init type=link mode=0777 link=bin/tenchd\n"}
 }
 
 func hexOf(data string) string {
@@ -66,6 +69,9 @@ func (b built) board(t *testing.T) Board {
 	m := release.Manifest{Board: b.name, Release: b.release, Epoch: epoch.Unix(),
 		Inputs: []release.Used{{Name: "bird source", Kind: "source", Version: b.bird, SHA256: hexOf(b.bird), From: "mirror " + dir}},
 		Steps:  []release.Ran{{Name: "kernel", Key: "k", Hit: len(dir)%2 == 0}}}
+	for _, name := range slices.Sorted(maps.Keys(b.patches)) {
+		m.Inputs = append(m.Inputs, release.Used{Name: name, Kind: "patch", SHA256: hexOf(b.patches[name])})
+	}
 	for name, data := range map[string]string{
 		release.ImageName(b.name): b.image, release.SlotName(b.name): b.kernel + "initrd", release.KernelName(b.name): b.kernel, release.InitrdName(b.name): "initrd",
 		release.SBOMName(b.name): string(bom), release.ConfigName(b.name): b.config, release.FilesName(b.name): b.mtree,
@@ -410,6 +416,7 @@ func TestNotes(t *testing.T) {
 	old, gone, last := testBuilt(), testBuilt(), testOptions(t)
 	old.release, old.bird, old.netlink = "2026.10", "2.0.11", "v1.3.0"
 	old.config = "CONFIG_NET=y\nCONFIG_HZ=250\nCONFIG_PPP=y\n"
+	old.patches = map[string]string{"0001-our-own.patch": "a", "bird debian/CVE-2026-1.patch": "d", "bird debian/old.patch": "e"}
 	old.kernel = strings.Repeat("k", 200_000)
 	old.mtree = strings.Replace(old.mtree, "bird", "birdcl", 1)
 	gone.release, gone.name = "2026.10", "net5501"

@@ -65,6 +65,7 @@ func (w *noteWriter) next() []byte {
 	w.boards()
 	w.changes("Software", versionChanges(w.before, w.after, false))
 	w.changes("Go modules", versionChanges(w.before, w.after, true))
+	w.diff("Patches", groups(w.before, w.after, patchChanges))
 	w.diff("Kernel options", groups(w.before, w.after, optionChanges))
 	w.diff("Files of the root", groups(w.before, w.after, fileChanges))
 	return w.Bytes()

@@ -16,6 +16,7 @@ type part struct {
 	name, title string
 	sizes       sizes
 	components  []sbom.Component
+	patches     map[string]bool   // what sources were patched with, e.g. "openvpn debian/CVE-2026-13117.patch sha256=4c8b3a9f0d12"
 	options     map[string]string // kernel options that are not off: CONFIG_X -> value
 	files       map[string]bool   // of the root, e.g. "./bin/bird"
 }
@@ -46,13 +47,18 @@ func readParts(x release.Index, dir string) ([]part, error) {
 }
 
 func readPart(b release.IndexBoard, dir string) (part, error) {
-	p := part{name: b.Name, title: b.Title, options: map[string]string{}, files: map[string]bool{}}
+	p := part{name: b.Name, title: b.Title, patches: map[string]bool{}, options: map[string]string{}, files: map[string]bool{}}
 	m, err := release.ReadManifest(filepath.Join(dir, release.ManifestName(b.Name)))
 	if err != nil {
 		return part{}, err
 	}
 	p.sizes.image = m.Product(release.ImageName(b.Name)).Size
 	p.sizes.slot = m.Product(release.KernelName(b.Name)).Size + m.Product(release.InitrdName(b.Name)).Size
+	for _, in := range m.Inputs {
+		if in.Kind == "patch" {
+			p.patches[in.Name+" sha256="+in.SHA256[:min(12, len(in.SHA256))]] = true
+		}
+	}
 	if p.components, err = sbom.Read(filepath.Join(dir, release.SBOMName(b.Name))); err != nil {
 		return part{}, err
 	}

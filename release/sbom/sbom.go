@@ -15,6 +15,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"path"
 	"runtime/debug"
 	"slices"
@@ -43,6 +44,7 @@ type SourceFile struct {
 	Name    string // e.g. "bird2_2.0.12.orig.tar.gz"
 	Version string // upstream's; another than the recipe's when it was followed
 	SHA256  string // lower-case hex
+	Part    string // of the recipe, e.g. "source"
 }
 
 // Program is a program in Go.
@@ -132,14 +134,27 @@ func (s Source) component() component {
 	}
 	c.PURL = s.purl(c.Version)
 	for _, p := range s.Recipe.Patches {
-		// A patch has no hash in CycloneDX; a fragment of its URL may be one.
-		diff := diff{URL: "release/recipes/" + s.Recipe.Name + "/patches/" + p.Name + "#sha256=" + p.SHA256}
 		if c.Pedigree == nil {
 			c.Pedigree = &pedigree{}
 		}
-		c.Pedigree.Patches = append(c.Pedigree.Patches, patch{Type: "unofficial", Diff: diff})
+		c.Pedigree.Patches = append(c.Pedigree.Patches, s.patch(p))
 	}
 	return c
+}
+
+// patch is one of our own, or one that Debian took from a later version. A patch
+// has no hash in CycloneDX; a fragment of its URL may be one.
+func (s Source) patch(p release.Patch) patch {
+	if p.Part == "" {
+		return patch{Type: "unofficial", Diff: diff{URL: "release/recipes/" + s.Recipe.Name + "/patches/" + p.Name + "#sha256=" + p.SHA256}}
+	}
+	in := p.Part
+	for _, f := range s.Files {
+		if f.Part == p.Part {
+			in = s.urlOf(f)
+		}
+	}
+	return patch{Type: "backport", Diff: diff{URL: in + "#" + (&url.URL{Fragment: "patches/" + p.Name + "&sha256=" + p.SHA256}).EscapedFragment()}}
 }
 
 // urlOf is where anybody can have the file; where this build had it from, e.g. a

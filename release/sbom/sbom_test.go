@@ -21,18 +21,23 @@ import (
 
 const sum = "e849faf31ca3555757f3a8877cb01af92122f744f75d1f3102734651c4e14703"
 
+// sumDebian is another hash.
+const sumDebian = "b96011aadbb6bff168fbbcfe31c3e104a20be1616f63a980888ce96ac2595b01"
+
 // testImage has one of everything.
 func testImage() Image {
 	linux := release.Recipe{Name: "linux", Version: "6.12.117", Licence: "GPL-2.0-only WITH Linux-syscall-note",
 		Patches: []release.Patch{{Name: "0001-say-what-it-is.patch", SHA256: sum}}}
 	musl := release.Recipe{Name: "musl", Version: "1.2.3", Licence: "MIT", Files: []release.File{
 		{SHA256: sum, Locations: []release.Location{{Debian: &release.DebianPackage{}}, {URL: "https://musl.libc.org/releases/musl-1.2.3.tar.gz"}}}}}
-	bird := release.Recipe{Name: "bird", Version: "2.0.12", Licence: "GPL-2.0-or-later", Build: release.Build{Needs: []string{"musl", "linux"}}}
+	bird := release.Recipe{Name: "bird", Version: "2.0.12", Licence: "GPL-2.0-or-later", Build: release.Build{Needs: []string{"musl", "linux"}},
+		Files:   []release.File{{SHA256: sumDebian, Locations: []release.Location{{URL: "https://deb.debian.org/bird2_2.0.12-7.debian.tar.xz"}}}},
+		Patches: []release.Patch{{Name: "sub/fix#1.patch", SHA256: sum, Part: "debian"}}}
 	return Image{Board: "alix2d3", Release: "2026.11",
 		Sources: []Source{
-			{linux, OperatingSystem, []SourceFile{{"linux-source-6.12_6.12.118-1~deb12u1_all.deb", "6.12.118", sum}}},
-			{musl, Library, []SourceFile{{"musl_1.2.3.orig.tar.gz", "1.2.3", sum}}},
-			{bird, Application, []SourceFile{{"bird2_2.0.12+x.tar.gz", "2.0.12", sum}}},
+			{linux, OperatingSystem, []SourceFile{{"linux-source-6.12_6.12.118-1~deb12u1_all.deb", "6.12.118", sum, "source"}}},
+			{musl, Library, []SourceFile{{"musl_1.2.3.orig.tar.gz", "1.2.3", sum, "source"}}},
+			{bird, Application, []SourceFile{{"bird2_2.0.12+x.tar.gz", "2.0.12", sum, "source"}, {"bird2_2.0.12-7.debian.tar.xz", "2.0.12", sumDebian, "debian"}}},
 		},
 		Programs: []Program{
 			{Name: "tenchd", Version: "2026.11", Licence: "BSD-3-Clause", SHA256: sum, Go: "go1.26.8", Modules: []debug.Module{
@@ -139,9 +144,12 @@ func TestOwnRecipesGiveAValidDocument(t *testing.T) {
 				t.Errorf("recipe %s: licence: %q is not in SPDX's lists", r.Name, word)
 			}
 		}
+		for name, sum := range r.Quilt.SHA256 {
+			r.Patches = append(r.Patches, release.Patch{Name: name, SHA256: sum, Part: r.Quilt.Part})
+		}
 		s := Source{Recipe: r, Type: Application}
 		for _, file := range r.Files {
-			s.Files = append(s.Files, SourceFile{file.Name, r.Version, file.SHA256})
+			s.Files = append(s.Files, SourceFile{file.Name, r.Version, file.SHA256, file.Part})
 		}
 		img.Sources = append(img.Sources, s)
 	}
@@ -190,8 +198,9 @@ func TestDocument(t *testing.T) {
 	want := map[string]string{
 		"linux": "pkg:deb/debian/linux-source-6.12@6.12.118-1~deb12u1?arch=all linux-source-6.12_6.12.118-1~deb12u1_all.deb" +
 			" release/recipes/linux/patches/0001-say-what-it-is.patch#sha256=" + sum,
-		"musl":   "pkg:generic/musl@1.2.3 https://musl.libc.org/releases/musl-1.2.3.tar.gz",
-		"bird":   "pkg:generic/bird@2.0.12 bird2_2.0.12+x.tar.gz",
+		"musl": "pkg:generic/musl@1.2.3 https://musl.libc.org/releases/musl-1.2.3.tar.gz",
+		"bird": "pkg:generic/bird@2.0.12 bird2_2.0.12+x.tar.gz https://deb.debian.org/bird2_2.0.12-7.debian.tar.xz" +
+			" https://deb.debian.org/bird2_2.0.12-7.debian.tar.xz#patches/sub/fix%231.patch&sha256=" + sum,
 		"tenchd": "pkg:generic/tenchd@2026.11",
 		"u-root": "pkg:generic/u-root@v0.16.0",
 		"github.com/Some/Thing/v4@v4.1.0+incompatible": "pkg:golang/github.com/some/thing/v4@v4.1.0%2Bincompatible",
