@@ -164,6 +164,7 @@ func TestPXEInstallOnANamedDisk(t *testing.T) {
 		t.Error("the disk was written to, though another is named")
 	}
 
+	c.order("disarm", "gw0")
 	c.order("install", "gw0") // boxes.toml has the number
 	m = c.machine("bios", disk)
 	m.Expect(t, `is written and read back; rebooting from it`, bootTimeout)
