@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -72,7 +73,10 @@ func (r mountedReader) Close() error { return errors.Join(r.ReadCloser.Close(), 
 const settle = 200 * time.Millisecond
 
 // WatchBlockDevices calls found with the name of each block device that appears,
-// e.g. "sdb1", until ctx ends. The kernel tells of them on a netlink socket.
+// e.g. "sdb1", until ctx ends. The kernel tells of them on a netlink socket. Of a
+// disk with partitions found hears of those alone: a FAT may claim to be a
+// partition of the disk that it fills (mformat(1)), and one of the two cannot be
+// mounted while the other is.
 func WatchBlockDevices(ctx context.Context, found func(name string)) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_KOBJECT_UEVENT)
 	if err != nil {
@@ -99,11 +103,20 @@ func WatchBlockDevices(ctx context.Context, found func(name string)) error {
 		}
 		select {
 		case <-time.After(settle):
-			found(name)
+			if !partitioned("/sys/class/block", name) {
+				found(name)
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// partitioned reports whether the kernel found partitions on a disk, which it
+// does before it tells of the disk. sys is /sys/class/block.
+func partitioned(sys, name string) bool {
+	partitions, err := filepath.Glob(filepath.Join(sys, name, name+"*", "partition"))
+	return err == nil && len(partitions) > 0
 }
 
 // addedDevice reads a uevent, which is lines that end with a zero byte, the

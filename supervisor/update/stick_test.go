@@ -2,6 +2,8 @@ package update
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -64,6 +66,24 @@ func TestAddedDevice(t *testing.T) {
 	} {
 		if got, ok := addedDevice([]byte(text)); got != want || ok != (want != "") {
 			t.Errorf("addedDevice(%q) = %q, %v; want %q", text, got, ok, want)
+		}
+	}
+}
+
+// A disk is looked at by its partitions where it has some.
+func TestPartitioned(t *testing.T) {
+	sys := t.TempDir()
+	for _, dir := range []string{"sda/sda1", "sda/queue", "sdb/queue", "nvme0n1/nvme0n1p2", "sda1"} {
+		if err := os.MkdirAll(filepath.Join(sys, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{"sda/sda1/partition", "nvme0n1/nvme0n1p2/partition", "sda1/partition"} {
+		write(t, filepath.Join(sys, file), "1\n")
+	}
+	for name, want := range map[string]bool{"sda": true, "sda1": false, "sdb": false, "nvme0n1": true, "sdc": false} {
+		if got := partitioned(sys, name); got != want {
+			t.Errorf("partitioned(%q) = %v; want %v", name, got, want)
 		}
 	}
 }
