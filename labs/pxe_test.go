@@ -116,6 +116,9 @@ var firmwares = map[string]struct {
 	"uefi-http": {machine: []string{"qemu-system-x86_64", "-machine", "q35", "-cpu", "max", "-vga", "none",
 		"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"}, rom: ",romfile=",
 		code: "/usr/share/OVMF/OVMF_CODE_4M.fd", vars: "/usr/share/OVMF/OVMF_VARS_4M.fd"},
+	// A processor of 64 bits whose firmware has 32, as tablets' had.
+	"uefi32": {machine: []string{"qemu-system-x86_64", "-machine", "q35,smm=on", "-cpu", "max", "-vga", "none"}, rom: ",romfile=",
+		code: "/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd", vars: "/usr/share/OVMF/OVMF32_VARS_4M.fd"},
 	"arm64": {machine: []string{"qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a53"}, rom: ",romfile=",
 		code: "/usr/share/AAVMF/AAVMF_CODE.fd", vars: "/usr/share/AAVMF/AAVMF_VARS.fd"},
 }

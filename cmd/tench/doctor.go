@@ -54,6 +54,7 @@ func needs(b boards.Board) []need {
 		{"busybox", "busybox", "test", "the TFTP client of small systems"},
 		{"curl", "curl", "test", "a TFTP client"},
 		{"/usr/lib/u-boot/qemu_arm64/u-boot.bin", "u-boot-qemu", "test", "U-Boot, to boot over the network"},
+		{"/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd", "ovmf-ia32", "test", "UEFI of 32 bits, to boot over the network"},
 		{"/usr/sbin/in.tftpd", "tftpd-hpa", "test", "a TFTP server to measure beside"},
 		{"fsck.vfat", "dosfstools", "test", "checks our FAT"},
 		{"mcopy", "mtools", "test", "reads our FAT"},
