@@ -36,27 +36,31 @@ type Menu struct {
 	In     *Input
 	Out    io.Writer
 	Locked bool // router.toml or the board does not trust whoever holds the cable
+
+	said string // the answer to the next question, when it was given beforehand
 }
 
-// choice is one line of the menu.
+// choice is one line of the menu. One that asks takes the answer to its first
+// question behind its name, too: "why wan".
 type choice struct {
 	key, word string
 	run       func(ctx context.Context) error
+	asks      bool
 }
 
 func (m *Menu) choices() []choice {
 	return []choice{
-		{"1", "status", m.status},
-		{"2", "interfaces", m.interfaces},
-		{"3", "why", m.why},
-		{"4", "log", m.log},
-		{"5", "configuration", m.edit},
-		{"6", "ping", m.ping},
-		{"7", "shell", m.shell},
-		{"8", "reboot", m.reboot},
-		{"9", "power off", m.powerOff},
-		{"s", "slots", m.slots},
-		{"u", "update", m.update},
+		{"1", "status", m.status, false},
+		{"2", "interfaces", m.interfaces, false},
+		{"3", "why", m.why, true},
+		{"4", "log", m.log, true},
+		{"5", "configuration", m.edit, false},
+		{"6", "ping", m.ping, true},
+		{"7", "shell", m.shell, false},
+		{"8", "reboot", m.reboot, false},
+		{"9", "power off", m.powerOff, false},
+		{"s", "slots", m.slots, false},
+		{"u", "update", m.update, true},
 	}
 }
 
@@ -102,8 +106,13 @@ func (m *Menu) serve(ctx context.Context) error {
 
 // choose runs the choice that line names. Its error ends the menu.
 func (m *Menu) choose(ctx context.Context, line string) error {
+	name, said, _ := strings.Cut(line, " ")
 	for _, c := range m.choices() {
-		if line != c.key && !strings.EqualFold(line, c.word) {
+		switch {
+		case c.called(line):
+		case c.asks && c.called(name):
+			m.said = strings.TrimSpace(said)
+		default:
 			continue
 		}
 		return m.end(ctx, c.run(ctx))
@@ -111,6 +120,8 @@ func (m *Menu) choose(ctx context.Context, line string) error {
 	m.printf("%q is not in the menu; enter shows it\n", line)
 	return nil
 }
+
+func (c choice) called(name string) bool { return name == c.key || strings.EqualFold(name, c.word) }
 
 // end shows how a choice ended. Its error ends the menu.
 func (m *Menu) end(ctx context.Context, err error) error {
@@ -171,8 +182,13 @@ func (m *Menu) draw(ctx context.Context) {
 	}
 }
 
-// ask prints a question and returns the answer without the spaces around it.
+// ask prints a question and returns the answer without the spaces around it. What
+// was said beforehand is not asked for.
 func (m *Menu) ask(ctx context.Context, question string) (string, error) {
+	if said := m.said; said != "" {
+		m.said = ""
+		return said, nil
+	}
 	m.In.Forget()
 	m.printf("%s", question)
 	line, err := m.In.Line(ctx)

@@ -200,6 +200,8 @@ func TestSessions(t *testing.T) {
 		{name: "update to what is older", typed: []string{"u", "/data/2026.10", "yes", "no", "u", "/data/2026.10", "yes", "yes"}, updated: "/data/2026.10 (a downgrade)"},
 		{name: "looking", box: fakeBox{log: "[    1.234] init: tench: ready\n"}, typed: []string{
 			"1", "2", "3", "lan", "3", "", "3", "lam", "4", "", "4", "f", "status", "m", "42", ""}},
+		{name: "answers behind the choice", box: fakeBox{log: "[    1.234] init: tench: ready\n"}, typed: []string{
+			"why lan", "3  wan", "ping 192.0.2.1", "6 -f 192.0.2.1", "log f", "status lan", "reboot yes", "u /data/2026.10", "yes", "no"}},
 		{name: "long log is paged", box: fakeBox{log: long}, typed: []string{"4", "", "", "q", "4", "", "", ""}},
 		{name: "no loop", box: fakeBox{noLoop: true}, typed: []string{"1", "3", "lan", "5", "2"}},
 		{name: "ping and shell", typed: []string{"6", "192.0.2.1", "6", "-f 192.0.2.1", "6", "a;reboot", "6", "", "7"}},
