@@ -113,6 +113,7 @@ func goodSlot(t *testing.T, firmware string) {
 	if m := c.Expect(t, readyLine, bootTimeout); m[3] != "b" {
 		t.Errorf("the ready line is %q, want slot b", m[0])
 	}
+	c.Expect(t, `! slot b is on trial: it reboots unless healthy [^\r\n]*\r\n! well so far`, menuTimeout)
 	shell(t, c)
 	c.Send(t, untilGood+"tenchd slots; tenchd log | grep healthy; tenchd slots use a && tenchd reboot\n")
 	c.Expect(t, `slot b +running +good`, bootTimeout)

@@ -49,10 +49,12 @@ func (p *pid1) loopStarted() {
 	p.trial.reported = false
 }
 
-// menuUp notes that the menu on a port started or ended.
+// menuUp notes that the menu on a port started or ended. A menu shows what is
+// written of the health when it starts: that must not be from before.
 func (p *pid1) menuUp(port string, up bool) {
 	p.trial.menus[port] = up
 	p.trial.judge.Interrupt()
+	p.look(time.Now())
 }
 
 // facts is how the box does at the time now.
@@ -82,8 +84,7 @@ func (p *pid1) facts(now time.Time) health.Facts {
 // is on trial and has failed; nobody else would.
 func (p *pid1) judge(now time.Time) (order, bool) {
 	t := &p.trial
-	v := t.judge.Look(t.policy, p.facts(now), uptime())
-	p.writeNote(v)
+	v := p.look(now)
 	if !t.on {
 		return order{}, false
 	}
@@ -103,6 +104,13 @@ func (p *pid1) judge(now time.Time) (order, bool) {
 		}, true
 	}
 	return order{}, false
+}
+
+// look says how the box's health is, and writes it down.
+func (p *pid1) look(now time.Time) health.Verdict {
+	v := p.trial.judge.Look(p.trial.policy, p.facts(now), uptime())
+	p.writeNote(v)
+	return v
 }
 
 // writeNote tells everybody else, when there is something new.

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"tench/boards"
 	"tench/release"
@@ -110,6 +111,9 @@ func runQEMU(stderr io.Writer, b boards.Board, o runOptions) error {
 		o.disk = b.QEMU.Disk
 	}
 	disk, err := runDisk(o.image, dir, o.fresh)
+	if errors.Is(err, errRuns) {
+		return fmt.Errorf("run %s: %w\nhint: ctrl-A X in its terminal quits it", b.Name, err)
+	}
 	if err == nil && o.disk == diskSD {
 		err = growSD(disk)
 	}
@@ -136,6 +140,26 @@ func newWriteLog(o runOptions) error {
 	return os.WriteFile(o.writeLog, nil, 0o644)
 }
 
+// errRuns is the error where a machine has the disk.
+var errRuns = errors.New("the board runs in QEMU already")
+
+// lockRun keeps the folder of a board's disk for this process, and for the QEMU
+// that takes its place: another copy of the image under a machine that runs would
+// be a disk that changes under it, and QEMU's own lock comes after the copying.
+func lockRun(dir string) error {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0) // for QEMU, too: no O_CLOEXEC
+	if err == nil {
+		err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return errors.Join(errRuns, unix.Close(fd))
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return nil
+}
+
 // runDisk returns the disk to boot: a copy of the image that the box may write
 // to. It is made anew when the image is another one than the last time.
 func runDisk(image, dir string, fresh bool) (string, error) {
@@ -147,6 +171,9 @@ func runDisk(image, dir string, fresh bool) (string, error) {
 		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	if err := lockRun(dir); err != nil {
 		return "", err
 	}
 	disk, stamp := filepath.Join(dir, "disk.img"), filepath.Join(dir, "disk.stamp")
