@@ -14,6 +14,8 @@ import (
 // The walk goes from the device up to the root and keeps the parts that tell
 // one slot from another: the last PCI function, the USB port chain, the
 // platform device. Buses that only sit in between, such as virtio, add nothing.
+// Nor does what carries a PCI bus: its number is in the function's, and udev names
+// it where a device tree describes the board, but not where ACPI does the same.
 func busPath(sysfs, link string) string {
 	dir, err := filepath.EvalSymlinks(filepath.Join(sysfs, "class/net", link, "device"))
 	if err != nil {
@@ -25,7 +27,7 @@ func busPath(sysfs, link string) string {
 	}
 	var parts []string
 	seen := map[string]bool{} // buses already named: of nested ones the innermost counts
-	for ; len(dir) > len(root); dir = filepath.Dir(dir) {
+	for ; len(dir) > len(root) && !seen["pci"]; dir = filepath.Dir(dir) {
 		bus := subsystem(dir)
 		if bus == "" || seen[bus] {
 			continue

@@ -38,6 +38,8 @@ func TestBusPath(t *testing.T) {
 			map[string]string{"pci0000:00/0000:00:02.2": "pci", "pci0000:00/0000:00:02.2/0000:01:00.0": "pci"}},
 		{"virtio below PCI", "pci0000:00/0000:00:03.0/virtio0", "pci-0000:00:03.0",
 			map[string]string{"pci0000:00/0000:00:03.0": "pci", "pci0000:00/0000:00:03.0/virtio0": "virtio"}},
+		{"PCI of a device tree", "platform/4010000000.pcie/pci0000:00/0000:00:10.0/virtio0", "pci-0000:00:10.0",
+			map[string]string{"platform/4010000000.pcie": "platform", "platform/4010000000.pcie/pci0000:00/0000:00:10.0": "pci"}},
 		{"virtio-mmio", "platform/a003e00.virtio_mmio/virtio2", "platform-a003e00.virtio_mmio",
 			map[string]string{"platform/a003e00.virtio_mmio": "platform", "platform/a003e00.virtio_mmio/virtio2": "virtio"}},
 		{"platform", "platform/ethernet/f1070000.ethernet", "platform-f1070000.ethernet",
