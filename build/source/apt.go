@@ -49,6 +49,7 @@ type apt struct {
 	dir  string
 	arch string // Debian architecture of the packages, not of the host
 	from string // kind of index: "Packages", or "Sources" for source packages
+	old  error  // why some of its lists may be those of an earlier day; nil: none is
 }
 
 // sourceArch stands for an architecture where source packages are meant, as it
@@ -61,7 +62,7 @@ const anyArch = "amd64"
 
 // fromArchive downloads the package with apt-get and adopts it.
 func (s *Store) fromArchive(ctx context.Context, pkg release.DebianPackage, p pin, o Options) error {
-	a, unlock, err := s.openApt(ctx, pkg.Arch, o)
+	a, unlock, err := s.openOldApt(ctx, pkg.Arch, o)
 	if err != nil {
 		return err
 	}
@@ -72,6 +73,18 @@ func (s *Store) fromArchive(ctx context.Context, pkg release.DebianPackage, p pi
 // openApt sets up the private apt for an architecture, with lists that this
 // process has fetched, and keeps other processes out of it.
 func (s *Store) openApt(ctx context.Context, arch string, o Options) (apt, func(), error) {
+	a, unlock, err := s.openOldApt(ctx, arch, o)
+	if err == nil && a.old != nil {
+		unlock()
+		err = a.old
+	}
+	return a, unlock, err
+}
+
+// openOldApt is openApt where lists of an earlier day will do, and those of the
+// suites that could be read: for pinned files, whose hash is known. A mirror
+// whose index and Release file do not match for a day stops nobody so.
+func (s *Store) openOldApt(ctx context.Context, arch string, o Options) (apt, func(), error) {
 	archive := o.Archive.orDebian()
 	if arch == "all" {
 		arch = anyArch
@@ -84,12 +97,22 @@ func (s *Store) openApt(ctx context.Context, arch string, o Options) (apt, func(
 	if err != nil {
 		return apt{}, nil, err
 	}
-	if err := s.update(ctx, a, archive, o); err != nil {
+	err = s.update(ctx, a, archive, o)
+	if old := (oldLists{}); errors.As(err, &old) && ctx.Err() == nil {
+		a.old, err = old, nil
+	}
+	if err != nil {
 		unlock()
 		return apt{}, nil, err
 	}
 	return a, unlock, nil
 }
+
+// oldLists is the error of an apt-get update that did not get all of the lists:
+// apt keeps those that it had.
+type oldLists struct{ error }
+
+func (o oldLists) Unwrap() error { return o.error }
 
 // update fetches the archive's lists, once in the life of the store: an error
 // is remembered as well, so that a machine without the network does not wait
@@ -104,7 +127,9 @@ func (s *Store) update(ctx context.Context, a apt, archive Archive, o Options) e
 	err := a.setUp(ctx, archive)
 	if err == nil {
 		o.logf("reading the archive's package lists (%s)", filepath.Base(a.dir))
-		_, err = a.run(ctx, nil, "apt-get", "update")
+		if _, err = a.run(ctx, nil, "apt-get", "update"); err != nil {
+			err = oldLists{err}
+		}
 	}
 	if ctx.Err() == nil {
 		s.updated[id] = err
@@ -231,7 +256,11 @@ func (a apt) run(ctx context.Context, status *os.File, name string, args ...stri
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w%s", name, args[0], err, complaints(stderr.String()))
+		err = fmt.Errorf("%s %s: %w%s", name, args[0], err, complaints(stderr.String()))
+		if a.old != nil {
+			err = fmt.Errorf("%w\n%w", err, a.old)
+		}
+		return nil, err
 	}
 	return stdout.Bytes(), nil
 }

@@ -316,6 +316,30 @@ func TestArchiveIsNotBelieved(t *testing.T) {
 	}
 }
 
+// A suite that cannot be read, as when a mirror is not in step with itself,
+// keeps nobody from a pinned file of another one. What is not pinned waits.
+func TestPinnedBesideABrokenSuite(t *testing.T) {
+	key := newSigner(t)
+	a := newArchive(t, key)
+	pinned := a.add(t, "6.12.117-1~deb12u1")
+	a.publish(t, key)
+	uri, _, _ := strings.Cut(a.Suites, " ")
+	a.Suites += "\n" + uri + " bookworm-security main"
+	s := openStore(t, t.TempDir())
+	got, err := s.Fetch(t.Context(), aptRecipe("6.12.117-1~deb12u1", pinned), "source", Options{Strict: true, Archive: a.Archive})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, got.Path, pinned)
+	a.add(t, "6.12.119-1~deb12u1")
+	a.publish(t, key)
+	gone := aptRecipe("6.12.116-1~deb12u1", noise(100))
+	_, err = openStore(t, t.TempDir()).Fetch(t.Context(), gone, "source", Options{Archive: a.Archive})
+	if want := "bookworm-security Release' does not have a Release file"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Fetch of a pin that is gone: %v, want %q", err, want)
+	}
+}
+
 // An index whose signature was good before may not be replaced by a bad one.
 func TestTamperedUpdate(t *testing.T) {
 	key := newSigner(t)

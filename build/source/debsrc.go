@@ -18,7 +18,7 @@ type indexed struct{ uri, name string }
 // fromSources downloads one file of a Debian source package and adopts it. apt
 // finds it in its verified index; see aptDownload for who downloads it.
 func (s *Store) fromSources(ctx context.Context, pkg release.DebianSource, p pin, o Options) error {
-	a, unlock, err := s.openApt(ctx, sourceArch, o)
+	a, unlock, err := s.openOldApt(ctx, sourceArch, o)
 	if err != nil {
 		return err
 	}

@@ -163,7 +163,10 @@ func updateRows(u build.Update) [][2]string {
 		case c.Err == nil:
 			asked = true
 		case i == 0:
-			cause, _, _ := strings.Cut(c.Err.Error(), "\n")
+			cause, rest, _ := strings.Cut(c.Err.Error(), "\n")
+			if why, _, _ := strings.Cut(rest, "\n"); strings.HasPrefix(why, "E: ") { // apt-get's own words
+				cause += ": " + strings.TrimPrefix(why, "E: ")
+			}
 			unknown = fmt.Sprintf("%s: %s", c.Location, cause)
 		}
 	}

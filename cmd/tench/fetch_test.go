@@ -23,6 +23,8 @@ func TestUpdateRows(t *testing.T) {
 		"newer, one silent":         {[]source.Candidate{{Location: at("a"), Err: errors.New("404")}, {Location: at("b"), Version: "2"}}, [][2]string{{"2", "b"}}},
 		"nobody answers": {[]source.Candidate{{Location: at("a"), Err: errors.New("404\nhint: x")}, {Location: at("b"), Err: errors.New("500")}},
 			[][2]string{{"unknown", "a: 404"}}},
+		"apt-get fails": {[]source.Candidate{{Location: at("a"), Err: errors.New("apt-get update: exit status 100\nE: File has unexpected size\nE: ignored")}},
+			[][2]string{{"unknown", "a: apt-get update: exit status 100: File has unexpected size"}}},
 		"none to ask": {nil, [][2]string{{"unknown", "its locations have no versions"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
