@@ -35,17 +35,19 @@ func TestSameBytesElsewhere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// 40 days later, for all programs that ask the C library; and a user without
+	// a name, whose files are root's outside.
+	elsewhere := []string{"unshare", "--user", "--map-user=1234", "--map-group=1234", "faketime", "-f", "+40d"}
+	env := []string{"TENCH_CACHE=" + cache, "TZ=Pacific/Kiritimati", "LANG=tr_TR.UTF-8", "MAKEFLAGS="}
 	for _, b := range list {
-		// 40 days later, for all programs that ask the C library; and a user without
-		// a name, whose files are root's outside.
-		elsewhere := []string{"unshare", "--user", "--map-user=1234", "--map-group=1234", "faketime", "-f", "+40d"}
-		env := []string{"TENCH_CACHE=" + cache, "TZ=Pacific/Kiritimati", "LANG=tr_TR.UTF-8", "MAKEFLAGS="}
-		run(t, other, env, append(elsewhere, filepath.Join(root, "bin", "tench"), "image", b.Name)...)
-		for _, name := range []string{release.ImageName(b.Name), "SHA256"} {
-			if !sameFile(t, filepath.Join(root, "out", b.Name, name), filepath.Join(other, "out", b.Name, name)) {
-				t.Errorf("%s: %s differs between here and elsewhere", b.Name, name)
+		t.Run(b.Name, func(t *testing.T) {
+			run(t, other, env, append(elsewhere, filepath.Join(root, "bin", "tench"), "image", b.Name)...)
+			for _, name := range []string{release.ImageName(b.Name), "SHA256"} {
+				if !sameFile(t, filepath.Join(root, "out", b.Name, name), filepath.Join(other, "out", b.Name, name)) {
+					t.Errorf("%s differs between here and elsewhere", name)
+				}
 			}
-		}
+		})
 	}
 }
 
