@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -302,7 +300,7 @@ func readSecretKey(c *cobra.Command, path string) (signify.SecretKey, error) {
 func askTwice(c *cobra.Command, prompt string) ([]byte, error) {
 	f := terminal(c.InOrStdin())
 	if f == nil {
-		return readLine(c.InOrStdin())
+		return readLine(c.Context(), c.InOrStdin())
 	}
 	return echo.AskTwice(c.Context(), f, c.ErrOrStderr(), prompt)
 }
@@ -320,16 +318,7 @@ func terminal(in io.Reader) *os.File {
 func askPassphrase(c *cobra.Command, prompt string) ([]byte, error) {
 	f := terminal(c.InOrStdin())
 	if f == nil {
-		return readLine(c.InOrStdin())
+		return readLine(c.Context(), c.InOrStdin())
 	}
 	return echo.Ask(c.Context(), f, c.ErrOrStderr(), prompt)
-}
-
-// readLine reads a line without its end.
-func readLine(in io.Reader) ([]byte, error) {
-	line, err := bufio.NewReader(in).ReadBytes('\n')
-	if err != nil && err != io.EOF {
-		return nil, fmt.Errorf("read passphrase: %w", err)
-	}
-	return bytes.TrimSuffix(line, []byte("\n")), nil
 }
