@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"tench/internal/echo"
@@ -113,8 +114,15 @@ func writeNew(path string, data []byte, mode os.FileMode) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	// Unlike a rename, a link replaces nothing.
-	return os.Link(f.Name(), path)
+	// FAT, which sticks have, knows no links, and NFS no such rename.
+	err = unix.Renameat2(unix.AT_FDCWD, f.Name(), unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) {
+		return os.Link(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("make %s: %w", path, err)
+	}
+	return nil
 }
 
 // gitTree finds the git work tree that a file is in.
