@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -15,7 +14,7 @@ func readAll(ctx context.Context, in io.Reader) ([]byte, error) {
 
 // readLine reads a line without its end. Ctrl-C ends the waiting.
 func readLine(ctx context.Context, in io.Reader) ([]byte, error) {
-	line, err := waiting(ctx, func() ([]byte, error) { return bufio.NewReader(in).ReadBytes('\n') })
+	line, err := waiting(ctx, func() ([]byte, error) { return nextLine(in) })
 	if err != nil && err != io.EOF {
 		return nil, fmt.Errorf("read passphrase: %w", err)
 	}
@@ -24,11 +23,24 @@ func readLine(ctx context.Context, in io.Reader) ([]byte, error) {
 
 // readAnswer reads a line. Ctrl-C ends the waiting.
 func readAnswer(ctx context.Context, in io.Reader) (string, error) {
-	line, _ := waiting(ctx, func() ([]byte, error) { return bufio.NewReader(in).ReadBytes('\n') })
+	line, _ := waiting(ctx, func() ([]byte, error) { return nextLine(in) })
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
 	return string(line), nil // an end is an empty answer
+}
+
+// nextLine reads a line with its end, and no more: what follows answers the next
+// question.
+func nextLine(in io.Reader) ([]byte, error) {
+	var line []byte
+	for b := make([]byte, 1); ; {
+		n, err := in.Read(b)
+		line = append(line, b[:n]...)
+		if err != nil || n > 0 && b[0] == '\n' {
+			return line, err
+		}
+	}
 }
 
 // waiting reads what may never come. A read of a terminal or a pipe does not end

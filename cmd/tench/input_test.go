@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"tench/identity"
@@ -49,5 +50,15 @@ func TestInterruptEndsTheWaitingForInput(t *testing.T) {
 				t.Errorf("%v = %v, want context.Canceled", args, err)
 			}
 		})
+	}
+}
+
+// Two keys of a backup may each have a passphrase.
+func TestReadLineLeavesTheNext(t *testing.T) {
+	in := strings.NewReader("carp\n\ntench")
+	for _, want := range []string{"carp", "", "tench", ""} {
+		if got, err := readLine(t.Context(), in); err != nil || string(got) != want {
+			t.Errorf("readLine = %q, %v, want %q", got, err, want)
+		}
 	}
 }
