@@ -94,6 +94,9 @@ func Image(ctx context.Context, b boards.Board, o Options) (release.Manifest, er
 	if err != nil {
 		return release.Manifest{}, err
 	}
+	if err := p.makeOut(); err != nil {
+		return release.Manifest{}, err
+	}
 	if err := p.prepare(ctx); err != nil {
 		return release.Manifest{}, err
 	}

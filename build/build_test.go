@@ -106,6 +106,22 @@ func TestOwnBoards(t *testing.T) {
 	}
 }
 
+// A place for the image that cannot be written to is told before the work.
+func TestOutIsLookedAtFirst(t *testing.T) {
+	p, r := newTestPlan(t)
+	if err := os.WriteFile(p.o.Out, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.o.Out = filepath.Join(p.o.Out, "qemu-amd64")
+	_, err := Image(t.Context(), p.b, p.o)
+	if want := "disk: write to " + p.o.Out; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("Image = %v, want %s…", err, want)
+	}
+	if len(r.done) > 0 {
+		t.Errorf("steps were run: %v", r.done)
+	}
+}
+
 func TestInOrder(t *testing.T) {
 	dir := t.TempDir()
 	named := "name = \"x\"\nepoch = 2026-11-21T00:00:00Z\n[recipes]\n"

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 
 	"tench/build/cache"
 	"tench/build/disk"
@@ -121,10 +122,23 @@ func (p *plan) assembled(key string) (release.Manifest, error) {
 // lockOut makes the folder of the products and locks it: of two builds of one
 // board, one must not put its checksums beside the image of the other.
 func (p *plan) lockOut(ctx context.Context) (unlock func(), err error) {
-	if err := os.MkdirAll(p.o.Out, 0o755); err != nil {
-		return nil, fmt.Errorf("disk: %w", err)
+	if err := p.makeOut(); err != nil {
+		return nil, err
 	}
 	return cache.LockFolder(ctx, p.o.Out, func() { p.o.Report.Progress(0, 0, cache.Waiting) })
+}
+
+// makeOut makes the folder of the products. One that cannot be written to is told
+// before an hour of work, too: a checkout may be read-only.
+func (p *plan) makeOut() error {
+	err := os.MkdirAll(p.o.Out, 0o755)
+	if err == nil {
+		err = unix.Access(p.o.Out, unix.W_OK)
+	}
+	if err != nil {
+		return fmt.Errorf("disk: write to %s: %w\nhint: the image goes there; take a checkout that you may write to", p.o.Out, err)
+	}
+	return nil
 }
 
 // newDir is the folder below Options.Out that products are made in. What an

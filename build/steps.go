@@ -30,7 +30,7 @@ const (
 
 // code is the Go code of a package of this tree as an input of a step.
 func (p *plan) code(pkg string) (cache.Input, error) {
-	hash, err := cache.HashTree(filepath.Join(p.o.Root, filepath.FromSlash(pkg)))
+	hash, err := cache.HashCheckout(filepath.Join(p.o.Root, filepath.FromSlash(pkg)))
 	return cache.Input{Name: "code " + pkg, Hash: hash}, err
 }
 

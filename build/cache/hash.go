@@ -30,43 +30,6 @@ func HashFile(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// HashTree returns a hash over everything below dir that makes a difference to
-// a product: names, kinds, permissions, targets of symbolic links and contents,
-// but not times. Anything else than files, folders and symbolic links is an
-// error.
-func HashTree(dir string) (string, error) {
-	h := sha256.New()
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		content := ""
-		if !d.IsDir() {
-			if content, err = hashEntry(path, info); err != nil {
-				return err
-			}
-		}
-		mode := info.Mode()
-		if mode.Type() == fs.ModeSymlink {
-			mode = fs.ModeSymlink // Linux gives links no permissions of their own
-		}
-		_, err = fmt.Fprintf(h, "%q %v %s\n", name, mode, content)
-		return err
-	})
-	if err != nil {
-		return "", fmt.Errorf("hash %s: %w", dir, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
 // HashCheckout returns a hash over what git keeps of the tree at dir: the names
 // and contents of files, whether they can be run, the targets of symbolic
 // links. It is the same in every clone, whatever the user's umask. dir may be a

@@ -72,7 +72,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-func TestHashTree(t *testing.T) {
+func TestHashCheckout(t *testing.T) {
 	base := func(dir string) error {
 		for _, sub := range []string{"a", "b"} {
 			if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
@@ -92,7 +92,7 @@ func TestHashTree(t *testing.T) {
 		if err := change(dir); err != nil {
 			t.Fatal(err)
 		}
-		sum, err := HashTree(dir)
+		sum, err := HashCheckout(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,20 +100,25 @@ func TestHashTree(t *testing.T) {
 	}
 	want := hash(func(string) error { return nil })
 	past := time.Unix(1, 0)
-	if hash(func(dir string) error { return os.Chtimes(filepath.Join(dir, "a", "file"), past, past) }) != want {
-		t.Error("a time changes the hash")
+	for name, change := range map[string]func(dir string) error{
+		"time":        func(dir string) error { return os.Chtimes(filepath.Join(dir, "a", "file"), past, past) },
+		"umask":       func(dir string) error { return os.Chmod(filepath.Join(dir, "a", "file"), 0o600) },
+		"folder mode": func(dir string) error { return os.Chmod(filepath.Join(dir, "b"), 0o700) },
+		"folder gone": func(dir string) error { return os.Remove(filepath.Join(dir, "b")) },
+	} {
+		if hash(change) != want {
+			t.Errorf("another %s changes the hash, and git does not keep it", name)
+		}
 	}
 	for name, change := range map[string]func(dir string) error{
-		"content":     func(dir string) error { return os.WriteFile(filepath.Join(dir, "a", "file"), []byte("y"), 0o644) },
-		"mode":        func(dir string) error { return os.Chmod(filepath.Join(dir, "a", "file"), 0o755) },
-		"folder mode": func(dir string) error { return os.Chmod(filepath.Join(dir, "b"), 0o700) },
+		"content": func(dir string) error { return os.WriteFile(filepath.Join(dir, "a", "file"), []byte("y"), 0o644) },
+		"mode":    func(dir string) error { return os.Chmod(filepath.Join(dir, "a", "file"), 0o755) },
 		"name": func(dir string) error {
 			return os.Rename(filepath.Join(dir, "a", "file"), filepath.Join(dir, "a", "fil"))
 		},
 		"moved": func(dir string) error {
 			return os.Rename(filepath.Join(dir, "a", "file"), filepath.Join(dir, "b", "file"))
 		},
-		"folder gone": func(dir string) error { return os.Remove(filepath.Join(dir, "b")) },
 		"link": func(dir string) error {
 			link := filepath.Join(dir, "link")
 			if err := os.Remove(link); err != nil {

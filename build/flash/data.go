@@ -32,44 +32,37 @@ func DataFiles(router []byte, id identity.Identity) []disk.DataFile {
 	return files
 }
 
-// Data is a data partition in a file of its own, which holds secrets: Close
-// removes it.
-type Data struct {
-	dir  string
-	file *os.File
-}
+// Data is a data partition in a file of its own, which holds secrets. It has no
+// name, so that nothing is left of it after Close, nor where tench is killed, e.g.
+// by the end of its terminal while it asks.
+type Data struct{ file *os.File }
 
 // MakeData makes a data partition with the given files, as large as the image's
 // own, to take its place. It is made in memory where the machine has a file
 // system for that, else in a folder that nobody else may read. The words of the
 // ext4 tools go to log.
 func (img *Image) MakeData(ctx context.Context, files []disk.DataFile, log io.Writer) (*Data, error) {
-	d, err := img.makeData(ctx, files, log)
+	f, err := img.makeData(ctx, files, log)
 	if err != nil {
 		return nil, fmt.Errorf("flash: %w", err)
 	}
-	return d, nil
+	return &Data{f}, nil
 }
 
-func (img *Image) makeData(ctx context.Context, files []disk.DataFile, log io.Writer) (*Data, error) {
+func (img *Image) makeData(ctx context.Context, files []disk.DataFile, log io.Writer) (*os.File, error) {
 	dir, err := os.MkdirTemp(secretRoom("/dev/shm"), "tench-flash-*") // mode 0700
 	if err != nil {
 		return nil, err
 	}
-	d := &Data{dir: dir}
+	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "data.img")
 	// The image is the measure of itself: what boards/ says by now does not matter.
 	b := boards.Board{Name: img.Board, Layout: boards.Layout{DataMiB: int(img.parts[dataPart].size / mib)}}
 	id := disk.Identity{Seed: img.Release + "/" + img.Board, Epoch: img.Made, Release: img.Release}
 	if err := disk.Data(ctx, b, files, id, path, log); err != nil {
-		d.Close()
 		return nil, err
 	}
-	if d.file, err = os.Open(path); err != nil {
-		d.Close()
-		return nil, err
-	}
-	return d, nil
+	return os.Open(path)
 }
 
 // secretRoom is dir if that is in memory, else "" for the usual place.
@@ -84,10 +77,5 @@ func secretRoom(dir string) string {
 // ReadAt reads the partition.
 func (d *Data) ReadAt(p []byte, at int64) (int, error) { return d.file.ReadAt(p, at) }
 
-// Close removes the partition's file.
-func (d *Data) Close() error {
-	if d.file != nil {
-		d.file.Close()
-	}
-	return os.RemoveAll(d.dir)
-}
+// Close gives back the room that the partition takes.
+func (d *Data) Close() error { return d.file.Close() }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"time"
@@ -70,7 +69,7 @@ input.`,
 			if err != nil {
 				return err
 			}
-			text, err := checkedFile(c.InOrStdin(), args[1], board)
+			text, err := checkedFile(c, args[1], board)
 			if err != nil {
 				return err
 			}
@@ -84,7 +83,7 @@ input.`,
 }
 
 // checkedFile reads a router.toml that has no mistakes; - is standard input.
-func checkedFile(stdin io.Reader, name, board string) ([]byte, error) {
+func checkedFile(c *cobra.Command, name, board string) ([]byte, error) {
 	var b boards.Board
 	var err error
 	if board != "" {
@@ -94,7 +93,7 @@ func checkedFile(stdin io.Reader, name, board string) ([]byte, error) {
 	}
 	var text []byte
 	if name == "-" {
-		text, err = io.ReadAll(stdin)
+		text, err = readAll(c.Context(), c.InOrStdin())
 	} else {
 		text, err = os.ReadFile(name)
 	}

@@ -65,6 +65,8 @@ type result struct {
 	built   int // steps that ran; the others were hits
 	image   string
 	err     error
+
+	manifest release.Manifest // of what was built
 }
 
 // buildBoards builds one board of one release after the other, until an
@@ -92,7 +94,7 @@ func buildBoards(c *cobra.Command, t tree, releases []release.Release, list []bo
 func buildBoard(c *cobra.Command, b boards.Board, o build.Options) result {
 	began := time.Now()
 	m, err := build.Image(c.Context(), b, o)
-	r := result{board: b.Name, release: o.Release, took: time.Since(began), err: err}
+	r := result{board: b.Name, release: o.Release, took: time.Since(began), err: err, manifest: m}
 	if err != nil {
 		fmt.Fprintf(c.ErrOrStderr(), "tench: %s: %v\n", b.Name, explainFailure(err))
 		return r

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -45,7 +44,11 @@ single - reads from standard input.`,
 func checkFiles(c *cobra.Command, files []string, b boards.Board) error {
 	bad := 0
 	for _, file := range files {
-		if err := checkFile(c.InOrStdin(), file, b); err != nil {
+		err := checkFile(c, file, b)
+		if ctx := c.Context(); ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
 			fmt.Fprintln(c.ErrOrStderr(), err)
 			bad++
 			continue
@@ -58,11 +61,11 @@ func checkFiles(c *cobra.Command, files []string, b boards.Board) error {
 	return nil
 }
 
-func checkFile(stdin io.Reader, name string, b boards.Board) error {
+func checkFile(c *cobra.Command, name string, b boards.Board) error {
 	var data []byte
 	var err error
 	if name == "-" {
-		data, err = io.ReadAll(stdin)
+		data, err = readAll(c.Context(), c.InOrStdin())
 	} else {
 		data, err = os.ReadFile(name)
 	}

@@ -201,7 +201,7 @@ func listDevices(v *flashView, o flashOptions, image string) error {
 // written is refused before an image is read for it.
 func findTarget(path string, o flashOptions) (*flash.Device, error) {
 	info, err := os.Stat(path)
-	isNew := errors.Is(err, os.ErrNotExist) && !strings.HasPrefix(path, "/dev/")
+	isNew := errors.Is(err, os.ErrNotExist) && !strings.HasPrefix(absolute(path), "/dev/")
 	if isNew || err == nil && info.Mode().IsRegular() {
 		return nil, nil
 	}

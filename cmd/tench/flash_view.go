@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -214,19 +212,4 @@ func confirm(c *cobra.Command, o flashOptions, d flash.Device) error {
 		return fmt.Errorf("flash: %s: %q is not the answer: nothing was written\nhint: tench flash lists the devices and their serial numbers", d.Path, printable(strings.TrimSpace(typed)))
 	}
 	return nil
-}
-
-// readAnswer reads a line. Ctrl-C ends the waiting.
-func readAnswer(ctx context.Context, in io.Reader) (string, error) {
-	lines := make(chan string, 1)
-	go func() {
-		line, _ := bufio.NewReader(in).ReadString('\n') // an end is an empty answer
-		lines <- line
-	}()
-	select {
-	case line := <-lines:
-		return line, nil
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
 }

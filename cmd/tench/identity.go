@@ -292,7 +292,7 @@ at its end. A secret of that name is replaced.`,
 // askSecretValue asks for a secret on the terminal, or reads standard input.
 func askSecretValue(c *cobra.Command, name string) ([]byte, error) {
 	if terminal(c.InOrStdin()) == nil {
-		data, err := io.ReadAll(io.LimitReader(c.InOrStdin(), identity.MaxFile+2))
+		data, err := readAll(c.Context(), io.LimitReader(c.InOrStdin(), identity.MaxFile+2))
 		if err != nil {
 			return nil, fmt.Errorf("identity: read secret: %w", err)
 		}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"tench/internal/echo"
@@ -115,8 +114,15 @@ func writeNew(path string, data []byte, mode os.FileMode) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	// Unlike a rename, a link replaces nothing.
-	return os.Link(f.Name(), path)
+	// FAT, which sticks have, knows no links, and NFS no such rename.
+	err = unix.Renameat2(unix.AT_FDCWD, f.Name(), unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) {
+		return os.Link(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("make %s: %w", path, err)
+	}
+	return nil
 }
 
 // gitTree finds the git work tree that a file is in.
@@ -302,7 +308,7 @@ func readSecretKey(c *cobra.Command, path string) (signify.SecretKey, error) {
 func askTwice(c *cobra.Command, prompt string) ([]byte, error) {
 	f := terminal(c.InOrStdin())
 	if f == nil {
-		return readLine(c.InOrStdin())
+		return readLine(c.Context(), c.InOrStdin())
 	}
 	return echo.AskTwice(c.Context(), f, c.ErrOrStderr(), prompt)
 }
@@ -320,16 +326,7 @@ func terminal(in io.Reader) *os.File {
 func askPassphrase(c *cobra.Command, prompt string) ([]byte, error) {
 	f := terminal(c.InOrStdin())
 	if f == nil {
-		return readLine(c.InOrStdin())
+		return readLine(c.Context(), c.InOrStdin())
 	}
 	return echo.Ask(c.Context(), f, c.ErrOrStderr(), prompt)
-}
-
-// readLine reads a line without its end.
-func readLine(in io.Reader) ([]byte, error) {
-	line, err := bufio.NewReader(in).ReadBytes('\n')
-	if err != nil && err != io.EOF {
-		return nil, fmt.Errorf("read passphrase: %w", err)
-	}
-	return bytes.TrimSuffix(line, []byte("\n")), nil
 }

@@ -11,6 +11,7 @@
 //	fetch.go     tench fetch
 //	develop.go   --source: folders under development
 //	progress.go  the progress display, live or in plain lines
+//	input.go     what is typed or piped in, until ctrl-C
 //	check.go     tench check
 //	boards.go    tench boards
 //	key.go       tench key: new, show, sign, verify

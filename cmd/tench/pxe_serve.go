@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,6 +19,7 @@ import (
 	"tench/pxe"
 	"tench/pxe/boxes"
 	"tench/pxe/dhcp"
+	"tench/pxe/track"
 	"tench/release"
 	"tench/release/audit"
 	"tench/release/signify"
@@ -130,19 +130,31 @@ func (o *pxeOptions) armory(c *cobra.Command) (pxe.Options, error) {
 	return opts, err
 }
 
-// giveToCaller gives the state folder to who called sudo, who arms boxes without it.
+// giveToCaller gives the state folder to who called sudo, who arms boxes without it,
+// but nothing else that lies there: --state may name any folder.
 func giveToCaller(state string) error {
 	uid, err := strconv.Atoi(os.Getenv("SUDO_UID"))
 	gid, gerr := strconv.Atoi(os.Getenv("SUDO_GID"))
 	if err != nil || gerr != nil || os.Geteuid() != 0 {
 		return nil
 	}
-	return filepath.WalkDir(state, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+	paths, err := stateFiles(state)
+	for _, path := range paths {
+		err = errors.Join(err, os.Lchown(path, uid, gid))
+	}
+	return err
+}
+
+// stateFiles are the state folder and what is ours in it.
+func stateFiles(state string) ([]string, error) {
+	entries, err := os.ReadDir(state)
+	paths := []string{state}
+	for _, e := range entries {
+		if track.Ours(e.Name()) {
+			paths = append(paths, filepath.Join(state, e.Name()))
 		}
-		return os.Lchown(path, uid, gid)
-	})
+	}
+	return paths, err
 }
 
 // pxeProducts are the boards as they are served.

@@ -54,13 +54,13 @@ standard input.`,
 				return err
 			}
 			o.Root, o.Cache, o.Mirrors, o.Strict = t.Root, t.Cache, t.Mirrors, true
-			var made []dist.Board
-			for _, b := range list {
-				made = append(made, dist.Board{Name: b.Name, Title: b.Title, Dir: t.out(r, b)})
-			}
 			results := buildBoards(c, t, []release.Release{r}, list, o)
 			if err := showResults(c.OutOrStdout(), results, false); err != nil {
 				return err
+			}
+			var made []dist.Board
+			for i, built := range results { // an interrupt leaves fewer than boards
+				made = append(made, dist.Board{Name: list[i].Name, Title: list[i].Title, Dir: t.out(r, list[i]), Built: built.manifest})
 			}
 			return writeRelease(c, made, d)
 		},

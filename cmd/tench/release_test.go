@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"os"
@@ -16,6 +17,7 @@ import (
 // typing is a command on whose standard input is text.
 func typing(text string) *cobra.Command {
 	c := &cobra.Command{}
+	c.SetContext(context.Background())
 	c.SetIn(strings.NewReader(text))
 	return c
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -64,7 +65,7 @@ same image; --fresh starts again from the image.`,
 				return err
 			}
 			o.products = t.out(r, b)
-			return runQEMU(c.ErrOrStderr(), b, o)
+			return runQEMU(c.Context(), c.ErrOrStderr(), b, o)
 		},
 	}
 	oneRelease(c, &name)
@@ -85,7 +86,7 @@ same image; --fresh starts again from the image.`,
 
 // runQEMU replaces this process with QEMU, so that signals, the terminal and
 // the exit status are QEMU's own.
-func runQEMU(stderr io.Writer, b boards.Board, o runOptions) error {
+func runQEMU(ctx context.Context, stderr io.Writer, b boards.Board, o runOptions) error {
 	if b.QEMU.System == "" {
 		return fmt.Errorf("run %s: QEMU has no machine like this board\nhint: tench run qemu-amd64 shows what a box does", b.Name)
 	}
@@ -125,6 +126,9 @@ func runQEMU(stderr io.Writer, b boards.Board, o runOptions) error {
 	}
 	args, err := qemuArgs(b, o, disk, dir)
 	if err != nil {
+		return fmt.Errorf("run %s: %w", b.Name, err)
+	}
+	if err := ctx.Err(); err != nil { // while the image was copied
 		return fmt.Errorf("run %s: %w", b.Name, err)
 	}
 	args = append([]string{qemu}, args...)

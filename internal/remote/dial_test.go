@@ -256,6 +256,15 @@ func TestLineThatFailsWhileRunning(t *testing.T) {
 	}
 }
 
+// Without a home folder the working directory, which may be anybody's, is not
+// asked whom to trust.
+func TestNoHome(t *testing.T) {
+	t.Chdir(t.TempDir())
+	must(t, os.Mkdir(".ssh", 0o755))
+	must(t, os.WriteFile(".ssh/config", []byte("Host gw0\n HostName 127.0.0.1\n Port 9\n"), 0o644))
+	refused(t, "gw0", Options{}, "ssh: there is no home folder for keys and known hosts\nhint: set HOME")
+}
+
 // What answers at the port need not be an SSH server.
 func TestHostThatIsNone(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")

@@ -89,6 +89,9 @@ func Dial(ctx context.Context, host string, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Home == "" { // or config, keys and known hosts would be those of the working directory
+		return nil, errors.New("ssh: there is no home folder for keys and known hosts\nhint: set HOME")
+	}
 	o = o.withDefaults()
 	t, err := resolve(given, o)
 	if err != nil {

@@ -489,6 +489,25 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// The directory may be somebody's home.
+func TestOpenLeavesWhatIsNotOurs(t *testing.T) {
+	d := newDesk(t)
+	d.Close()
+	left := map[string]bool{".bashrc": true, ".json": true, "package.json": true, ".52-54-00-00-00-01": true,
+		".52-54-00-00-00-01.json123": false, ".52-54-00-00-00-01.toml123": false}
+	for name := range left {
+		if err := os.WriteFile(filepath.Join(d.o.Dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.open()
+	for name, want := range left {
+		if _, err := os.Stat(filepath.Join(d.o.Dir, name)); (err == nil) != want {
+			t.Errorf("%s: %v, want that it is there: %v", name, err, want)
+		}
+	}
+}
+
 func TestOneTableADirectory(t *testing.T) {
 	d := newDesk(t)
 	if _, err := New(d.o); err == nil || !strings.Contains(err.Error(), "hint:") {

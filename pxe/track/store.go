@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/gofrs/flock"
@@ -17,6 +18,14 @@ import (
 // suffix of an arming's file: Dir/52-54-00-12-34-56.json, readable by its owner
 // alone, for the token in it.
 const suffix = ".json"
+
+// ours is what the directory holds: armings, and beside them the router.toml of a
+// box, halves of both that a power cut left, the lock, the server's socket.
+var ours = regexp.MustCompile(`^(lock|control|\.?([0-9a-f]{2}-){5}[0-9a-f]{2}\.(json|toml)[0-9]*)$`)
+
+// Ours reports whether a file in Options.Dir is by its name one of these. There may
+// be others: the operator names the directory, and may name his home.
+func Ours(name string) bool { return ours.MatchString(name) }
 
 func (t *Table) path(mac event.MAC) string { return filepath.Join(t.o.Dir, mac.Dashed()+suffix) }
 
@@ -52,6 +61,9 @@ func (t *Table) load() error {
 	}
 	for _, entry := range entries {
 		name, isArming := strings.CutSuffix(entry.Name(), suffix)
+		if !Ours(entry.Name()) {
+			continue
+		}
 		if strings.HasPrefix(name, ".") { // renameio's, of a write that a power cut ended
 			_ = os.Remove(filepath.Join(t.o.Dir, entry.Name()))
 			continue

@@ -21,10 +21,9 @@ func TestReleaseThatDistWrites(t *testing.T) {
 		"tench-b.config": "CONFIG_A=y\n", "tench-b.mtree": "#mtree\n", "tench-b.cdx.json": bom} {
 		m.Products = append(m.Products, built.put(name, text))
 	}
-	built.must(m.Write(filepath.Join(built.path, release.ManifestFile)))
 	public, secret := keys(t, 1)
 	made := dir{t, filepath.Join(t.TempDir(), "1")}
-	made.must(dist.Write(t.Context(), []dist.Board{{Name: "b", Title: "a board", Dir: built.path}},
+	made.must(dist.Write(t.Context(), []dist.Board{{Name: "b", Title: "a board", Dir: built.path, Built: m}},
 		dist.Options{Name: "1", Epoch: time.Unix(1_000_000_000, 0), Out: made.path, Sign: secret.SignInside}))
 	audited := func() []string {
 		r, err := Directory(t.Context(), made.path, Options{Key: &public})

@@ -30,10 +30,7 @@ type collector struct {
 // collect puts the board's files and its manifest into the directory, and
 // returns them as they lie there.
 func (c collector) collect(ctx context.Context) ([]release.Product, error) {
-	m, err := release.ReadManifest(filepath.Join(c.board.Dir, release.ManifestFile))
-	if err != nil {
-		return nil, err
-	}
+	m := c.board.Built
 	if m.Release != c.o.Name || m.Board != c.board.Name {
 		return nil, fmt.Errorf("%s holds board %s of release %s\nhint: tench image %s builds it for this one", c.board.Dir, m.Board, m.Release, c.board.Name)
 	}
@@ -106,7 +103,7 @@ func (c collector) one(ctx context.Context, p release.Product) (release.Product,
 		return release.Product{}, fmt.Errorf("copy %s: %w", from.Name(), err)
 	}
 	if hex.EncodeToString(read.Sum(nil)) != p.SHA256 {
-		return release.Product{}, fmt.Errorf("%s is not what its manifest says\nhint: tench image %s builds it again", from.Name(), c.board.Name)
+		return release.Product{}, fmt.Errorf("%s is not what was built for the release\nhint: did another tench build %s meanwhile? the same command builds it again", from.Name(), c.board.Name)
 	}
 	return to.product(name), ctx.Err()
 }

@@ -29,7 +29,10 @@ import (
 type Board struct {
 	Name  string // e.g. "alix2d3"
 	Title string // e.g. "PC Engines ALIX 2D3"
-	Dir   string // folder with manifest.json and what it lists
+	Dir   string // folder with what Built lists
+	// Built is what the build for this release made. What Dir says of itself by
+	// now may be of another build, with somebody's own router.toml or sources.
+	Built release.Manifest
 }
 
 // Options say what a release is called and how it is written.

@@ -84,7 +84,7 @@ func (b built) board(t *testing.T) Board {
 	if err := m.Write(filepath.Join(dir, release.ManifestFile)); err != nil {
 		t.Fatal(err)
 	}
-	return Board{Name: b.name, Title: "PC Engines " + strings.ToUpper(b.name), Dir: dir}
+	return Board{Name: b.name, Title: "PC Engines " + strings.ToUpper(b.name), Dir: dir, Built: m}
 }
 
 func testOptions(t *testing.T) Options {
@@ -277,21 +277,18 @@ func TestWriteRefuses(t *testing.T) {
 		spoil func(t *testing.T, b *Board, o *Options)
 		want  string
 	}{
-		"changed kernel":  {damaged("tench-alix2d3.vmlinuz"), "tench-alix2d3.vmlinuz is not what its manifest says\nhint: tench image alix2d3"},
-		"changed image":   {damaged("tench-alix2d3.img"), "tench-alix2d3.img is not what its manifest says"},
-		"never built":     {func(t *testing.T, b *Board, o *Options) { b.Dir = t.TempDir() }, "manifest.json: no such file"},
+		"changed kernel": {damaged("tench-alix2d3.vmlinuz"), "tench-alix2d3.vmlinuz is not what was built for the release\nhint: did another tench build alix2d3"},
+		"changed image":  {damaged("tench-alix2d3.img"), "tench-alix2d3.img is not what was built for the release"},
+		"another build since, with somebody's router.toml": {func(t *testing.T, b *Board, o *Options) {
+			other := testBuilt()
+			other.image = "my password is tench"
+			b.Dir = other.board(t).Dir
+		}, "tench-alix2d3.img is not what was built for the release"},
+		"never built":     {func(t *testing.T, b *Board, o *Options) { b.Dir = t.TempDir() }, "no such file"},
 		"another release": {func(t *testing.T, b *Board, o *Options) { o.Name = "2026.12" }, "holds board alix2d3 of release 2026.11\nhint: "},
 		"another board":   {func(t *testing.T, b *Board, o *Options) { b.Name = "apu2" }, "holds board alix2d3 of release"},
 		"older tench": {func(t *testing.T, b *Board, o *Options) {
-			path := filepath.Join(b.Dir, release.ManifestFile)
-			m, err := release.ReadManifest(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			m.Products = slices.DeleteFunc(m.Products, func(p release.Product) bool { return p.File == "tench-alix2d3.mtree" })
-			if err := m.Write(path); err != nil {
-				t.Fatal(err)
-			}
+			b.Built.Products = slices.DeleteFunc(b.Built.Products, func(p release.Product) bool { return p.File == "tench-alix2d3.mtree" })
 		}, "has no tench-alix2d3.mtree\nhint: tench image alix2d3"},
 		"since nothing": {func(t *testing.T, b *Board, o *Options) { o.Since = t.TempDir() }, "compare with the last release: "},
 	} {
