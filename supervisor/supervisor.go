@@ -88,6 +88,7 @@ type loop struct {
 	state   netstate.State
 	want    desired.Desired
 	refused map[string]error  // by the kernel: changes, by Change.String
+	kept    netstate.Kept     // what it made of settings
 	absent  []desired.Missing // what was logged as missing
 	units   units
 
@@ -128,10 +129,10 @@ func RunLoop(ctx context.Context, o LoopOptions) error {
 func newLoop(o LoopOptions, sys system.System) *loop {
 	l := &loop{
 		o: o, sys: sys,
-		store:  update.Store{Dir: filepath.Join(o.DataDir, "config")},
-		image:  sync.OnceValue(func() []status.Node { return imageNodes("/") }),
-		ports:  map[string]config.Selector{},
-		facts:  unit.Facts{}.Clone(),
+		store: update.Store{Dir: filepath.Join(o.DataDir, "config")},
+		image: sync.OnceValue(func() []status.Node { return imageNodes("/") }),
+		ports: map[string]config.Selector{},
+		facts: unit.Facts{}.Clone(), kept: netstate.Kept{},
 		events: make(chan unit.Event, 64), requests: make(chan func()),
 		started: time.Now(),
 	}
@@ -311,7 +312,7 @@ func (l *loop) applyAll() {
 		l.facts.Links = netstate.Links(state)
 		l.want = l.compute()
 		changes := netstate.Plan(state, l.want)
-		if !l.applyChanges(append(changes, netstate.PlanSettings(l.sys, l.want)...), refused) {
+		if !l.applyChanges(append(changes, netstate.PlanSettings(l.sys, l.want, l.kept)...), refused) {
 			break
 		}
 	}
