@@ -207,6 +207,8 @@ func TestLoopStartsAgainWithoutTheDisk(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			l := newTestLoop(t, testConfig)
+			l.o.RunDir = filepath.Join(l.o.RunDir, "run") // which is new, as in a lab
+			l.again(t)
 			l.cycle(t.Context())
 			tc.happens(t, l)
 			// For EIO: a file in the place of the folder, in which nothing can be opened.

@@ -23,6 +23,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -142,9 +143,9 @@ func newLoop(o LoopOptions, sys system.System) *loop {
 			o.Log("%v", err) // the box comes up without port labels
 		}
 	}
-	// It holds leases, which tell where the box is connected.
-	if err := os.MkdirAll(l.stateDir(), 0o700); err != nil {
-		o.Log("loop: make %s: %v", l.stateDir(), err)
+	// The first holds leases, which tell where the box is connected.
+	if err := errors.Join(os.MkdirAll(l.stateDir(), 0o700), os.MkdirAll(o.RunDir, 0o755)); err != nil {
+		o.Log("loop: %v", err)
 	}
 	l.setClockFloor()
 	l.loadConfig()
