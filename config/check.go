@@ -266,18 +266,22 @@ func (p *parser) room(name string) (mtu int, narrow string) {
 func (p *parser) checkAddresses() {
 	for n, a := range p.addresses {
 		for _, first := range p.addresses[:n] {
-			where := fmt.Sprintf("%s of interface %s (line %d)", first.prefix, first.owner, p.line(first.at))
 			if a.prefix.Addr() == first.prefix.Addr() {
-				p.bad(a.at, "", "%s is the same address as %s", a.prefix, where)
+				p.bad(a.at, "", "%s is the same address as %s", a.prefix, p.whereAddress(first))
 				break
 			}
 			if overlap(a, first) {
 				p.bad(a.at, "each interface needs a network of its own; to put ports on one network, make a bridge of them",
-					"%s of interface %s overlaps %s", a.prefix, a.owner, where)
+					"%s of interface %s overlaps %s", a.prefix, a.owner, p.whereAddress(first))
 				break
 			}
 		}
 	}
+}
+
+// whereAddress is an address as the problems of another name it.
+func (p *parser) whereAddress(a address) string {
+	return fmt.Sprintf("%s of interface %s (line %d)", a.prefix, a.owner, p.line(a.at))
 }
 
 // checkMetrics refuses two DHCP clients whose default routes would be the same

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"reflect"
@@ -181,5 +182,25 @@ func TestAccepted(t *testing.T) {
 				t.Errorf("Parse =\n%v\nwant no error for\n%s", err, text)
 			}
 		})
+	}
+}
+
+// TestManyInterfaces counts what a file of 500 VLANs costs beside one of 50: a box
+// with a slow CPU reads it in the loop, which must not be silent for ten seconds.
+func TestManyInterfaces(t *testing.T) {
+	cost := func(vlans int) float64 {
+		var b strings.Builder
+		b.WriteString("hostname = \"gw0\"\n[interface.lan]\ndevice = \"eth0\"\n")
+		for n := range vlans {
+			fmt.Fprintf(&b, "[interface.guest%d]\nover = \"lan\"\nvlan = %d\naddress = [\"10.%d.%d.1/24\"]\n", n, n+2, n/200, n%200)
+		}
+		return testing.AllocsPerRun(1, func() {
+			if _, err := Parse("router.toml", []byte(b.String())); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if few, many := cost(50), cost(500); many > 20*few {
+		t.Errorf("500 VLANs take %.0f allocations and 50 take %.0f; want ten times as many", many, few)
 	}
 }

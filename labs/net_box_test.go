@@ -22,6 +22,7 @@ type box struct {
 
 	mu     sync.Mutex
 	facts  unit.Facts
+	kept   netstate.Kept
 	want   func(unit.Facts) desired.Desired
 	log    []string
 	errors []string
@@ -39,7 +40,8 @@ func newBox(t *testing.T) *box {
 	sys.ResolvConf = t.TempDir() + "/resolv.conf"
 	t.Cleanup(sys.Close)
 	return &box{
-		t: t, sys: sys, events: make(chan unit.Event, 64), facts: unit.Facts{}.Clone(),
+		kept: netstate.Kept{},
+		t:    t, sys: sys, events: make(chan unit.Event, 64), facts: unit.Facts{}.Clone(),
 		want: func(unit.Facts) desired.Desired { return desired.Desired{} },
 	}
 }
@@ -82,7 +84,7 @@ func (b *box) plan() []netstate.Change {
 	defer b.mu.Unlock()
 	b.facts.Links = netstate.Links(state)
 	want := b.want(b.facts)
-	return append(netstate.Plan(state, want), netstate.PlanSettings(b.sys, want)...)
+	return append(netstate.Plan(state, want), netstate.PlanSettings(b.sys, want, b.kept)...)
 }
 
 // start runs the watcher and a cycle after each event until the test ends.

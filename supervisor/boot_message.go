@@ -90,6 +90,10 @@ func (c consoles) String() string {
 	return strings.Join(append([]string{wordConsole, trust, strconv.Itoa(c.speed)}, c.ports...), " ")
 }
 
+// maxWrong is how many bytes PID 1 takes of what is missing or wrong, which goes
+// into log, console and flash; the status has all of it.
+const maxWrong = 1000
+
 // parseMessage reads a line from the loop.
 func parseMessage(line string) (message, error) {
 	word, rest, _ := strings.Cut(line, " ")
@@ -97,7 +101,7 @@ func parseMessage(line string) (message, error) {
 	case wordCycle:
 		return message{word: word}, nil
 	case wordReady:
-		return message{word: word, missing: rest}, nil
+		return message{word: word, missing: rest[:min(len(rest), maxWrong)]}, nil
 	case wordConsole:
 		fields := strings.Fields(rest)
 		if len(fields) < 2 || fields[0] != "trusted" && fields[0] != "locked" {
@@ -125,7 +129,7 @@ func parseMessage(line string) (message, error) {
 	case wordHealth:
 		m := message{word: word}
 		if rest != "" {
-			m.wrong = strings.Split(rest, wrongSeparator)
+			m.wrong = strings.Split(rest[:min(len(rest), maxWrong)], wrongSeparator)
 		}
 		return m, nil
 	}

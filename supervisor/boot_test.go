@@ -58,6 +58,8 @@ func TestParseMessage(t *testing.T) {
 		{line: "policy 1m0s -5m", err: "want two durations"},
 		{line: "health", want: message{word: "health"}},
 		{line: "health dhcp wan: asking; lan: no device", want: message{word: "health", wrong: []string{"dhcp wan: asking", "lan: no device"}}},
+		{line: "health " + strings.Repeat("a; ", 999), want: message{word: "health", wrong: strings.Split(strings.Repeat("a; ", 333)+"a", "; ")}},
+		{line: "ready " + strings.Repeat("a", 2*maxWrong), want: message{word: "ready", missing: strings.Repeat("a", maxWrong)}},
 		{line: "console yes 9600 ttyS0", err: "want trusted or locked"},
 		{line: "console trusted", err: "want trusted or locked"},
 		{line: "console trusted fast ttyS0", err: `"fast" is not a speed`},

@@ -2,10 +2,13 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
 
 	"tench/config"
 	"tench/supervisor/status"
+	"tench/supervisor/system"
 	"tench/supervisor/update"
 )
 
@@ -148,7 +151,16 @@ func (l *loop) loadConfig() {
 		}
 		return err
 	})
+	if err != nil && !errors.Is(err, update.ErrNone) && l.resume() {
+		l.current.Problem = err.Error()
+		l.o.Log("config: %v", err)
+		l.o.Log("config: generation %d stays in force", l.current.Generation)
+		return
+	}
 	l.current = status.Config{Generation: g.Number, Text: string(g.Data)}
+	if err == nil {
+		l.keepInForce()
+	}
 	if problem == nil {
 		problem = err
 	}
@@ -163,4 +175,30 @@ func (l *loop) loadConfig() {
 	if err == nil {
 		l.o.Log("config: generation %d stays in force", g.Number)
 	}
+}
+
+// inForceName is a file below the run directory, in RAM, with the router.toml in
+// force for good, as a status.Config.
+const inForceName = "in-force.json"
+
+// keepInForce writes it.
+func (l *loop) keepInForce() {
+	if err := system.WriteJSON(filepath.Join(l.o.RunDir, inForceName), l.current); err != nil {
+		l.o.Log("config: %v", err)
+	}
+}
+
+// resume goes on with what the loop before this one had in force, where the disk
+// has died since. Without a router.toml this one would take the network down.
+func (l *loop) resume() bool {
+	c, err := system.ReadJSON[status.Config](filepath.Join(l.o.RunDir, inForceName))
+	if err != nil || c.Generation == 0 {
+		return false
+	}
+	cfg, err := config.Parse(configName, []byte(c.Text))
+	if err != nil {
+		return false // of another image, in a lab
+	}
+	l.cfg, l.current = cfg, status.Config{Generation: c.Generation, Text: c.Text}
+	return true
 }

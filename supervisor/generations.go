@@ -35,6 +35,7 @@ func (l *loop) apply(cfg config.Config, c status.Change, copyOf int) (status.Out
 		}
 		l.trial = nil
 		l.putInForce(cfg, status.Config{Generation: n, Text: c.Text})
+		l.keepInForce()
 	} else if err := l.try(cfg, c, about); err != nil {
 		return status.Outcome{}, err
 	}
@@ -121,6 +122,7 @@ func (l *loop) confirm(number int) (status.Outcome, error) {
 		return status.Outcome{}, err
 	}
 	l.trial = nil
+	l.keepInForce()
 	l.o.Log("config: generation %d is confirmed", l.current.Generation)
 	return status.Outcome{Generation: l.current.Generation}, nil
 }

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -182,6 +183,45 @@ func TestTrialNeedsTheDisk(t *testing.T) {
 		t.Error("apply on trial worked without a disk")
 	}
 	l.wantLAN(t, "192.168.1.1/24", 1)
+}
+
+// A loop that starts again after the disk has died goes on with what was in force
+// for good.
+func TestLoopStartsAgainWithoutTheDisk(t *testing.T) {
+	const before, after = "192.168.1.1/24", "192.168.9.1/24"
+	for _, tc := range []struct {
+		name       string
+		happens    func(t *testing.T, l *testLoop)
+		address    string
+		generation int
+	}{
+		{"as it started", func(*testing.T, *testLoop) {}, before, 1},
+		{"applied", func(t *testing.T, l *testLoop) { l.put(t, moved, 0) }, after, 2},
+		{"on trial", func(t *testing.T, l *testLoop) { l.put(t, moved, time.Hour) }, before, 1},
+		{"confirmed", func(t *testing.T, l *testLoop) {
+			l.put(t, moved, time.Hour)
+			if _, err := l.confirm(2); err != nil {
+				t.Error(err)
+			}
+		}, after, 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := newTestLoop(t, testConfig)
+			l.o.RunDir = filepath.Join(l.o.RunDir, "run") // which is new, as in a lab
+			l.again(t)
+			l.cycle(t.Context())
+			tc.happens(t, l)
+			// For EIO: a file in the place of the folder, in which nothing can be opened.
+			if err := errors.Join(os.RemoveAll(l.store.Dir), os.WriteFile(l.store.Dir, nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			l.again(t)
+			l.wantLAN(t, tc.address, tc.generation)
+			if n, _ := l.tree().Find("config"); n.OK || !strings.Contains(n.Cause, "not a directory") {
+				t.Errorf("the status of config is %+v; want the error of the disk", n)
+			}
+		})
+	}
 }
 
 func TestTrialsInTurn(t *testing.T) {

@@ -23,6 +23,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -88,6 +89,7 @@ type loop struct {
 	state   netstate.State
 	want    desired.Desired
 	refused map[string]error  // by the kernel: changes, by Change.String
+	kept    netstate.Kept     // what it made of settings
 	absent  []desired.Missing // what was logged as missing
 	units   units
 
@@ -128,10 +130,10 @@ func RunLoop(ctx context.Context, o LoopOptions) error {
 func newLoop(o LoopOptions, sys system.System) *loop {
 	l := &loop{
 		o: o, sys: sys,
-		store:  update.Store{Dir: filepath.Join(o.DataDir, "config")},
-		image:  sync.OnceValue(func() []status.Node { return imageNodes("/") }),
-		ports:  map[string]config.Selector{},
-		facts:  unit.Facts{}.Clone(),
+		store: update.Store{Dir: filepath.Join(o.DataDir, "config")},
+		image: sync.OnceValue(func() []status.Node { return imageNodes("/") }),
+		ports: map[string]config.Selector{},
+		facts: unit.Facts{}.Clone(), kept: netstate.Kept{},
 		events: make(chan unit.Event, 64), requests: make(chan func()),
 		started: time.Now(),
 	}
@@ -141,9 +143,9 @@ func newLoop(o LoopOptions, sys system.System) *loop {
 			o.Log("%v", err) // the box comes up without port labels
 		}
 	}
-	// It holds leases, which tell where the box is connected.
-	if err := os.MkdirAll(l.stateDir(), 0o700); err != nil {
-		o.Log("loop: make %s: %v", l.stateDir(), err)
+	// The first holds leases, which tell where the box is connected.
+	if err := errors.Join(os.MkdirAll(l.stateDir(), 0o700), os.MkdirAll(o.RunDir, 0o755)); err != nil {
+		o.Log("loop: %v", err)
 	}
 	l.setClockFloor()
 	l.loadConfig()
@@ -311,7 +313,7 @@ func (l *loop) applyAll() {
 		l.facts.Links = netstate.Links(state)
 		l.want = l.compute()
 		changes := netstate.Plan(state, l.want)
-		if !l.applyChanges(append(changes, netstate.PlanSettings(l.sys, l.want)...), refused) {
+		if !l.applyChanges(append(changes, netstate.PlanSettings(l.sys, l.want, l.kept)...), refused) {
 			break
 		}
 	}

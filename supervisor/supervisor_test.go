@@ -1,12 +1,16 @@
 package supervisor
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -314,4 +318,38 @@ func TestUnhealthyWithoutALease(t *testing.T) {
 			t.Errorf("%q: unhealthy (-want +got):\n%s", tc.health, diff)
 		}
 	}
+}
+
+// hanging is a unit that a dead disk keeps from ending.
+type hanging struct{ released chan struct{} }
+
+func (h hanging) String() string { return "hanging" }
+
+func (h hanging) Run(context.Context, chan<- unit.Event) error {
+	<-h.released
+	return nil
+}
+
+// The loop cycles on although units do not end, and PID 1 feeds the watchdog.
+func TestUnitsThatHangAreLeftBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newTestLoop(t, testConfig)
+		h := hanging{make(chan struct{})}
+		for _, name := range []string{"dhcp wan", "dhcp umts", "reach gateway", "one", "two", "three", "four"} {
+			l.units.start(t.Context(), name, wanted{spec: name, make: func() unit.Unit { return h }})
+		}
+		synctest.Wait() // all of them hang now
+		began := time.Now()
+		l.cycle(t.Context())
+		if took := time.Since(began); took >= silenceLimit {
+			t.Errorf("the cycle took %v; PID 1 kills the loop after %v", took, silenceLimit)
+		}
+		if len(l.units.running) != 1 || l.units.running["clock"] == nil {
+			t.Errorf("running units: %v; want the clock alone", slices.Collect(maps.Keys(l.units.running)))
+		}
+		if log := strings.Join(l.log, "\n"); !strings.Contains(log, "dhcp wan: it does not end") {
+			t.Errorf("log:\n%s\nwant that dhcp wan does not end", log)
+		}
+		close(h.released)
+	})
 }

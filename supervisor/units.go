@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"tench/supervisor/clock"
@@ -18,6 +19,10 @@ const (
 	firstPause = time.Second
 	longPause  = 30 * time.Second
 )
+
+// stopWait is how long units have to end, all together: far less than PID 1 lets
+// the loop be silent.
+const stopWait = 2 * time.Second
 
 // units are the units that run, by name. It belongs to the loop's goroutine.
 type units struct {
@@ -63,11 +68,13 @@ func (u *units) wantedUnits(d desired.Desired) map[string]wanted {
 // match starts and stops units until the running ones are those of d.
 func (u *units) match(ctx context.Context, d desired.Desired) {
 	want := u.wantedUnits(d)
+	old := map[string]*startedUnit{}
 	for name, r := range u.running {
 		if w, ok := want[name]; !ok || w.spec != r.spec {
-			u.stop(name, r)
+			old[name] = r
 		}
 	}
+	u.stop(old)
 	for name, w := range want {
 		if u.running[name] == nil {
 			u.start(ctx, name, w)
@@ -101,28 +108,42 @@ func (l *loop) keep(ctx context.Context, make func() unit.Unit) {
 	}
 }
 
-// stop ends a unit and forgets what it reported. Its last events are taken
-// while it ends, so that it cannot block on a full channel.
-func (u *units) stop(name string, r *startedUnit) {
-	r.cancel()
-	for ended := false; !ended; {
-		select {
-		case <-r.done:
-			ended = true
-		case e := <-u.l.events:
-			u.l.take(e)
-		}
+// stop ends units and forgets what they reported. One that hangs in a write to a
+// disk that does not answer is left behind: the loop would otherwise count as
+// hung, too, and the watchdog reset a box whose network is well.
+func (u *units) stop(old map[string]*startedUnit) {
+	for _, r := range old {
+		r.cancel()
 	}
-	u.l.drain()
-	delete(u.running, name)
-	delete(u.l.facts.Units, name)
-	if d, ok := r.spec.(desired.DHCP); ok {
-		delete(u.l.facts.Leases, d.Interface)
+	patience, cancel := context.WithTimeout(context.Background(), stopWait)
+	defer cancel()
+	for name, r := range old {
+		if !u.ended(patience, r) {
+			u.l.o.Log("%s: it does not end, going on without it", name)
+		}
+		u.l.drain()
+		delete(u.running, name)
+		delete(u.l.facts.Units, name)
+		if d, ok := r.spec.(desired.DHCP); ok {
+			delete(u.l.facts.Leases, d.Interface)
+		}
 	}
 }
 
-func (u *units) stopAll() {
-	for name, r := range u.running {
-		u.stop(name, r)
+// ended waits for the end of a unit that was told to, and reports whether it
+// came. Its last events are taken meanwhile, so that it cannot block on a full
+// channel.
+func (u *units) ended(patience context.Context, r *startedUnit) bool {
+	for {
+		select {
+		case <-r.done:
+			return true
+		case e := <-u.l.events:
+			u.l.take(e)
+		case <-patience.Done():
+			return false
+		}
 	}
 }
+
+func (u *units) stopAll() { u.stop(maps.Clone(u.running)) }

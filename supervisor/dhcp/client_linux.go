@@ -296,7 +296,12 @@ func (r *run) lease() unit.Lease {
 	}
 }
 
+// emit sends the loop an event, unless the client was told to end: the loop may
+// have another in its place, when the lease file kept this one waiting.
 func (r *run) emit(e unit.Event) {
+	if r.ctx.Err() != nil {
+		return
+	}
 	select {
 	case r.events <- e:
 	case <-r.ctx.Done():

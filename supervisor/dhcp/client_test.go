@@ -79,3 +79,18 @@ func TestClientTakesUpItsLease(t *testing.T) {
 		})
 	}
 }
+
+// TestClientThatEndedLateSaysNothing: the loop may have another in its place, and
+// must not hear of a lease of this one.
+func TestClientThatEndedLateSaysNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	events := make(chan unit.Event, 64)
+	r := &run{ctx: ctx, events: events}
+	for range cap(events) {
+		r.emit(unit.Event{})
+	}
+	if n := len(events); n > 0 {
+		t.Errorf("it sent %d events after it was told to end", n)
+	}
+}

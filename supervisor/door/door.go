@@ -57,6 +57,9 @@ type Door struct {
 	note     *notes
 	refusals *quiet
 	visits   sync.WaitGroup // connections, also those that have not logged in
+
+	mu   sync.Mutex // guards keys
+	keys []key      // as they were last read
 }
 
 // retry is when listening is tried again where it failed.

@@ -414,3 +414,25 @@ func sessions(d *testDoor) []Session {
 	defer d.note.mu.Unlock()
 	return d.note.state.Sessions
 }
+
+// A stick that drops off the bus leaves a file system on which no file can be
+// opened. The box goes on routing, and its operator must get in.
+func TestKeysOutliveTheDisk(t *testing.T) {
+	d := startDoor(t)
+	d.open(t).Close()
+	path := d.path("data/identity/" + identity.AuthorizedKeysFile)
+	must(t, os.Remove(path))
+	must(t, os.Mkdir(path, 0o700)) // for EIO: it can be read neither, not even by root
+	d.open(t)
+	must(t, os.Remove(path))
+	if c, err := d.login("127.0.0.1", "root", d.key); err == nil {
+		c.Close()
+		t.Error("a key of a list that was removed may log in")
+	}
+	stranger, _ := newKey(t)
+	must(t, os.Mkdir(path, 0o700))
+	if c, err := d.login("127.0.0.1", "root", stranger); err == nil {
+		c.Close()
+		t.Error("a stranger gets in when the list cannot be read")
+	}
+}

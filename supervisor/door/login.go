@@ -131,17 +131,21 @@ func (d *Door) checkKey(c ssh.ConnMetadata, public ssh.PublicKey) (*ssh.Permissi
 }
 
 // readKeys reads the authorized keys anew each time, so that a change counts at
-// once. Lines that let nobody in are logged once.
+// once. Lines that let nobody in are logged once. When the disk has died those
+// that were read last count: it must not keep their holders out.
 func (d *Door) readKeys() []key {
 	data, err := os.ReadFile(filepath.Join(d.o.DataDir, identityDir, identity.AuthorizedKeysFile))
 	if errors.Is(err, os.ErrNotExist) {
 		data, err = nil, nil
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if err != nil {
-		d.refusals.say("keys: %v", err)
-		return nil
+		d.refusals.say("keys: %v; those that were read before count", err)
+		return d.keys
 	}
 	keys, problems := parseKeys(data)
+	d.keys = keys
 	if d.note.keys(len(keys), problems) {
 		for _, p := range problems {
 			d.o.Log("%s", p)

@@ -2,6 +2,7 @@ package netstate
 
 import (
 	"net/netip"
+	"slices"
 
 	"tench/supervisor/desired"
 	"tench/supervisor/system"
@@ -15,6 +16,9 @@ func (p *planner) planAddresses() {
 	adds := p.missingAddresses()
 	var late []system.Address
 	for _, a := range p.have.Addresses {
+		if p.leftBehind(a) {
+			p.removeAddress(a)
+		}
 		if !p.unwanted(a) {
 			continue
 		}
@@ -79,6 +83,23 @@ func (p *planner) unwanted(a system.Address) bool {
 	}
 	linkLocal := a.Prefix.Addr().Is6() && a.Prefix.Addr().IsLinkLocalUnicast()
 	return !a.Dynamic && !linkLocal && !loopback[a.Prefix]
+}
+
+// leftBehind tells whether an address is on a port that is not ours to configure,
+// in a network that an interface has on another port: it was that interface until
+// router.toml named the other one. The kernel would go on sending to the network by
+// the old port, also without a cable in it.
+func (p *planner) leftBehind(a system.Address) bool {
+	l, exists := p.now[a.Link]
+	if !exists || p.managed(a.Link) || l.Kind != "" || l.Loopback {
+		return false
+	}
+	if a.Dynamic || a.Peer.IsValid() || a.Prefix.IsSingleIP() || a.Prefix.Addr().IsLinkLocalUnicast() {
+		return false
+	}
+	return slices.ContainsFunc(p.want.Addresses, func(w desired.Address) bool {
+		return p.managed(w.Link) && w.Prefix.Masked() == a.Prefix.Masked()
+	})
 }
 
 // inTheWay tells whether an unwanted address must go before the new ones come:

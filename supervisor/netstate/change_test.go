@@ -68,7 +68,8 @@ func TestPlanSettings(t *testing.T) {
 		Search: []string{"example.net", "lan"},
 	}
 	var got []string
-	changes := PlanSettings(f, want)
+	kept := Kept{}
+	changes := PlanSettings(f, want, kept)
 	for _, c := range changes {
 		got = append(got, c.String())
 	}
@@ -90,8 +91,60 @@ func TestPlanSettings(t *testing.T) {
 	if diff := cmp.Diff(resolv, string(f.Resolv)); diff != "" {
 		t.Errorf("resolv.conf (-want +got)\n%s", diff)
 	}
-	for _, c := range PlanSettings(f, want) {
+	for _, c := range PlanSettings(f, want, kept) {
 		t.Errorf("a second plan wants: %s", c)
+	}
+}
+
+// rounding is a kernel that takes one setting in steps of 512, and shows another
+// to nobody.
+type rounding struct{ *system.Fake }
+
+func (r rounding) WriteSysctl(key, value string) error {
+	if key == "net.netfilter.nf_conntrack_buckets" && value == "10000" {
+		value = "10240"
+	}
+	return r.Fake.WriteSysctl(key, value)
+}
+
+func (r rounding) ReadSysctl(key string) (string, error) {
+	if key == "net.ipv4.route.flush" {
+		return "", errors.New("invalid argument")
+	}
+	return r.Fake.ReadSysctl(key)
+}
+
+func TestSettingsThatReadOtherwise(t *testing.T) {
+	f := rounding{box()}
+	f.Resolv = resolvConf(desired.Desired{})
+	buckets := "net/netfilter/nf_conntrack_buckets"
+	f.Sysctl[buckets] = "4096"
+	want := desired.Desired{Sysctls: []config.Sysctl{
+		{Key: "net.ipv4.route.flush", Value: "1"},
+		{Key: "net.netfilter.nf_conntrack_buckets", Value: "10000"},
+	}}
+	kept := Kept{}
+	for _, round := range []struct {
+		name   string
+		before func()
+		want   []string
+	}{
+		{"first", func() {}, []string{"sysctl net.ipv4.route.flush: set to 1", "sysctl net.netfilter.nf_conntrack_buckets: set to 10000"}},
+		{"again", func() {}, nil},
+		{"changed by hand", func() { f.Sysctl[buckets] = "512" }, []string{"sysctl net.netfilter.nf_conntrack_buckets: set to 10000"}},
+		{"once more", func() {}, nil},
+	} {
+		round.before()
+		var got []string
+		for _, c := range PlanSettings(f, want, kept) {
+			got = append(got, c.String())
+			if err := Apply(f, c); err != nil {
+				t.Error(err)
+			}
+		}
+		if diff := cmp.Diff(round.want, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", round.name, diff)
+		}
 	}
 }
 

@@ -267,6 +267,21 @@ func TestPlanChange(t *testing.T) {
 			want: []string{"lan: remove address 2001:db8:1::1/64", "lan: add address 2001:db8:1::1/65"},
 		},
 		{
+			name: "the port that lan was before, which nobody names now",
+			kernel: func(f *system.Fake) {
+				f.Net.Links = append(f.Net.Links, system.Link{Name: "eth3", Index: 99, MTU: 1500, Up: true},
+					system.Link{Name: "veth0", Index: 100, Kind: "veth", MTU: 1500, Up: true})
+				f.Net.Addresses = append(f.Net.Addresses,
+					system.Address{Link: "eth3", Prefix: netip.MustParsePrefix("10.1.0.1/24")},
+					system.Address{Link: "eth3", Prefix: netip.MustParsePrefix("2001:db8:1::7/64")},
+					system.Address{Link: "eth3", Prefix: netip.MustParsePrefix("10.9.9.7/24")},
+					system.Address{Link: "eth3", Prefix: netip.MustParsePrefix("fe80::1/64")},
+					system.Address{Link: "eth3", Prefix: netip.MustParsePrefix("10.1.0.8/24"), Dynamic: true},
+					system.Address{Link: "veth0", Prefix: netip.MustParsePrefix("10.1.0.1/24")})
+			},
+			want: []string{"eth3: remove address 10.1.0.1/24", "eth3: remove address 2001:db8:1::7/64"},
+		},
+		{
 			name: "address moves to another link",
 			wish: func(d *desired.Desired) { d.Addresses[5] = address("br0", "10.1.10.1/24") },
 			want: []string{"guest: remove address 10.1.10.1/24", "br0: add address 10.1.10.1/24"},

@@ -14,8 +14,8 @@ import (
 // wanted keeps its value: the kernel has no "default" to go back to.
 //
 // Apply them after the changes of Plan, since some belong to links that those
-// make.
-func PlanSettings(sys system.System, want desired.Desired) []Change {
+// make. kept is the same from cycle to cycle.
+func PlanSettings(sys system.System, want desired.Desired, kept Kept) []Change {
 	var changes []Change
 	if name, err := sys.Hostname(); want.Hostname != "" && (err != nil || name != want.Hostname) {
 		changes = append(changes, Change{On: "hostname", Text: "set to " + want.Hostname,
@@ -23,8 +23,8 @@ func PlanSettings(sys system.System, want desired.Desired) []Change {
 	}
 	// The switches that make the box a router come before the rest, since the
 	// kernel resets other settings with them (ip-sysctl.rst).
-	changes = append(changes, planSysctls(sys, want, isForwarding)...)
-	changes = append(changes, planSysctls(sys, want, func(key string) bool { return !isForwarding(key) })...)
+	changes = append(changes, planSysctls(sys, want, kept, isForwarding)...)
+	changes = append(changes, planSysctls(sys, want, kept, func(key string) bool { return !isForwarding(key) })...)
 	resolv := resolvConf(want)
 	if have, err := sys.ReadResolvConf(); err != nil || !bytes.Equal(have, resolv) {
 		changes = append(changes, Change{On: "resolv.conf", Text: "write" + serverList(want),
@@ -33,23 +33,37 @@ func PlanSettings(sys system.System, want desired.Desired) []Change {
 	return changes
 }
 
+// Kept is what the kernel made of the settings that were written, "" for one that
+// it lets nobody read. It rounds some: the buckets of conntrack, the times of
+// neighbours. As long as such a one reads like that, it is not written again. It
+// is found by "key=value".
+type Kept map[string]string
+
 func isForwarding(key string) bool {
 	return strings.HasSuffix(key, "forwarding") || strings.HasSuffix(key, "ip_forward")
 }
 
 // planSysctls lists the changes to the settings whose key is chosen.
-func planSysctls(sys system.Sysctls, want desired.Desired, chosen func(key string) bool) []Change {
+func planSysctls(sys system.Sysctls, want desired.Desired, kept Kept, chosen func(key string) bool) []Change {
 	var changes []Change
 	for _, s := range want.Sysctls {
 		if !chosen(s.Key) {
 			continue
 		}
 		// One that cannot be read is written, which tells why it cannot be had.
-		if have, err := sys.ReadSysctl(s.Key); err == nil && sameValue(have, s.Value) {
+		have, err := sys.ReadSysctl(s.Key)
+		setting := s.Key + "=" + s.Value
+		made, written := kept[setting]
+		if err == nil && sameValue(have, s.Value) || written && have == made {
 			continue
 		}
-		changes = append(changes, Change{On: "sysctl " + s.Key, Text: "set to " + s.Value,
-			do: func(sys system.System) error { return sys.WriteSysctl(s.Key, s.Value) }})
+		changes = append(changes, Change{On: "sysctl " + s.Key, Text: "set to " + s.Value, do: func(sys system.System) error {
+			if err := sys.WriteSysctl(s.Key, s.Value); err != nil {
+				return err
+			}
+			kept[setting], _ = sys.ReadSysctl(s.Key)
+			return nil
+		}})
 	}
 	return changes
 }

@@ -14,14 +14,16 @@ import (
 // nor flood the log. What is beyond is read and dropped, so that the child
 // never blocks on a full pipe.
 const (
-	maxLine   = 1000 // bytes of a line that are kept
-	burst     = 300  // log lines at once; a Go panic with many goroutines fits
-	perSecond = 50   // log lines in the long run
+	maxLine   = 1000     // bytes of a log line that are kept
+	maxReport = 64 << 10 // … of a report: it may name each of hundreds of devices
+	burst     = 300      // log lines at once; a Go panic with many goroutines fits
+	perSecond = 50       // log lines in the long run
 )
 
-// linePipe makes a pipe whose lines go to handle. It returns the end to write
-// to and a channel that is closed when that end is closed everywhere.
-func linePipe(handle func(line string)) (*os.File, <-chan struct{}, error) {
+// linePipe makes a pipe whose lines, the first most bytes of each, go to handle.
+// It returns the end to write to and a channel that is closed when that end is
+// closed everywhere.
+func linePipe(most int, handle func(line string)) (*os.File, <-chan struct{}, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
@@ -30,14 +32,14 @@ func linePipe(handle func(line string)) (*os.File, <-chan struct{}, error) {
 	go func() {
 		defer close(done)
 		defer r.Close()
-		readLines(r, handle)
+		readLines(r, most, handle)
 	}()
 	return w, done, nil
 }
 
-// readLines hands every line of r to handle, long ones cut.
-func readLines(r io.Reader, handle func(line string)) {
-	br := bufio.NewReaderSize(r, maxLine)
+// readLines hands every line of r to handle, those longer than most bytes cut.
+func readLines(r io.Reader, most int, handle func(line string)) {
+	br := bufio.NewReaderSize(r, most)
 	for {
 		line, err := br.ReadSlice('\n')
 		text := strings.TrimSuffix(string(line), "\n")

@@ -30,9 +30,9 @@ func TestReadLines(t *testing.T) {
 				var in = strings.NewReader(tc.in)
 				handle := func(line string) { got = append(got, line) }
 				if r.one {
-					readLines(iotest.OneByteReader(in), handle)
+					readLines(iotest.OneByteReader(in), maxLine, handle)
 				} else {
-					readLines(in, handle)
+					readLines(in, maxLine, handle)
 				}
 				if diff := cmp.Diff(tc.want, got); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", r.name, diff)

@@ -152,7 +152,7 @@ func (c *Child) start() (process, error) {
 		in = null
 	}
 	var p process
-	logEnd, done, err := linePipe(limited(c.spec.Log, time.Now))
+	logEnd, done, err := linePipe(maxLine, limited(c.spec.Log, time.Now))
 	if err != nil {
 		return process{}, fmt.Errorf("make log pipe: %w", err)
 	}
@@ -160,7 +160,7 @@ func (c *Child) start() (process, error) {
 	p.read = append(p.read, done)
 	files := []uintptr{in.Fd(), logEnd.Fd(), logEnd.Fd()}
 	if c.spec.Report != nil {
-		end, done, err := linePipe(c.spec.Report)
+		end, done, err := linePipe(maxReport, c.spec.Report)
 		if err != nil {
 			return process{}, fmt.Errorf("make report pipe: %w", err)
 		}

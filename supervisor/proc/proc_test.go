@@ -36,6 +36,9 @@ func child(role string) {
 		fmt.Fprintln(os.Stderr, "err")
 		fmt.Fprintln(os.NewFile(3, "report"), "cycle")
 		os.Exit(3)
+	case "long":
+		fmt.Fprintln(os.NewFile(3, "report"), longReport)
+		time.Sleep(time.Hour) // not select {}, which the runtime calls a deadlock
 	case "orphan":
 		// Starts a process that outlives this one, and tells its pid.
 		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
@@ -126,6 +129,14 @@ func TestOutputReportAndRestart(t *testing.T) {
 			t.Errorf("%q did not come before the line about the end:\n%s", want, lines())
 		}
 	}
+}
+
+// longReport is where an SSH door of 500 VLANs listens.
+var longReport = "door 22" + strings.Repeat(" guest-lan.1234/1234", 500)
+
+func TestLongReportIsWhole(t *testing.T) {
+	_, _, wait, _ := run(t, "long")
+	wait("report: " + longReport)
 }
 
 func TestKilledChildIsBackWithinASecond(t *testing.T) {

@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -171,6 +173,47 @@ func TestHangingLoopIsGivenUp(t *testing.T) {
 	if _, err := (Client{Path: path}).Status(ctx); !errors.Is(err, ErrNoLoop) {
 		t.Errorf("Status of a hanging loop = %v; want ErrNoLoop", err)
 	}
+}
+
+// scarce is a listener of a process that has no descriptors left for a while.
+type scarce struct {
+	clients chan net.Conn
+	fails   int
+}
+
+func (s *scarce) Accept() (net.Conn, error) {
+	if s.fails--; s.fails >= 0 {
+		return nil, &net.OpError{Op: "accept", Net: "unix", Err: syscall.EMFILE}
+	}
+	conn, open := <-s.clients
+	if !open {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (s *scarce) Close() error   { close(s.clients); return nil }
+func (s *scarce) Addr() net.Addr { return &net.UnixAddr{} }
+
+func TestServeOutlivesAShortage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		l := &scarce{clients: make(chan net.Conn, 1), fails: 3 * maxClients}
+		served := make(chan error, 1)
+		go func() { served <- Serve(ctx, l, &fakeLoop{}) }()
+		ours, theirs := net.Pipe()
+		l.clients <- theirs
+		go func() { _, _ = ours.Write([]byte(`{"do":"status"}` + "\n")) }()
+		line, err := newLineReader(ours).next()
+		if err != nil || !strings.Contains(string(line), `"status"`) {
+			t.Errorf("the answer is %q, %v; want a status", line, err)
+		}
+		ours.Close()
+		cancel()
+		if err := <-served; err != nil {
+			t.Errorf("Serve = %v after its context ended", err)
+		}
+	})
 }
 
 func TestListenReplacesAStaleSocket(t *testing.T) {

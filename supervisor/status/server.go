@@ -21,6 +21,7 @@ const (
 	maxClients   = 16               // connections served at once; more wait in the backlog
 	idleTimeout  = 10 * time.Second // to send a request, and to take its response
 	replyTimeout = 30 * time.Second // for the Handler
+	acceptPause  = time.Second      // after a client that could not be taken
 )
 
 // Listen makes the control socket at path with mode 0600. A socket that an
@@ -55,11 +56,18 @@ func Serve(ctx context.Context, l net.Listener, h Handler) error {
 	for {
 		slots <- struct{}{}
 		conn, err := l.Accept()
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("control: accept: %w", err)
+		case err != nil: // no descriptor or memory left: that passes
+			<-slots
+			select {
+			case <-ctx.Done():
+			case <-time.After(acceptPause):
+			}
+			continue
 		}
 		clients.Go(func() {
 			serveConn(ctx, conn, h)
