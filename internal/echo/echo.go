@@ -22,18 +22,24 @@ func Ask(ctx context.Context, tty *os.File, out io.Writer, prompt string) ([]byt
 	defer show()
 	fmt.Fprint(out, prompt)
 	defer fmt.Fprintln(out)
-	type answer struct {
-		words []byte
-		err   error
+	return Await(ctx, func() ([]byte, error) { return readLine(tty) })
+}
+
+// Await reads what may never come, until ctx ends, e.g. by ctrl-C. A read of a
+// terminal or a pipe does not end with ctx; it is left to the end of the process.
+func Await(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
 	}
-	answers := make(chan answer, 1)
+	done := make(chan result, 1)
 	go func() {
-		words, err := readLine(tty)
-		answers <- answer{words, err}
+		data, err := read()
+		done <- result{data, err}
 	}()
 	select {
-	case a := <-answers:
-		return a.words, a.err
+	case r := <-done:
+		return r.data, r.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
