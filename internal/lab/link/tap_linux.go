@@ -2,7 +2,7 @@ package link
 
 import (
 	"container/heap"
-	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,28 +21,32 @@ type End struct{ Peer, Device string }
 // 0.1 ms on a machine that has the time.
 func Cable(t testing.TB, a, b End, line Line, seed uint64) {
 	t.Helper()
-	one, two := tap(t, a), tap(t, b)
-	var running []chan struct{}
-	for i, way := range [][2]*os.File{{one, two}, {two, one}} {
-		frames, done := make(chan frame, 4096), make(chan struct{})
-		running = append(running, done)
-		go read(way[0], frames)
-		go func() {
-			defer close(done)
-			carry(frames, way[1], New(line, seed+uint64(i)))
-		}()
+	one, two, cut := tap(t, a), tap(t, b), event(t)
+	var running sync.WaitGroup
+	for i, way := range [][2]int{{one, two}, {two, one}} {
+		running.Go(func() { carry(way[0], way[1], cut, New(line, seed+uint64(i))) })
 	}
 	t.Cleanup(func() {
-		one.Close()
-		two.Close()
-		for _, done := range running {
-			<-done
+		unix.Write(cut, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+		running.Wait()
+		for _, fd := range []int{one, two, cut} {
+			unix.Close(fd)
 		}
 	})
 }
 
+// event makes what ends the wait of both directions.
+func event(t testing.TB) int {
+	t.Helper()
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatalf("link: make an eventfd: %v", err)
+	}
+	return fd
+}
+
 // tap makes the TAP device of an end.
-func tap(t testing.TB, e End) *os.File {
+func tap(t testing.TB, e End) int {
 	t.Helper()
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -61,52 +65,45 @@ func tap(t testing.TB, e End) *os.File {
 	}
 	// Room for some windows of a sender that is quicker than the cable.
 	lab.Run(t, e.Peer, "ip", "link", "set", e.Device, "txqueuelen", "2000", "up")
-	return os.NewFile(uintptr(fd), e.Device)
+	return fd
 }
 
-// frame is an Ethernet frame, and when it was sent or is to arrive.
+// frame is an Ethernet frame, and when it is to arrive.
 type frame struct {
 	at    time.Time
 	order int
 	bytes []byte
 }
 
-// read passes on what comes out of a device until it is closed.
-func read(from *os.File, frames chan<- frame) {
-	defer close(frames)
-	for {
-		p := make([]byte, 2048)
-		n, err := from.Read(p)
-		if err != nil {
-			return
-		}
-		frames <- frame{at: time.Now(), bytes: p[:n]}
-	}
-}
-
-// carry takes frames to the other device when their time has come.
-func carry(frames <-chan frame, to *os.File, l *Link) {
+// carry takes the frames that come out of one device to the other when their time
+// has come, until cut is written to. It waits in the kernel, for Go's timers are
+// exact to a millisecond only.
+func carry(from, to, cut int, l *Link) {
 	var way queue
 	order := 0
-	timer := time.NewTimer(time.Hour)
+	ready := []unix.PollFd{{Fd: int32(from), Events: unix.POLLIN}, {Fd: int32(cut), Events: unix.POLLIN}}
 	for {
 		for len(way) > 0 && !way[0].at.After(time.Now()) {
-			to.Write(heap.Pop(&way).(frame).bytes)
+			unix.Write(to, heap.Pop(&way).(frame).bytes)
 		}
-		timer.Stop()
+		var wait *unix.Timespec // for ever
 		if len(way) > 0 {
-			timer.Reset(time.Until(way[0].at))
+			ts := unix.NsecToTimespec(max(time.Until(way[0].at), 0).Nanoseconds())
+			wait = &ts
 		}
-		select {
-		case f, open := <-frames:
-			if !open {
-				return
+		if _, err := unix.Ppoll(ready, wait, nil); err != nil && err != unix.EINTR || ready[1].Revents != 0 {
+			return
+		}
+		for {
+			p := make([]byte, 2048)
+			n, err := unix.Read(from, p)
+			if err != nil {
+				break // there is no more
 			}
-			for _, at := range l.Carry(f.at, len(f.bytes)) {
+			for _, at := range l.Carry(time.Now(), n) {
 				order++
-				heap.Push(&way, frame{at, order, f.bytes})
+				heap.Push(&way, frame{at, order, p[:n]})
 			}
-		case <-timer.C:
 		}
 	}
 }
