@@ -2,18 +2,18 @@ package tftp
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // port is a transfer's socket, and its client's address in the kernel's form. It
-// is for the transfer's goroutine; conn's deadlines work as ever.
+// is for the transfer's goroutine, but for wake.
 //
 // Its system calls go past Go's scheduler (RawSyscall), which they may because
 // the socket does not block. Announced calls wake the runtime's monitor thread
@@ -21,8 +21,7 @@ import (
 // windows has taken a block: a sixth of a server's CPU time. The scheduler waits
 // for a call that it does not know of, some microseconds for each packet.
 type port struct {
-	conn   *net.UDPConn
-	raw    syscall.RawConn
+	waiter
 	client unix.RawSockaddrAny
 	length uint32 // of client
 
@@ -37,22 +36,12 @@ type port struct {
 	sendmmsg func(fd uintptr) (done bool)
 }
 
-// newPort is the port of a transfer to client.
-func newPort(conn *net.UDPConn, client netip.AddrPort) (*port, error) {
-	p := &port{conn: conn}
-	var err error
-	if p.raw, err = conn.SyscallConn(); err != nil {
-		return nil, fmt.Errorf("tftp: open a transfer's port: %w", err)
-	}
-	var domain int
-	var asked error
-	if err := p.raw.Control(func(fd uintptr) { domain, asked = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN) }); err != nil {
-		return nil, fmt.Errorf("tftp: open a transfer's port: %w", err)
-	}
-	if asked != nil {
-		return nil, fmt.Errorf("tftp: open a transfer's port: %w", asked)
-	}
-	if domain == unix.AF_INET {
+// newPort is the port of a transfer to client, with a thread of its own or not. It
+// has conn from now on, which it closes if it fails.
+func newPort(conn *net.UDPConn, client netip.AddrPort, thread bool) (*port, error) {
+	p := &port{}
+	p.recvfrom, p.sendmmsg = p.tryReceive, p.trySend
+	if conn.LocalAddr().(*net.UDPAddr).IP.To4() != nil {
 		p.length = unix.SizeofSockaddrInet4
 		*(*unix.RawSockaddrInet4)(unsafe.Pointer(&p.client)) = unix.RawSockaddrInet4{Family: unix.AF_INET, Port: swapped(client.Port()), Addr: client.Addr().As4()}
 	} else {
@@ -60,8 +49,13 @@ func newPort(conn *net.UDPConn, client netip.AddrPort) (*port, error) {
 		*(*unix.RawSockaddrInet6)(unsafe.Pointer(&p.client)) = unix.RawSockaddrInet6{
 			Family: unix.AF_INET6, Port: swapped(client.Port()), Addr: client.Addr().As16(), Scope_id: scope(client.Addr().Zone())}
 	}
-	p.recvfrom, p.sendmmsg = p.tryReceive, p.trySend
-	return p, nil
+	var err error
+	if thread {
+		p.waiter, err = newThreaded(conn)
+	} else {
+		p.waiter, err = newPolled(conn)
+	}
+	return p, err
 }
 
 // swapped is a number in network byte order, as the kernel has ports.
@@ -80,17 +74,14 @@ func scope(zone string) uint32 {
 	return 0
 }
 
-// receive waits for a packet until conn's read deadline, and reads what of it has
+// receive waits for a packet until the deadline, or less, and reads what of it has
 // room in buffer. It also reports whether the client sent it.
-func (p *port) receive(buffer []byte) (n int, clients bool, err error) {
+func (p *port) receive(buffer []byte, until time.Time) (n int, clients, ok bool) {
 	p.buffer = buffer
-	if err := p.raw.Read(p.recvfrom); err != nil {
-		return 0, false, err
+	if !p.waiter.receive(p.recvfrom, until) || p.errno != 0 {
+		return 0, false, false
 	}
-	if p.errno != 0 {
-		return 0, false, p.errno
-	}
-	return p.n, p.isClients(), nil
+	return p.n, p.isClients(), true
 }
 
 func (p *port) tryReceive(fd uintptr) (done bool) {
@@ -122,12 +113,16 @@ func (p *port) isClients() bool {
 	return a.Port == b.Port && a.Addr == b.Addr && a.Scope_id == b.Scope_id
 }
 
-// reply sends a packet to whom the last one received was from.
-func (p *port) reply(packet []byte) {
+// write sends a packet to the client, reply to whom the last one received was
+// from.
+func (p *port) write(packet []byte) { p.to(&p.client, packet) }
+func (p *port) reply(packet []byte) { p.to(&p.from, packet) }
+
+func (p *port) to(whom *unix.RawSockaddrAny, packet []byte) {
 	iov := unix.Iovec{Base: &packet[0]}
 	iov.SetLen(len(packet))
 	m := make([]unix.Mmsghdr, 1)
-	m[0].Hdr = unix.Msghdr{Name: (*byte)(unsafe.Pointer(&p.from)), Namelen: p.length, Iov: &iov}
+	m[0].Hdr = unix.Msghdr{Name: (*byte)(unsafe.Pointer(whom)), Namelen: p.length, Iov: &iov}
 	m[0].Hdr.SetIovlen(1)
 	p.send(m)
 }
@@ -135,14 +130,9 @@ func (p *port) reply(packet []byte) {
 // send sends messages, several with one system call. A packet that the network
 // does not take is as good as lost.
 func (p *port) send(messages []unix.Mmsghdr) {
-	for p.messages = messages; len(p.messages) > 0; {
-		if p.raw.Write(p.sendmmsg) != nil {
-			break // the port is closed
-		}
-		if p.errno != 0 {
-			p.n = 1
-		}
-		p.messages = p.messages[p.n:]
+	for p.messages = messages; len(p.messages) > 0; p.messages = p.messages[p.n:] {
+		p.n = 1
+		p.waiter.send(p.sendmmsg)
 	}
 	p.messages = nil
 }
@@ -154,8 +144,10 @@ func (p *port) trySend(fd uintptr) (done bool) {
 		case unix.EINTR:
 		case unix.EAGAIN:
 			return false
+		case 0:
+			p.n = int(n)
+			return true
 		default:
-			p.n, p.errno = int(n), errno
 			return true
 		}
 	}

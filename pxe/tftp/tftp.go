@@ -14,6 +14,7 @@
 //	client.go        Client: fetching a file, for `tench pxe selftest` and tests
 //	socket_linux.go  ports bound to a device
 //	port_linux.go    the system calls of a transfer
+//	wait_linux.go    two ways to wait for them
 //
 // The client and the coding of netascii are github.com/pin/tftp's; what the
 // server sends is ours. pin's server knows neither windowsize nor timeout, waits
@@ -67,17 +68,18 @@ type Options struct {
 	Now func() time.Time
 }
 
-// server is one call of Serve. Its loop owns live and gate.
+// server is one call of Serve. Its loop owns live, threads and gate.
 type server struct {
 	Options
 	conn    net.PacketConn
 	at      *net.UDPAddr // what conn is bound to
 	largest int          // bytes of a block
 
-	live  map[netip.AddrPort]*transfer // the newest of each port
-	gate  *gate
-	ended chan *transfer
-	wg    sync.WaitGroup // transfers
+	live    map[netip.AddrPort]*transfer // the newest of each port
+	threads int                          // transfers that have one
+	gate    *gate
+	ended   chan *transfer
+	wg      sync.WaitGroup // transfers
 }
 
 // Serve answers what comes to conn, a UDP socket that is bound to port 69 of the
@@ -195,13 +197,16 @@ func (s *server) arrive(ctx context.Context, a arrival) {
 		s.say(a, event.Trouble, err.Error())
 		return
 	}
-	port, err := newPort(conn, a.client)
+	thread := s.threads < maxThreads()
+	port, err := newPort(conn, a.client, thread)
 	if err != nil {
-		conn.Close()
 		s.say(a, event.Trouble, err.Error())
 		return
 	}
-	t := &transfer{server: s, client: a.client, request: a.request, name: name, conn: conn, port: port,
+	if thread {
+		s.threads++
+	}
+	t := &transfer{server: s, client: a.client, request: a.request, name: name, port: port, thread: thread,
 		ahead: readAhead(s.gate.all.transfers + 1), before: old}
 	s.live[a.client] = t
 	s.gate.begin(a.client.Addr())
@@ -214,6 +219,9 @@ func (s *server) arrive(ctx context.Context, a arrival) {
 // end forgets a transfer.
 func (s *server) end(t *transfer) {
 	s.gate.end(t.client.Addr())
+	if t.thread {
+		s.threads--
+	}
 	t.before = nil // else a client that asks on and on would keep all of them
 	if s.live[t.client] == t {
 		delete(s.live, t.client)

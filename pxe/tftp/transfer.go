@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -31,30 +30,28 @@ type transfer struct {
 	client  netip.AddrPort
 	request request
 	name    string
-	conn    *net.UDPConn
-	port    *port     // conn
+	port    *port
+	thread  bool      // it waits in one of its own
 	ahead   int       // bytes of the file to read at once
 	before  *transfer // an older one to the same port of the client; nil: none
 
 	heard    atomic.Bool // the client has acknowledged something
 	again    atomic.Bool // it sent its request again
 	obsolete atomic.Bool // it has gone on with a newer transfer
-	woken    atomic.Bool // there is something to look at
 
 	file      File
 	terms     terms
 	sender    *sender
 	volley    *volley
 	buffer    [512]byte // what the client sends
-	armed     time.Time // the read deadline of conn
 	reported  time.Time // when progress was last reported; zero: never
 	strangers int
 }
 
 // run sends the file, and closes what was opened.
 func (t *transfer) run(ctx context.Context) {
-	defer t.conn.Close()
-	stop := context.AfterFunc(ctx, t.wake)
+	defer t.port.close()
+	stop := context.AfterFunc(ctx, t.port.wake)
 	defer stop()
 	file, err := t.open()
 	if err != nil {
@@ -84,7 +81,7 @@ func (t *transfer) run(ctx context.Context) {
 		t.overtaken()
 	case ctx.Err() != nil:
 		t.lost("the server stops")
-		t.write(appendError(nil, errorUndefined, "the server stops"))
+		t.port.write(appendError(nil, errorUndefined, "the server stops"))
 	}
 }
 
@@ -103,13 +100,13 @@ func (t *transfer) refuse(err error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		t.report(event.Missing, "")
-		t.write(appendError(nil, errorNotFound, "file not found"))
+		t.port.write(appendError(nil, errorNotFound, "file not found"))
 	case errors.Is(err, fs.ErrPermission):
 		t.report(event.Refused, err.Error())
-		t.write(appendError(nil, errorAccess, "access violation"))
+		t.port.write(appendError(nil, errorAccess, "access violation"))
 	case errors.Is(err, errNotText):
 		t.report(event.Refused, err.Error())
-		t.write(appendError(nil, errorIllegal, err.Error()))
+		t.port.write(appendError(nil, errorIllegal, err.Error()))
 	default:
 		t.fail(err)
 	}
@@ -118,30 +115,21 @@ func (t *transfer) refuse(err error) {
 // fail ends the transfer for a reason on our side.
 func (t *transfer) fail(err error) {
 	t.report(event.Trouble, err.Error())
-	t.write(appendError(nil, errorUndefined, "the server cannot read this file"))
+	t.port.write(appendError(nil, errorUndefined, "the server cannot read this file"))
 }
 
 // step waits for the client once. It returns whether the transfer ended early.
 func (t *transfer) step() (end bool) {
 	p := t.buffer[:]
-	if due := t.sender.deadline(); t.armed.IsZero() || due.Before(t.armed) {
-		t.armed = due
-		t.conn.SetReadDeadline(due)
-	}
-	if t.woken.Swap(false) { // looked at only now, for arming undid what wake did
-		t.armed = time.Time{}
-		return false
-	}
 	if t.again.Swap(false) && !t.sender.heard {
 		return t.sendOrFail(t.sender.remind(t.Now()))
 	}
-	n, clients, err := t.port.receive(p)
+	n, clients, got := t.port.receive(p, t.sender.deadline())
 	now := t.Now()
 	switch {
-	case err != nil && now.Before(t.sender.deadline()):
-		t.armed = time.Time{} // it has moved since, or somebody woke us
-		return false
-	case err != nil:
+	case !got && now.Before(t.sender.deadline()):
+		return false // somebody woke us
+	case !got:
 		return t.sendOrFail(t.sender.late(now))
 	case !clients:
 		t.stranger(p[:n])
@@ -162,7 +150,7 @@ func (t *transfer) step() (end bool) {
 func (t *transfer) acknowledged(now time.Time, next span) (end bool) {
 	if t.sender.heard && !t.heard.Swap(true) && t.before != nil {
 		t.before.obsolete.Store(true)
-		t.before.wake()
+		t.before.port.wake()
 		t.before = nil
 	}
 	if t.sender.over {
@@ -196,7 +184,7 @@ func (t *transfer) send(blocks span) error {
 	}
 	for block := blocks.first; block <= blocks.last; block++ {
 		if block == 0 {
-			t.write(appendOACK(nil, t.terms.grant))
+			t.port.write(appendOACK(nil, t.terms.grant))
 			continue
 		}
 		if err := t.volley.add(block); err != nil {
@@ -205,12 +193,8 @@ func (t *transfer) send(blocks span) error {
 	}
 	t.volley.fire()
 	t.sender.sent(t.Now())
-	t.volley.prepare(blocks.last + 1)
 	return nil
 }
-
-// write sends a packet to the client.
-func (t *transfer) write(p []byte) { t.conn.WriteToUDPAddrPort(p, t.client) }
 
 // stranger answers a packet that is not the client's: RFC 1350 section 4 has
 // ERROR 5 for it, and the transfer goes on.
@@ -250,15 +234,11 @@ func (t *transfer) gaveUp(text string) {
 // was lost.
 func (t *transfer) overtaken() {
 	all := t.sender.top == t.sender.blocks
-	t.conn.SetReadDeadline(time.Now().Add(linger))
-	for !t.sender.over {
-		n, clients, err := t.port.receive(t.buffer[:])
-		if err != nil {
-			break
-		}
+	for until := time.Now().Add(linger); !t.sender.over && time.Now().Before(until); {
+		n, clients, got := t.port.receive(t.buffer[:], until)
 		r, ok := parseReply(t.buffer[:n])
 		switch {
-		case !ok || !clients:
+		case !got || !ok || !clients:
 		case r.op == opERROR:
 			t.gaveUp(r.text)
 			return
@@ -294,13 +274,8 @@ func (t *transfer) report(kind event.Kind, text string) {
 	t.Sink.Send(e)
 }
 
-// remind and wake are called by others.
+// remind is called by others.
 func (t *transfer) remind() {
 	t.again.Store(true)
-	t.wake()
-}
-
-func (t *transfer) wake() {
-	t.woken.Store(true)
-	t.conn.SetReadDeadline(time.Unix(1, 0))
+	t.port.wake()
 }

@@ -45,7 +45,10 @@ type volley struct {
 // newVolley is for a file that is read ahead bytes at a time, in whole blocks.
 func newVolley(p *port, file File, block, ahead int) *volley {
 	v := &volley{port: p, file: file, size: file.Size(), room: block}
-	v.ahead = make([]byte, 0, min(int64(max(ahead/block, 1)*block), v.size))
+	// The kernel puts a large packet, header and all, at the start of a page. With
+	// the data where they will be there, behind a header, copying them is cheaper:
+	// a sixth of what 64 KiB cost the server.
+	v.ahead = make([]byte, header, header+min(int64(max(ahead/block, 1)*block), v.size))[header:]
 	for i := range v.packets {
 		h := &v.packets[i].Hdr
 		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&p.client)), p.length
@@ -96,14 +99,6 @@ func (v *volley) read(at int64, n int) ([]byte, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	return nil, err
-}
-
-// prepare reads what the next blocks need, from this one on, while the client is
-// busy with those before. An error comes again when the block is due.
-func (v *volley) prepare(block int64) {
-	if at := (block - 1) * int64(v.room); at < v.size {
-		_, _ = v.read(at, int(min(int64(v.room), v.size-at)))
-	}
 }
 
 // fire sends what is ready.

@@ -23,8 +23,8 @@ func (c *counted) ReadAt(p []byte, at int64) (int, error) {
 	return c.memory.ReadAt(p, at)
 }
 
-// ports are a transfer's port, and its client.
-func ports(t *testing.T) (*port, *net.UDPConn) {
+// ports are a transfer's port with its address, and its client.
+func ports(t *testing.T, thread bool) (*port, *net.UDPAddr, *net.UDPConn) {
 	t.Helper()
 	var conns [2]*net.UDPConn
 	for i := range conns {
@@ -32,14 +32,15 @@ func ports(t *testing.T) (*port, *net.UDPConn) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { conn.Close() })
 		conns[i] = conn
 	}
-	p, err := newPort(conns[0], conns[1].LocalAddr().(*net.UDPAddr).AddrPort())
+	at := conns[0].LocalAddr().(*net.UDPAddr)
+	p, err := newPort(conns[0], conns[1].LocalAddr().(*net.UDPAddr).AddrPort(), thread)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p, conns[1]
+	t.Cleanup(func() { p.close(); conns[1].Close() })
+	return p, at, conns[1]
 }
 
 func TestVolley(t *testing.T) {
@@ -58,7 +59,7 @@ func TestVolley(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p, client := ports(t)
+			p, _, client := ports(t, false)
 			whole := content(tt.size)
 			file := &counted{memory: memory{bytes.NewReader(whole)}}
 			v := newVolley(p, file, tt.block, tt.ahead)
@@ -89,7 +90,7 @@ func TestVolley(t *testing.T) {
 }
 
 func TestVolleyOfAFileThatWasCut(t *testing.T) {
-	p, _ := ports(t)
+	p, _, _ := ports(t, false)
 	file := longer{memory{bytes.NewReader(content(1500))}, 3000}
 	v := newVolley(p, file, 1000, 8000)
 	if err := v.add(1); err != nil {
@@ -112,35 +113,6 @@ func TestReadAhead(t *testing.T) {
 	for transfers, want := range map[int]int{1: mostAhead, 32: mostAhead, 64: mostAhead / 2, 1000: leastAhead} {
 		if got := readAhead(transfers); got != want {
 			t.Errorf("of %d transfers each reads %d bytes, want %d", transfers, got, want)
-		}
-	}
-}
-
-func TestPortKnowsItsClient(t *testing.T) {
-	p, client := ports(t)
-	_, other := ports(t)
-	at := p.conn.LocalAddr().(*net.UDPAddr)
-	p.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	buffer := make([]byte, 4)
-	for _, tt := range []struct {
-		from    *net.UDPConn
-		packet  string
-		clients bool
-	}{{client, "one", true}, {other, "two", false}, {client, "cut off", true}} {
-		if _, err := tt.from.WriteToUDP([]byte(tt.packet), at); err != nil {
-			t.Fatal(err)
-		}
-		n, clients, err := p.receive(buffer)
-		if want := tt.packet[:min(4, len(tt.packet))]; err != nil || clients != tt.clients || string(buffer[:n]) != want {
-			t.Errorf("received %q, the client's: %v, %v, want %q, %v", buffer[:n], clients, err, want, tt.clients)
-		}
-		if tt.clients {
-			continue
-		}
-		p.reply([]byte("no"))
-		tt.from.SetReadDeadline(time.Now().Add(10 * time.Second))
-		if n, from, err := tt.from.ReadFromUDPAddrPort(buffer); err != nil || string(buffer[:n]) != "no" || from != at.AddrPort() {
-			t.Errorf("the stranger gets %q from %v: %v", buffer[:n], from, err)
 		}
 	}
 }
