@@ -13,6 +13,14 @@ const (
 	// lastResort is the wait, of more than a second together with those before it,
 	// after which a client without windows is sent more than RFC 1350 allows.
 	lastResort = 5
+	// paceFirst and paceMost bound the time between two blocks of a flight that is
+	// not sent at once.
+	paceFirst = 100 * time.Microsecond
+	paceMost  = 5 * time.Millisecond
+	// paceWindow is the smallest window that is paced: every queue has room for less.
+	paceWindow = 8
+	// together is what is sent at once for all that: timers are not exact.
+	together = 500 * time.Microsecond
 )
 
 // span is the blocks first to last; block 0 is the OACK.
@@ -39,8 +47,9 @@ var nothing = span{1, 0}
 //	ACK base again            the flight's first block is missing: the flight again,
 //	                          once, and with windows only (RFC 1123 section 4.2.3.1)
 //	any other ACK             none: it is late or wrong
-//	late                      the last block of the flight again: if only that or its
-//	                          ACK was lost, nothing else has to be
+//	late                      the rest of the flight, if it is paced and not all sent;
+//	                          or its last block again: if only that or its ACK was
+//	                          lost, nothing else has to be
 //	late again                the flight again, and the one behind it
 //
 // The flight behind is for clients that take no notice of a block they have: when
@@ -52,11 +61,18 @@ var nothing = span{1, 0}
 // tell a gap from that. So no ACK is acted upon twice, a flight starts again once
 // in a round trip, and what may be the answer to a copy starts none: else each
 // repetition causes ACKs that cause the next, for as long as the file lasts.
+//
+// A flight is sent at once, until one after the other ends in a wait: then a queue
+// on the way, of a switch before a slow port, is too short for a window, and its
+// end is lost each time. From then on there is time between the blocks, more with
+// each such flight and less with each other, so that losses by chance, which a
+// pace does not help, cost little speed.
 type sender struct {
 	window int64
 	blocks int64 // the number of the last block, which is shorter than the others
 
 	base, high int64
+	sentTo     int64 // of the flight, blocks up to here were sent
 	top        int64 // the highest block ever sent; -1: none
 	copied     int64 // blocks up to here may be on their way twice
 	echo       int64 // blocks up to here are on their way twice, for nothing
@@ -72,6 +88,10 @@ type sender struct {
 	alive   time.Time     // when the client last got ahead
 	heard   bool          // it did
 	rtt     rtt
+
+	pace   time.Duration // between the blocks of a flight; 0: it is sent at once
+	nextAt time.Time     // when its next block is due
+	vain   int           // flights in a row that had to be waited for in vain
 
 	over   bool // the last block is acknowledged, or it was sent and the client has gone
 	silent bool // the client is given up
@@ -99,16 +119,16 @@ func (s *sender) next(now time.Time) span {
 	// once more.
 	s.asks = s.once
 	blocks := s.start(now)
-	s.once = true
+	s.once = s.copied <= s.base
 	return blocks
 }
 
 // start sends what is not acknowledged, one window of it.
 func (s *sender) start(now time.Time) span {
-	s.copied = s.high
+	s.copied = s.top
 	s.started = now
 	s.once = false
-	return s.emit(s.base+1, s.end())
+	return s.emit(now, s.base+1, s.end())
 }
 
 // end is the last block that may be on its way.
@@ -119,21 +139,63 @@ func (s *sender) end() int64 {
 	return min(s.base+s.window, s.blocks)
 }
 
-// emit sends the blocks first to last, of which last is the flight's. A block
-// that was sent twice measures nothing (Karn's algorithm): its ACK may be of
-// either.
-func (s *sender) emit(first, last int64) span {
-	s.high = last
+// emit begins a flight of the blocks first to last.
+func (s *sender) emit(now time.Time, first, last int64) span {
+	s.sentTo, s.high, s.nextAt = first-1, last, now
+	return s.more(now)
+}
+
+// more sends what of the flight is due. A block that was sent twice measures
+// nothing (Karn's algorithm): its ACK may be of either.
+func (s *sender) more(now time.Time) span {
+	first, last := s.sentTo+1, s.high
+	if s.pace > 0 {
+		due := int64((now.Sub(s.nextAt)+together)/s.pace) + 1
+		last = min(last, s.sentTo+due)
+		s.nextAt = s.nextAt.Add(time.Duration(last-s.sentTo) * s.pace)
+	}
+	s.sentTo = last
 	if first <= s.timed {
 		s.timed = -1
 	}
 	if last > s.top {
 		s.top = last
-		if s.timed < 0 {
+		if s.timed < 0 && last == s.high {
 			s.timed, s.timedAt = last, time.Time{}
 		}
 	}
 	return span{first, last}
+}
+
+// slower is told of a wait in vain. Four flights in a row are no chance, nor is one
+// for which nothing helps.
+func (s *sender) slower() {
+	if s.base < 0 || s.window < paceWindow {
+		return
+	}
+	if s.try == 1 {
+		s.vain++
+	}
+	more := s.pace
+	switch {
+	case s.try > probes:
+	case s.try == 1 && (s.vain > 3 || s.pace > 0 && s.vain > 1):
+		more /= 2
+	default:
+		return
+	}
+	s.pace = min(max(s.pace+more, paceFirst, s.rtt.least/time.Duration(s.window)), paceMost)
+}
+
+// faster is told of a flight that arrived, or had a gap, and takes a part of the
+// pace back.
+func (s *sender) faster(part time.Duration) {
+	if s.try == 0 {
+		s.vain = 0
+	}
+	if s.pace -= s.pace / part; s.pace < paceFirst/4 {
+		s.pace = 0
+	}
 }
 
 // sent is told when the last of the blocks was sent.
@@ -157,21 +219,23 @@ func (s *sender) ack(now time.Time, number uint16) span {
 	s.base = block
 	s.alive = now
 	s.heard = true
-	s.try = 0
+	defer func() { s.try = 0 }()
 	switch {
 	case block == s.blocks:
 		s.over = true
 		return nothing
 	case block >= s.high:
+		s.faster(32)
 		return s.next(now)
 	case s.early(now):
 		// The client went on with what was sent before the last start.
 		s.echo = s.copied
-		return s.extend()
+		return s.extend(now)
 	case block <= s.echo, block == s.copied:
-		return s.extend()
+		return s.extend(now)
 	}
 	s.asks = false
+	s.faster(12)
 	return s.start(now)
 }
 
@@ -192,11 +256,15 @@ func (s *sender) early(now time.Time) bool {
 
 // extend sends what the window has room for since base moved. The client counts
 // its window from its last ACK, so without these blocks it would wait.
-func (s *sender) extend() span {
-	if s.high >= s.end() {
+func (s *sender) extend(now time.Time) span {
+	switch {
+	case s.high >= s.end():
+		return nothing
+	case s.sentTo < s.high:
+		s.high = s.end()
 		return nothing
 	}
-	return s.emit(s.high+1, s.end())
+	return s.emit(now, s.high+1, s.end())
 }
 
 // measure learns from an ACK how long the client takes. When a wait was in vain
@@ -207,7 +275,9 @@ func (s *sender) measure(now time.Time, block int64) {
 	case s.timed >= 0 && block >= s.timed:
 		s.rtt.measured(now.Sub(s.timedAt), s.timed > 0)
 		s.timed, s.hold = -1, 0
-	case block < s.high && !s.early(now):
+	case s.try > 0 && block < s.high:
+		s.hold = 0 // a gap: it was no slow client
+	case block < s.high && s.pace == 0 && !s.early(now):
 		// A gap. It may be one of an older flight, but then this is not too short.
 		s.rtt.measured(now.Sub(s.started), true)
 		s.hold = 0
@@ -218,6 +288,9 @@ func (s *sender) measure(now time.Time, block int64) {
 
 // deadline is when late is to be called, if nothing comes before.
 func (s *sender) deadline() time.Time {
+	if s.sentTo < s.high {
+		return s.nextAt
+	}
 	from := s.done
 	if s.alive.After(from) {
 		from = s.alive
@@ -227,6 +300,9 @@ func (s *sender) deadline() time.Time {
 
 // late is called when the deadline has passed.
 func (s *sender) late(now time.Time) span {
+	if s.sentTo < s.high {
+		return s.more(now)
+	}
 	last := s.heard && s.high == s.blocks
 	limit := patience
 	if !s.heard || last {
@@ -240,6 +316,7 @@ func (s *sender) late(now time.Time) span {
 		return nothing
 	}
 	s.try++
+	s.slower()
 	gap := !s.once && s.try == 1
 	s.asks = true
 	switch {
@@ -247,7 +324,7 @@ func (s *sender) late(now time.Time) span {
 		return s.start(now)
 	case s.try == 1, s.window == 1 && s.try < lastResort:
 		s.once = false
-		return s.emit(s.high, s.high)
+		return s.emit(now, s.high, s.high)
 	}
 	return s.both(now)
 }
@@ -255,7 +332,7 @@ func (s *sender) late(now time.Time) span {
 // both sends the flight and the window behind what was ever sent, within reason.
 func (s *sender) both(now time.Time) span {
 	s.start(now)
-	return s.emit(s.base+1, min(s.top+s.window, s.base+4*s.window, s.blocks))
+	return s.emit(now, s.base+1, min(s.top+s.window, s.base+4*s.window, s.blocks))
 }
 
 // remind sends the flight again at once: the client asked once more, because

@@ -257,6 +257,40 @@ func TestSlowLine(t *testing.T) {
 	}
 }
 
+// A queue before a slow line that is too short for a window, so that the end of
+// each is lost: the sender has to find out how fast the line is.
+func TestShortQueue(t *testing.T) {
+	const size, runs = 4 << 20, 5
+	tests := []struct {
+		rate   int64 // bytes a second
+		queue  time.Duration
+		window int
+		loss   float64
+		least  float64 // part of the rate
+	}{
+		{1 << 20, 20 * time.Millisecond, 16, 0, 0.5}, {1 << 20, 20 * time.Millisecond, 16, 0.02, 0.25},
+		{1 << 20, 20 * time.Millisecond, 64, 0, 0.2}, {1 << 20, 20 * time.Millisecond, 64, 0.02, 0.15},
+		{12 << 20, 2 * time.Millisecond, 16, 0, 0.85}, {12 << 20, 2 * time.Millisecond, 64, 0, 0.3},
+	}
+	for _, tt := range tests {
+		for _, m := range clients {
+			t.Run(fmt.Sprintf("%s, %d kB/s, window %d, loss %v", m.name, tt.rate>>10, tt.window, tt.loss), func(t *testing.T) {
+				line := link.Line{Delay: 500 * time.Microsecond, Rate: tt.rate, Queue: tt.queue, Loss: tt.loss}
+				if tt.rate > 1<<20 {
+					line.Delay = 100 * time.Microsecond
+				}
+				took, stall, _ := many(t, tt.window, m, line)
+				if part := runs * size / took.Seconds() / float64(tt.rate); part < tt.least {
+					t.Errorf("%.2f of the line's speed, want %.2f", part, tt.least)
+				}
+				if stall > 4*time.Second {
+					t.Errorf("the client got nothing for %v", stall)
+				}
+			})
+		}
+	}
+}
+
 func TestSilentClient(t *testing.T) {
 	for _, m := range clients {
 		s := newSimulation(1<<20, 4, m, link.Line{Loss: 1}, 0)
@@ -277,6 +311,7 @@ type step struct {
 func TestSender(t *testing.T) {
 	const rtt = 4 * time.Millisecond
 	windows := terms{block: 1000, window: 4, grant: []option{{"windowsize", "4"}}}
+	wide := terms{block: 1000, window: 8, grant: []option{{"windowsize", "8"}}}
 	plain := terms{block: 1000, window: 1}
 	tests := []struct {
 		name  string
@@ -306,6 +341,12 @@ func TestSender(t *testing.T) {
 			{want: span{0, 0}}, {rtt, 0, span{1, 4}}, {rtt, 4, span{5, 8}}, {12 * time.Millisecond, -1, span{8, 8}}, {rtt, 8, span{9, 10}}}},
 		{name: "the first data gets more time", terms: windows, size: 9500, steps: []step{
 			{want: span{0, 0}}, {rtt, 0, span{1, 4}}, {100 * time.Millisecond, -1, span{4, 4}}}},
+		{name: "no end of a window arrives: the blocks are spread", terms: wide, size: 59500, steps: []step{
+			{want: span{0, 0}}, {rtt, 0, span{1, 8}}, {100 * time.Millisecond, -1, span{8, 8}}, {rtt, 6, span{7, 14}},
+			{100 * time.Millisecond, -1, span{7, 14}}, {rtt, 12, span{13, 20}},
+			{100 * time.Millisecond, -1, span{13, 20}}, {rtt, 18, span{19, 26}},
+			{100 * time.Millisecond, -1, span{19, 20}}, {time.Millisecond, -1, span{21, 22}}, {time.Millisecond, -1, span{23, 24}},
+			{time.Millisecond, -1, span{25, 26}}, {rtt, 26, span{27, 28}}}},
 		{name: "nothing arrives for longer", terms: windows, size: 19500, steps: []step{
 			{want: span{0, 0}}, {rtt, 0, span{1, 4}}, {rtt, 4, span{5, 8}}, {12 * time.Millisecond, -1, span{8, 8}},
 			{24 * time.Millisecond, -1, span{5, 12}}, {rtt, 12, span{13, 16}}}},
