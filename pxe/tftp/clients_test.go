@@ -42,13 +42,17 @@ func run(args ...string) func(context.Context, netip.AddrPort, string, string) e
 	}
 }
 
-// pxeboot fetches with the client of u-root's pxeboot, and its options.
-func pxeboot(_ context.Context, server netip.AddrPort, name, to string) error {
+// pxeboot fetches with the client of u-root's pxeboot, and its options. It never
+// sends a request again that was lost on the way.
+func pxeboot(ctx context.Context, server netip.AddrPort, name, to string) error {
 	client, err := uroot.NewClient(uroot.ClientMode(uroot.ModeOctet), uroot.ClientBlocksize(1450), uroot.ClientWindowsize(64))
 	if err != nil {
 		return err
 	}
 	file, err := client.Get("tftp://" + server.String() + "/" + name)
+	for err != nil && strings.HasPrefix(err.Error(), "receiving request response: ") && ctx.Err() == nil {
+		file, err = client.Get("tftp://" + server.String() + "/" + name)
+	}
 	if err != nil {
 		return err
 	}

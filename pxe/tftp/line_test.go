@@ -44,17 +44,32 @@ func cabled(t testing.TB, near, far string, line link.Line, nearAddr string, far
 }
 
 func TestClientsOfOthersOverABadLine(t *testing.T) {
+	line := link.Line{Delay: 500 * time.Microsecond, Loss: 0.05, Duplicate: 0.02, Reorder: 0.02, Late: time.Millisecond}
+	clientsOver(t, line, content(200_000), programs)
+}
+
+// A port of 100 Mbit/s whose queue holds 17 packets, and clients that ask for 64
+// at once.
+func TestClientsOfOthersBehindAShortQueue(t *testing.T) {
+	line := link.Line{Delay: 100 * time.Microsecond, Rate: 12 << 20, Queue: 2 * time.Millisecond}
+	clientsOver(t, line, content(4_000_000), []program{
+		{"u-root", pxeboot},
+		{"atftp", run("atftp", "--option", "blksize 1428", "--option", "windowsize 64", "-g", "-r", "$NAME", "-l", "$TO", "$HOST", "$PORT")},
+	})
+}
+
+// clientsOver has clients fetch a file over a line.
+func clientsOver(t *testing.T, line link.Line, file []byte, programs []program) {
+	t.Helper()
 	if !lab.Isolate(t) {
 		return
 	}
 	lab.Require(t, "tftp", "curl", "atftp", "busybox", "ss")
 	dir := t.TempDir()
-	file := content(200_000)
 	if err := os.WriteFile(filepath.Join(dir, "file"), file, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	lab.NewPeer(t, "far")
-	line := link.Line{Delay: 500 * time.Microsecond, Loss: 0.05, Duplicate: 0.02, Reorder: 0.02, Late: time.Millisecond}
 	cabled(t, "", "far", line, "192.0.2.2", "192.0.2.1")
 	spawn(t, "far", "192.0.2.1", dir, "tftp1")
 	for _, p := range programs {
