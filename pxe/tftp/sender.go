@@ -48,6 +48,7 @@ var nothing = span{1, 0}
 //	                          once, and with windows only (RFC 1123 section 4.2.3.1)
 //	any other ACK             none: it is late or wrong
 //	late                      the rest of the flight, if it is paced and not all sent;
+//	                          or the flight again, in a hurry;
 //	                          or its last block again: if only that or its ACK was
 //	                          lost, nothing else has to be
 //	late again                the flight again, and the one behind it
@@ -66,7 +67,7 @@ var nothing = span{1, 0}
 // on the way, of a switch before a slow port, is too short for a window, and its
 // end is lost each time. From then on there is time between the blocks, more with
 // each such flight and less with each other, so that losses by chance, which a
-// pace does not help, cost little speed.
+// pace does not help, cost little speed. For those there is hurry.
 type sender struct {
 	window int64
 	blocks int64 // the number of the last block, which is shorter than the others
@@ -92,6 +93,7 @@ type sender struct {
 	pace   time.Duration // between the blocks of a flight; 0: it is sent at once
 	nextAt time.Time     // when its next block is due
 	vain   int           // flights in a row that had to be waited for in vain
+	hurry  hurry
 
 	over   bool // the last block is acknowledged, or it was sent and the client has gone
 	silent bool // the client is given up
@@ -100,7 +102,7 @@ type sender struct {
 // newSender is the sender of a file of size bytes. It starts with the OACK if
 // there is one.
 func newSender(size int64, t terms) *sender {
-	s := &sender{window: int64(t.window), blocks: size/int64(t.block) + 1, top: -1, timed: -1}
+	s := &sender{window: int64(t.window), blocks: size/int64(t.block) + 1, top: -1, timed: -1, hurry: hurry{share: 1}}
 	if len(t.grant) > 0 {
 		s.base = -1
 	}
@@ -216,6 +218,13 @@ func (s *sender) ack(now time.Time, number uint16) span {
 		return s.again(now)
 	}
 	s.measure(now, block)
+	if s.base >= 0 && s.window >= paceWindow {
+		part := float64(block-s.base) / float64(s.window)
+		if block >= s.high {
+			part = 1
+		}
+		s.hurry.arrived(now, block-s.base, part, s.rtt.known && s.rtt.smooth < 2*s.rtt.least)
+	}
 	s.base = block
 	s.alive = now
 	s.heard = true
@@ -288,8 +297,11 @@ func (s *sender) measure(now time.Time, block int64) {
 
 // deadline is when late is to be called, if nothing comes before.
 func (s *sender) deadline() time.Time {
-	if s.sentTo < s.high {
+	switch {
+	case s.sentTo < s.high:
 		return s.nextAt
+	case s.hurries():
+		return s.started.Add(s.hurry.wait(s.rtt.smooth))
 	}
 	from := s.done
 	if s.alive.After(from) {
@@ -298,10 +310,17 @@ func (s *sender) deadline() time.Time {
 	return from.Add(min(max(s.rtt.wait(s.try), s.hold), waitMost))
 }
 
+// hurries reports whether the next flight does not wait for an ACK.
+func (s *sender) hurries() bool { return s.pace == 0 && s.high < s.blocks && s.hurry.wanted() }
+
 // late is called when the deadline has passed.
 func (s *sender) late(now time.Time) span {
-	if s.sentTo < s.high {
+	switch {
+	case s.sentTo < s.high:
 		return s.more(now)
+	case s.hurries():
+		s.hurry.ahead++
+		return s.start(now)
 	}
 	last := s.heard && s.high == s.blocks
 	limit := patience

@@ -195,8 +195,8 @@ func many(t *testing.T, window int, m manners, line link.Line) (took, stall time
 }
 
 // What is left of the speed at a loss, and how often a block is sent then. A
-// client keeps nothing behind a gap, so a window of 64 at 5 % gets 19 blocks
-// across before the first gap: more than a third of the speed is not to be had.
+// client keeps nothing behind a gap, so a window of 64 at 5 % gets 18 blocks
+// across before the first gap, and half the speed is had by sending more often.
 // u-root's client lets a lost ACK pass unnoticed, which costs more waits.
 func TestLoss(t *testing.T) {
 	tests := []struct {
@@ -209,7 +209,7 @@ func TestLoss(t *testing.T) {
 		{1, 0.01, 0.9, 0.15, 1.1}, {1, 0.05, 0.7, 0.04, 1.3},
 		{4, 0.01, 0.9, 0.75, 1.2}, {4, 0.05, 0.6, 0.4, 1.5},
 		{16, 0.01, 0.75, 0.75, 1.4}, {16, 0.05, 0.45, 0.3, 2},
-		{64, 0.01, 0.6, 0.6, 1.6}, {64, 0.05, 0.15, 0.08, 4},
+		{64, 0.01, 0.6, 0.6, 1.6}, {64, 0.05, 0.45, 0.35, 7},
 	}
 	for _, tt := range tests {
 		for _, m := range clients {
@@ -239,7 +239,7 @@ func TestDoubledAndReorderedPackets(t *testing.T) {
 		for _, window := range []int{1, 4, 16, 64} {
 			line := cable(0.01)
 			line.Duplicate, line.Reorder, line.Late = 0.05, 0.02, time.Millisecond
-			if _, stall, sent := many(t, window, m, line); stall > 4*time.Second || sent > 4 {
+			if _, stall, sent := many(t, window, m, line); stall > 4*time.Second || sent > 8 {
 				t.Errorf("%s, window %d: stalls of %v, sent %.2f times", m.name, window, stall, sent)
 			}
 		}

@@ -9,6 +9,7 @@
 //	transfer.go      one transfer: its port, its file, its events
 //	volley.go        a window's packets, and the file, in few system calls
 //	sender.go        what is sent when: the automaton, without socket and clock
+//	hurry.go         windows before the last was heard of, where many are cut short
 //	rtt.go           how long a client takes to answer, RFC 6298
 //	text.go          netascii
 //	client.go        Client: fetching a file, for `tench pxe selftest` and tests
