@@ -28,6 +28,7 @@ type pxeOptions struct {
 	boxes    string   // path of boxes.toml; "" for the one here, if there is one
 	release  string   // directory of a release; "" for out/BOARD of each board
 	keys     []string // files of public keys
+	unsigned bool     // take a release that no key signed which is known here
 	anyBoard string
 	state    string
 	page     string
@@ -142,7 +143,9 @@ func (o *pxeOptions) listFlags(c *cobra.Command) {
 	o.boxFlags(c)
 	f := c.Flags()
 	f.StringVar(&o.release, "release", "", "serve the release in this `directory` (default: what tench image left in out/BOARD)")
-	f.StringArrayVar(&o.keys, "key", nil, "the release must be signed by the key in this .pub `file`; may be repeated")
+	f.StringArrayVar(&o.keys, "key", nil, "the release must be signed by the key in this .pub `file`; may be repeated (default: the .pub files here)")
+	f.BoolVar(&o.unsigned, "unsigned", false, "serve a release that nobody signed, or a key that is not known here")
+	c.MarkFlagsMutuallyExclusive("key", "unsigned")
 }
 
 // boxFlags say which boxes there are, and what is armed of them.
