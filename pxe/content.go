@@ -118,5 +118,5 @@ func (s *Server) servePage(ctx context.Context) error {
 	if s.o.Console != nil {
 		o.Console = func(mac event.MAC) []string { return s.o.Console(mac, s.nameOf(mac)) }
 	}
-	return web.Serve(ctx, s.page, web.Desk(o), web.Limits{})
+	return web.Serve(ctx, s.page, web.Desk(o), web.Limits{Desk: true})
 }

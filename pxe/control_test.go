@@ -87,6 +87,44 @@ func TestControlRefusesWhatIsNoRequest(t *testing.T) {
 	}
 }
 
+// Many pages follow and many commands are connected at once: all of them are of
+// this machine.
+func TestManyOperators(t *testing.T) {
+	s, c := controlled(t, twoBoxes)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.servePage(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("servePage = %v", err)
+		}
+	})
+	for range 20 {
+		conn, err := net.Dial("unix", filepath.Join(s.o.State, controlName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		answer, err := http.Get(s.Page() + "events")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+	}
+	if _, err := c.State(t.Context()); err != nil {
+		t.Errorf("State beside 20 other callers = %v", err)
+	}
+	answer, err := http.Get(s.Page() + "metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Errorf("/metrics beside 20 pages: %s", answer.Status)
+	}
+}
+
 func TestNobodyToAsk(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := Dial(dir).State(t.Context()); !errors.Is(err, ErrNoServer) {

@@ -4,7 +4,7 @@
 //	web.go      the map; what a handler for boxes is made of
 //	files.go    kernel, initramfs, scripts: with ranges, and reported as they go
 //	box.go      /b/TOKEN/: an installer's requests, and what it reports
-//	serve.go    Serve: time limits, and how many connections one client has
+//	serve.go    Serve: time limits, how many connections one client has, and all
 //	desk.go     Desk: the operator's page, /boxes.json, the transcript of a console
 //	stream.go   /events: the rows of the page as they change
 //	metrics.go  /metrics: for Prometheus
