@@ -3,6 +3,7 @@ package pxe
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -226,7 +227,7 @@ func TestReceipts(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(p.Files.Dir, "SHA256"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Image(t.Context(), i, writestream.Request{}, nil); !refused(err) {
+	if _, err := c.Image(t.Context(), i, writestream.Request{}); !refused(err) {
 		t.Errorf("Image of another build = %v", err)
 	}
 	if _, err := c.Plan(t.Context(), i, netboot.Question{}); !refused(err) {
@@ -237,6 +238,55 @@ func TestReceipts(t *testing.T) {
 		t.Errorf("Done, once more = %v", err)
 	}
 }
+
+// The image is the same one for the same arming, so that it can be sent from where
+// the line broke, also by a server that was started anew.
+func TestImageOfAnArming(t *testing.T) {
+	s := newTestServer(t, twoBoxes)
+	var seeds [][32]byte
+	s.o.Image = func(_ context.Context, i Image) (Stream, error) {
+		seeds = append(seeds, i.Seed)
+		return textStream(i.Seed[:]), nil
+	}
+	arm(t, s, Request{Box: "gw0", Mode: netboot.Install})
+	i, _ := s.table.Pending(macA)
+	var tags []string
+	for range 2 {
+		c := &content{s: s, receipts: map[string]string{}}
+		img, err := c.Image(t.Context(), i, writestream.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sent strings.Builder
+		if err := c.Done(t.Context(), i, "receipt"); err == nil {
+			t.Error("a receipt is right before the image was sent")
+		}
+		if err := img.Send(t.Context(), &sent); err != nil || int64(sent.Len()) != img.Size() {
+			t.Errorf("Send = %v after %d of %d bytes", err, sent.Len(), img.Size())
+		}
+		if err := c.Done(t.Context(), i, "receipt"); err != nil {
+			t.Errorf("Done after it was sent = %v", err)
+		}
+		tags = append(tags, img.Tag())
+	}
+	if tags[0] != tags[1] || tags[0] == "" {
+		t.Errorf("its tags are %q", tags)
+	}
+	i.Token = "another arming's"
+	if _, err := (&content{s: s}).Image(t.Context(), i, writestream.Request{}); err != nil || seeds[0] != seeds[1] || seeds[1] == seeds[2] {
+		t.Errorf("the seeds are %x, %v", seeds, err)
+	}
+}
+
+// textStream is a stream of some text.
+type textStream string
+
+func (s textStream) Send(_ context.Context, w io.Writer) (string, error) {
+	_, err := io.WriteString(w, string(s))
+	return "receipt", err
+}
+
+func (textStream) Close() error { return nil }
 
 // FreeBSD's installer says by a URL that it is done, which its loader has told it.
 // One that says nothing is over at its second boot.

@@ -3,6 +3,7 @@ package flash
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ func TestStreamIsWhatFlashWrites(t *testing.T) {
 			}
 			// What probe leaves behind the image is chance.
 			for _, m := range []*memory{flashed, streamed} {
-				for _, mark := range marks(size, img.Size)[1:] {
+				for _, mark := range marks(size, img.Size, rand.Reader)[1:] {
 					clear(m.medium[mark.at : mark.at+markSize])
 				}
 			}
@@ -218,5 +219,20 @@ func TestStreamRefuses(t *testing.T) {
 	cancel()
 	if _, err := Stream(ctx, img, StreamOptions{Request: writestream.Request{Disk: "sda", Size: img.Size}}, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("Stream whose client is gone: %v", err)
+	}
+}
+
+// A stream that broke is made once more, byte for byte, to be sent from there.
+func TestStreamAgain(t *testing.T) {
+	img := openImage(t, makeImage(t, t.TempDir()))
+	o := StreamOptions{Request: writestream.Request{Disk: "sda", Size: 3 * img.Size}, Seed: [32]byte{1}}
+	first, receipt := makeStream(t, img, o)
+	again, same := makeStream(t, img, o)
+	if !bytes.Equal(first, again) || receipt != same {
+		t.Error("the same order is another stream")
+	}
+	o.Seed = [32]byte{2}
+	if other, _ := makeStream(t, img, o); bytes.Equal(first, other) {
+		t.Error("another seed is the same stream")
 	}
 }

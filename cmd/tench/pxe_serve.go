@@ -302,29 +302,47 @@ func (p *pxeProducts) keys() ([]signify.PublicKey, error) {
 	return keys, nil
 }
 
-// image writes the image of one box, with its identity and its configuration.
-func (p *pxeProducts) image(ctx context.Context, i pxe.Image, out io.Writer) (string, error) {
+// image makes the image of one box ready, with its identity and its configuration.
+func (p *pxeProducts) image(ctx context.Context, i pxe.Image) (pxe.Stream, error) {
 	path, _, err := i.Product.Files.Image(i.Product.Board.Name)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	keys, err := p.keys()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	img, err := flash.OpenImage(ctx, path, flash.Trust{Keys: keys, Must: p.mustSign(), Unsigned: p.o.unsigned}, func(flash.Progress) {})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	defer img.Close()
-	o := flash.StreamOptions{Request: i.Request}
 	data, err := flashOptions{identity: i.Box.Identity, config: i.Box.Config}.data(p.c, img)
 	if err != nil {
-		return "", err
+		img.Close()
+		return nil, err
 	}
-	if data != nil { // a nil *flash.Data is no nil io.ReaderAt
-		defer data.Close()
-		o.Data = data
+	return &pxeStream{img: img, data: data, o: flash.StreamOptions{Request: i.Request, Seed: i.Seed}}, nil
+}
+
+// pxeStream is an image with the data partition of one box.
+type pxeStream struct {
+	img  *flash.Image
+	data *flash.Data // nil for the image's own
+	o    flash.StreamOptions
+}
+
+func (s *pxeStream) Send(ctx context.Context, out io.Writer) (string, error) {
+	o := s.o
+	if s.data != nil { // a nil *flash.Data is no nil io.ReaderAt
+		o.Data = s.data
 	}
-	return flash.Stream(ctx, img, o, out)
+	return flash.Stream(ctx, s.img, o, out)
+}
+
+func (s *pxeStream) Close() error {
+	err := s.img.Close()
+	if s.data != nil {
+		err = errors.Join(err, s.data.Close())
+	}
+	return err
 }

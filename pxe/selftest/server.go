@@ -112,7 +112,7 @@ func options(boardsDir, dir string) (pxe.Options, error) {
 		Address: serverAddress, Mode: dhcp.Auto, Loader: pxe.LoaderAuto, Boxes: filepath.Join(dir, "boxes.toml"),
 		Boards: boards.Names(boardsDir), State: filepath.Join(dir, "state"), Page: "127.0.0.1:0", Loaders: map[string][]byte{},
 		Check: func(boxes.Box) error { return nil },
-		Image: func(_ context.Context, i pxe.Image, w io.Writer) (string, error) { return writeImage(i.Request, w) },
+		Image: func(_ context.Context, i pxe.Image) (pxe.Stream, error) { return stream{i.Request}, nil },
 	}
 	for _, name := range loaderNames {
 		o.Loaders[name] = filler(name, loaderSize)
@@ -163,6 +163,13 @@ func writeBuild(dir, board string, kernel, initrd int) (string, error) {
 	m := release.Manifest{Board: board, Release: "selftest", Products: list}
 	return dir, errors.Join(m.Write(filepath.Join(dir, release.ManifestFile)), release.WriteSums(filepath.Join(dir, release.SumsFile), list))
 }
+
+// stream is a write stream for one request.
+type stream struct{ request writestream.Request }
+
+func (s stream) Send(_ context.Context, w io.Writer) (string, error) { return writeImage(s.request, w) }
+
+func (stream) Close() error { return nil }
 
 // writeImage is a write stream: the wipe, a little, the boot sector.
 func writeImage(r writestream.Request, w io.Writer) (string, error) {

@@ -45,7 +45,7 @@ func TestClientAndRealHTTP(t *testing.T) {
 	if err := c.Post(t.Context(), "done", netboot.Done{SHA256: "12"}, nil); err != nil {
 		t.Errorf("done: %v", err)
 	}
-	r, err := c.Get(t.Context(), "image?disk=sda&size=512")
+	r, err := c.Get(t.Context(), "image?disk=sda&size=512", 0, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestClientEndsBetweenReads(t *testing.T) {
 		return here, nil
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	r, err := c.Get(ctx, "image")
+	r, err := c.Get(ctx, "image", 0, "")
 	if err != nil {
 		t.Fatal(err)
 	}
