@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -350,6 +351,62 @@ func TestFreeBSDOnce(t *testing.T) {
 	web.Boxes(web.Options{Table: s.table, Sink: s.sink, Now: s.o.Now}).ServeHTTP(w, httptest.NewRequest("GET", "/b/"+i.Token+"/installed", nil))
 	if w.Code != http.StatusConflict {
 		t.Errorf("gw0 is installed by its own word: %d", w.Code)
+	}
+}
+
+// A Raspberry Pi's ROM is told of its folder while it is armed, is known by its
+// serial number too, and is answered as what has no boot server otherwise.
+func TestRaspberryPi(t *testing.T) {
+	tree := t.TempDir()
+	for _, name := range []string{"start4.elf", "kernel8.img"} {
+		if err := os.WriteFile(filepath.Join(tree, name), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	asks := dhcp.Client{MAC: macX, Boots: true, Firmware: dhcp.RaspberryPi, UUID: "52506934-1131-c000-0102-030410203040"}
+	const system = "system = \"raspberrypi\"\ntree = "
+	for name, tc := range map[string]struct{ who, asksFirst string }{
+		"by its MAC":                          {who: `mac = ["` + macX.String() + `"]`},
+		"by its serial number":                {who: `serial = "10203040"`},
+		"by its serial number, in that order": {who: `serial = "40302010"`},
+		"by the folder that it asks for":      {who: `serial = "aabbccdd"`, asksFirst: "aabbccdd/start4.elf"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newTestServer(t, "[box.pi]\n"+tc.who+"\n"+system+strconv.Quote(tree)+"\n")
+			if tc.asksFirst != "" { // where another server gave it an address
+				if _, err := s.opened(macX, tc.asksFirst); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("before it is armed it finds %s, %v", tc.asksFirst, err)
+				}
+			}
+			if got := s.decide(asks); !got.Disk || got.File != "" || got.Silent != "" {
+				t.Errorf("before it is armed it is told %+v", got)
+			}
+			arm(t, s, Request{Box: "pi", Mode: netboot.Install})
+			if got := s.decide(asks); got.File != "bootcode.bin" || got.Silent != "" || got.Disk {
+				t.Errorf("it is told %+v", got)
+			}
+			if text, err := s.opened(macX, "10203040/start4.elf"); err != nil || text != "start4.elf" {
+				t.Errorf("its folder has %q, %v", text, err)
+			}
+			for _, e := range []event.Event{{Kind: event.Discover}, {Kind: event.Ack}, {Kind: event.Transfer, File: "10203040/kernel8.img", Done: 6, Total: 6}, {Kind: event.Discover}} {
+				e.Box, e.Time = macX, s.o.Now()
+				s.table.Event(e)
+			}
+			if got := s.decide(asks); !got.Disk {
+				t.Errorf("at its second boot it is told %+v", got)
+			}
+			if _, err := s.opened(macX, "10203040/start4.elf"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("at its second boot it finds its folder, %v", err)
+			}
+		})
+	}
+	s := newTestServer(t, "[box.pi]\nmac = [\""+macX.String()+"\"]\n"+system+strconv.Quote(tree)+"\n")
+	arm(t, s, Request{Box: "pi", Mode: netboot.Run})
+	if got := s.decide(dhcp.Client{MAC: macX, Boots: true, Firmware: dhcp.BIOS}); got.Silent != "pi is a Raspberry Pi, whose ROM loads its folder, and x86 BIOS asks" {
+		t.Errorf("a BIOS is told %+v", got)
+	}
+	if got := s.decide(dhcp.Client{MAC: macX}); got.Silent != "" || got.File != "" {
+		t.Errorf("its operating system is told %+v", got)
 	}
 }
 

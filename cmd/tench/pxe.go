@@ -46,7 +46,8 @@ func pxeCommand() *cobra.Command {
 		Long: `pxe serves boxes that boot over the network from this machine, by a cable between
 the two or in a network that has a DHCP server: DHCP, TFTP and HTTP, with the
 loader for each firmware (BIOS, UEFI of x86 and ARM, iPXE, U-Boot, u-root). They
-get what tench image or tench release made. Plain tench pxe is tench pxe serve.
+get what tench image or tench release made; a box with OpenBSD or FreeBSD, or a
+Raspberry Pi, a folder of files. Plain tench pxe is tench pxe serve.
 
 The first box: build its image (tench image apu2), give the interface that it is
 plugged into an address, start the server, and switch the box on, with booting from
@@ -62,6 +63,11 @@ in this folder, which is read again when it changes:
     identity = "gw0"                # of tench identity new gw0
     disk = "S3Z9NB0K123456"         # the disk that an install may wipe; the box shows it
     hardware = "FW-7525"            # what an odd BIOS calls it that is an apu2 all the same
+
+    [box.pi]                        # in place of board: what it boots from a folder
+    mac = ["dc:a6:32:12:34:62"]
+    system = "raspberrypi"          # or "openbsd", "freebsd"
+    tree = "raspberrypi"            # the folder: start4.elf, config.txt, cmdline.txt, kernel8.img, ...
 
 A box boots its own disk unless it is armed: tench pxe install arms one install,
 after which it boots its disk again; tench pxe run has it run from RAM until tench
