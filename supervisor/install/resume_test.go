@@ -2,16 +2,26 @@ package install
 
 import (
 	"bytes"
+	"context"
+	"crypto/rand"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"tench/internal/slottest"
+	"tench/pxe/event"
+	"tench/pxe/track"
+	"tench/pxe/web"
 	"tench/release/netboot"
+	"tench/release/writestream"
 )
 
 // flaky is a server whose line breaks, and that gives what lacks then.
@@ -118,6 +128,92 @@ func TestTakenUp(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The netboot server's own handler is on the other end, of a line that breaks every
+// so many bytes.
+func TestTakenUpByOurServer(t *testing.T) {
+	table, err := track.New(track.Options{Dir: t.TempDir(), Now: time.Now, Random: rand.Reader, Name: func(event.MAC) string { return "gw0" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	order, err := table.Arm(track.Order{Box: event.MAC{2}, Name: "gw0", Board: "apu2", Mode: netboot.Install})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &oneDisk{}
+	h := httptest.NewServer(web.Boxes(web.Options{Table: table, Content: c, Now: time.Now}))
+	defer h.Close()
+	b := newBox(t, h.URL)
+	b.i.Server.File.Token = order.Token
+	b.i.Server.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		return &shortLine{Conn: conn, left: 700_000}, err
+	}
+	b.disk("sda", "", make([]byte, 8*mib))
+	if err := b.i.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(b.content("sda"), newDisk()) {
+		t.Error("the disk is another one")
+	}
+	if state := table.Snapshot()[0].Install.State; state != track.StateWritten || c.done != c.receipt {
+		t.Errorf("the install is %s, with the receipt %q, want %q", state, c.done, c.receipt)
+	}
+	if out := b.out.String(); c.images < 3 || strings.Contains(out, "anew") {
+		t.Errorf("after %d requests for the image the console shows\n%s", c.images, out)
+	}
+}
+
+// oneDisk is what a server has for one box.
+type oneDisk struct {
+	images        int
+	receipt, done string
+}
+
+func (o *oneDisk) Plan(context.Context, track.Install, netboot.Question) (netboot.Plan, error) {
+	return netboot.Plan{Disk: "sda"}, nil
+}
+
+func (o *oneDisk) Image(_ context.Context, _ track.Install, r writestream.Request) (web.Image, error) {
+	var whole bytes.Buffer
+	var err error
+	o.images++
+	o.receipt, err = stream(newDisk(), r.Size, &whole)
+	return diskImage(whole.Bytes()), err
+}
+
+func (o *oneDisk) Done(_ context.Context, _ track.Install, receipt string) error {
+	o.done = receipt
+	return nil
+}
+
+// diskImage is a whole stream.
+type diskImage []byte
+
+func (d diskImage) Size() int64  { return int64(len(d)) }
+func (d diskImage) Tag() string  { return slottest.Sum(d) }
+func (d diskImage) Close() error { return nil }
+
+func (d diskImage) Send(_ context.Context, w io.Writer) error {
+	_, err := w.Write(d)
+	return err
+}
+
+// shortLine breaks behind some bytes.
+type shortLine struct {
+	net.Conn
+	left int
+}
+
+func (s *shortLine) Read(p []byte) (int, error) {
+	if s.left == 0 {
+		return 0, syscall.ECONNRESET
+	}
+	n, err := s.Conn.Read(p[:min(len(p), s.left)])
+	s.left -= n
+	return n, err
 }
 
 // Where the rest cannot be had, the image is fetched from its start.
