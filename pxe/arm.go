@@ -52,7 +52,7 @@ func (a armory) Arm(r Request) (track.Install, error) {
 	if o.Disk == "" && o.Mode == netboot.Install {
 		o.Disk = box.Disk
 	}
-	o.Once = box.System == boxes.FreeBSD && o.Mode == netboot.Install
+	o.Once = (box.System == boxes.FreeBSD || box.System == boxes.RaspberryPi) && o.Mode == netboot.Install
 	switch {
 	case box.System != boxes.Tench && (o.Disk != "" || o.Wipe || r.Router != nil):
 		return track.Install{}, fmt.Errorf("pxe: %s: its folder says what is installed where: name neither disk nor configuration", box.Name)

@@ -11,8 +11,10 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"syscall"
 
+	"tench/pxe/event"
 	"tench/pxe/track"
 )
 
@@ -82,7 +84,7 @@ func (c *Client) ask(ctx context.Context, what string, in Request, out any) erro
 	if res.StatusCode != http.StatusOK {
 		var f failure
 		if err := json.Unmarshal(data, &f); err != nil || f.Error == "" {
-			return fmt.Errorf("pxe: the server answers %s", res.Status)
+			return fmt.Errorf("pxe: the server answers %s: %s", res.Status, event.Plain(strings.TrimSpace(string(data)), 200))
 		}
 		return errors.New(f.Error)
 	}

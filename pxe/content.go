@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/netip"
 	"sync"
@@ -15,7 +14,6 @@ import (
 	"tench/pxe/track"
 	"tench/pxe/web"
 	"tench/release/netboot"
-	"tench/release/writestream"
 )
 
 // content is what an installer gets by HTTP. It is a web.Content.
@@ -40,24 +38,6 @@ func (c *content) Plan(_ context.Context, i track.Install, q netboot.Question) (
 		return plan, &web.Refusal{Text: err.Error()}
 	}
 	return plan, nil
-}
-
-// Image sends the image of one box, which must still be the one that was armed.
-func (c *content) Image(ctx context.Context, i track.Install, r writestream.Request, w io.Writer) error {
-	product, err := c.s.product(i.Order)
-	if err != nil {
-		return &web.Refusal{Text: oneLine(err)}
-	}
-	box, _ := c.s.inventory().ByName(i.Name)
-	c.keep(i.Token, "")
-	receipt, err := c.s.o.Image(ctx, Image{Product: product, Box: box, Request: r}, w)
-	switch {
-	case err == nil:
-		c.keep(i.Token, receipt)
-	case errors.Is(err, writestream.ErrTooSmall):
-		return &web.Refusal{Text: oneLine(err)} // to ask again helps nothing
-	}
-	return err
 }
 
 // keep keeps the receipt of one token; "" forgets it.
@@ -118,5 +98,5 @@ func (s *Server) servePage(ctx context.Context) error {
 	if s.o.Console != nil {
 		o.Console = func(mac event.MAC) []string { return s.o.Console(mac, s.nameOf(mac)) }
 	}
-	return web.Serve(ctx, s.page, web.Desk(o), web.Limits{})
+	return web.Serve(ctx, s.page, web.Desk(o), web.Limits{Desk: true})
 }

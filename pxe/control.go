@@ -62,7 +62,7 @@ func (s *Server) serveControl(ctx context.Context) error {
 	mux.HandleFunc("POST /disarm", answer(func(r Request) (struct{}, error) { return struct{}{}, s.armory(ctx).Disarm(r.Box) }))
 	mux.HandleFunc("POST /explain", answer(func(r Request) (string, error) { return s.Explain(r.Box) }))
 	mux.HandleFunc("POST /status", answer(func(Request) (State, error) { return s.State(), nil }))
-	return web.Serve(ctx, s.control, mux, web.Limits{})
+	return web.Serve(ctx, s.control, mux, web.Limits{Desk: true})
 }
 
 // answer makes a handler of what takes a request and gives an answer.

@@ -3,12 +3,14 @@ package pxe
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -84,6 +86,44 @@ func TestControlRefusesWhatIsNoRequest(t *testing.T) {
 		if res.StatusCode != http.StatusConflict {
 			t.Errorf("%.20q gets status %d", body, res.StatusCode)
 		}
+	}
+}
+
+// Many pages follow and many commands are connected at once: all of them are of
+// this machine.
+func TestManyOperators(t *testing.T) {
+	s, c := controlled(t, twoBoxes)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.servePage(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("servePage = %v", err)
+		}
+	})
+	for range 20 {
+		conn, err := net.Dial("unix", filepath.Join(s.o.State, controlName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		answer, err := http.Get(s.Page() + "events")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+	}
+	if _, err := c.State(t.Context()); err != nil {
+		t.Errorf("State beside 20 other callers = %v", err)
+	}
+	answer, err := http.Get(s.Page() + "metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Errorf("/metrics beside 20 pages: %s", answer.Status)
 	}
 }
 
@@ -188,7 +228,7 @@ func TestReceipts(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(p.Files.Dir, "SHA256"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Image(t.Context(), i, writestream.Request{}, nil); !refused(err) {
+	if _, err := c.Image(t.Context(), i, writestream.Request{}); !refused(err) {
 		t.Errorf("Image of another build = %v", err)
 	}
 	if _, err := c.Plan(t.Context(), i, netboot.Question{}); !refused(err) {
@@ -199,6 +239,55 @@ func TestReceipts(t *testing.T) {
 		t.Errorf("Done, once more = %v", err)
 	}
 }
+
+// The image is the same one for the same arming, so that it can be sent from where
+// the line broke, also by a server that was started anew.
+func TestImageOfAnArming(t *testing.T) {
+	s := newTestServer(t, twoBoxes)
+	var seeds [][32]byte
+	s.o.Image = func(_ context.Context, i Image) (Stream, error) {
+		seeds = append(seeds, i.Seed)
+		return textStream(i.Seed[:]), nil
+	}
+	arm(t, s, Request{Box: "gw0", Mode: netboot.Install})
+	i, _ := s.table.Pending(macA)
+	var tags []string
+	for range 2 {
+		c := &content{s: s, receipts: map[string]string{}}
+		img, err := c.Image(t.Context(), i, writestream.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sent strings.Builder
+		if err := c.Done(t.Context(), i, "receipt"); err == nil {
+			t.Error("a receipt is right before the image was sent")
+		}
+		if err := img.Send(t.Context(), &sent); err != nil || int64(sent.Len()) != img.Size() {
+			t.Errorf("Send = %v after %d of %d bytes", err, sent.Len(), img.Size())
+		}
+		if err := c.Done(t.Context(), i, "receipt"); err != nil {
+			t.Errorf("Done after it was sent = %v", err)
+		}
+		tags = append(tags, img.Tag())
+	}
+	if tags[0] != tags[1] || tags[0] == "" {
+		t.Errorf("its tags are %q", tags)
+	}
+	i.Token = "another arming's"
+	if _, err := (&content{s: s}).Image(t.Context(), i, writestream.Request{}); err != nil || seeds[0] != seeds[1] || seeds[1] == seeds[2] {
+		t.Errorf("the seeds are %x, %v", seeds, err)
+	}
+}
+
+// textStream is a stream of some text.
+type textStream string
+
+func (s textStream) Send(_ context.Context, w io.Writer) (string, error) {
+	_, err := io.WriteString(w, string(s))
+	return "receipt", err
+}
+
+func (textStream) Close() error { return nil }
 
 // FreeBSD's installer says by a URL that it is done, which its loader has told it.
 // One that says nothing is over at its second boot.
@@ -262,6 +351,62 @@ func TestFreeBSDOnce(t *testing.T) {
 	web.Boxes(web.Options{Table: s.table, Sink: s.sink, Now: s.o.Now}).ServeHTTP(w, httptest.NewRequest("GET", "/b/"+i.Token+"/installed", nil))
 	if w.Code != http.StatusConflict {
 		t.Errorf("gw0 is installed by its own word: %d", w.Code)
+	}
+}
+
+// A Raspberry Pi's ROM is told of its folder while it is armed, is known by its
+// serial number too, and is answered as what has no boot server otherwise.
+func TestRaspberryPi(t *testing.T) {
+	tree := t.TempDir()
+	for _, name := range []string{"start4.elf", "kernel8.img"} {
+		if err := os.WriteFile(filepath.Join(tree, name), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	asks := dhcp.Client{MAC: macX, Boots: true, Firmware: dhcp.RaspberryPi, UUID: "52506934-1131-c000-0102-030410203040"}
+	const system = "system = \"raspberrypi\"\ntree = "
+	for name, tc := range map[string]struct{ who, asksFirst string }{
+		"by its MAC":                          {who: `mac = ["` + macX.String() + `"]`},
+		"by its serial number":                {who: `serial = "10203040"`},
+		"by its serial number, in that order": {who: `serial = "40302010"`},
+		"by the folder that it asks for":      {who: `serial = "aabbccdd"`, asksFirst: "aabbccdd/start4.elf"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newTestServer(t, "[box.pi]\n"+tc.who+"\n"+system+strconv.Quote(tree)+"\n")
+			if tc.asksFirst != "" { // where another server gave it an address
+				if _, err := s.opened(macX, tc.asksFirst); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("before it is armed it finds %s, %v", tc.asksFirst, err)
+				}
+			}
+			if got := s.decide(asks); !got.Disk || got.File != "" || got.Silent != "" {
+				t.Errorf("before it is armed it is told %+v", got)
+			}
+			arm(t, s, Request{Box: "pi", Mode: netboot.Install})
+			if got := s.decide(asks); got.File != "bootcode.bin" || got.Silent != "" || got.Disk {
+				t.Errorf("it is told %+v", got)
+			}
+			if text, err := s.opened(macX, "10203040/start4.elf"); err != nil || text != "start4.elf" {
+				t.Errorf("its folder has %q, %v", text, err)
+			}
+			for _, e := range []event.Event{{Kind: event.Discover}, {Kind: event.Ack}, {Kind: event.Transfer, File: "10203040/kernel8.img", Done: 6, Total: 6}, {Kind: event.Discover}} {
+				e.Box, e.Time = macX, s.o.Now()
+				s.table.Event(e)
+			}
+			if got := s.decide(asks); !got.Disk {
+				t.Errorf("at its second boot it is told %+v", got)
+			}
+			if _, err := s.opened(macX, "10203040/start4.elf"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("at its second boot it finds its folder, %v", err)
+			}
+		})
+	}
+	s := newTestServer(t, "[box.pi]\nmac = [\""+macX.String()+"\"]\n"+system+strconv.Quote(tree)+"\n")
+	arm(t, s, Request{Box: "pi", Mode: netboot.Run})
+	if got := s.decide(dhcp.Client{MAC: macX, Boots: true, Firmware: dhcp.BIOS}); got.Silent != "pi is a Raspberry Pi, whose ROM loads its folder, and x86 BIOS asks" {
+		t.Errorf("a BIOS is told %+v", got)
+	}
+	if got := s.decide(dhcp.Client{MAC: macX}); got.Silent != "" || got.File != "" {
+		t.Errorf("its operating system is told %+v", got)
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 //	                installer asks once more what the boot file was called
 //	not armed       it boots its disk
 //	no board        the board was not built, or another kind of box asks: no answer
-//	its system      OpenBSD's and FreeBSD's first files
+//	its system      OpenBSD's and FreeBSD's first files, a Raspberry Pi's ROM's own
 //	what asks       the loader for its firmware, or the script for the loader
 func (s *Server) decide(c dhcp.Client) dhcp.Boot {
 	b := s.rule(c)
@@ -54,6 +54,8 @@ func (s *Server) rule(c dhcp.Client) dhcp.Boot {
 		return dhcp.Boot{Rule: id.rule + ": an operating system, which gets an address alone"}
 	case job.Job == view.Disk:
 		return dhcp.Boot{Disk: true, Rule: id.rule + ": not armed, so that it boots its disk"}
+	case id.box.System == boxes.RaspberryPi && c.Firmware != dhcp.RaspberryPi:
+		return dhcp.Boot{Silent: fmt.Sprintf("%s is a Raspberry Pi, whose ROM loads its folder, and %s asks", id.box.Name, c)}
 	case id.box.System != boxes.Tench:
 		return s.loaderBSD(c, job, id)
 	case !canRun(c, job.Board):

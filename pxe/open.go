@@ -72,6 +72,9 @@ const serialFolder = "serial/"
 
 // serial takes the serial number off a name, and learns whose port it is.
 func (s *Server) serial(mac event.MAC, name string) string {
+	if s.tellsPi(mac, name) {
+		return name
+	}
 	rest, ok := strings.CutPrefix(name, serialFolder)
 	number, path, found := strings.Cut(rest, "/")
 	if !ok || !found {
@@ -87,6 +90,20 @@ func (s *Server) serial(mac event.MAC, name string) string {
 	}
 	s.register.bind(mac, b.Name)
 	return path
+}
+
+// tellsPi learns whose port it is that asks for NUMBER/start4.elf, as a Raspberry
+// Pi's ROM does, whose DHCP another server may have answered.
+func (s *Server) tellsPi(mac event.MAC, name string) bool {
+	number, _, inDir := strings.Cut(name, "/")
+	b, known := s.inventory().BySerial(number)
+	if !inDir || !known || b.System != boxes.RaspberryPi {
+		return false
+	}
+	if _, listed := s.inventory().ByMAC(mac); !listed {
+		s.register.bind(mac, b.Name)
+	}
+	return true
 }
 
 // answered is called when OpenBSD's installer fetched its answers: that is the

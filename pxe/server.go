@@ -6,7 +6,8 @@
 //	decide.go    what a box gets that asks by DHCP: all rules in one place
 //	loader.go    which program a firmware loads
 //	open.go      what a box finds at a path
-//	content.go   HTTP: the installer's image and its receipt; the operator's page
+//	content.go   HTTP: the installer's plan and receipt; the operator's page
+//	image.go     the installer's image, on its way
 //	who.go       which box it is
 //	hardware.go  whether it is the board that it is listed as
 //	inventory.go boxes.toml, read again when it changes
@@ -56,6 +57,15 @@ type Image struct {
 	Product Product
 	Box     boxes.Box // with its identity and its first generation
 	Request writestream.Request
+	Seed    [32]byte // of what is random in it: the same for the same arming
+}
+
+// Stream is a write stream that is ready to be sent.
+type Stream interface {
+	// Send writes all of it, the same bytes each time, and returns the receipt of
+	// package writestream.
+	Send(ctx context.Context, out io.Writer) (receipt string, err error)
+	Close() error
 }
 
 // Options are what a server needs.
@@ -83,9 +93,8 @@ type Options struct {
 	Product func(ctx context.Context, board string) (Product, error)
 	// Check looks at the configuration and the identity of a box in boxes.toml.
 	Check func(boxes.Box) error
-	// Image writes the image for a box, and returns the receipt of package
-	// writestream.
-	Image func(ctx context.Context, i Image, out io.Writer) (receipt string, err error)
+	// Image makes the image for a box ready.
+	Image func(ctx context.Context, i Image) (Stream, error)
 	Sink  event.Sink // hears everything; may be nil
 
 	Now    func() time.Time // nil for time.Now

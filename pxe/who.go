@@ -116,7 +116,7 @@ func (s *Server) who(mac event.MAC, uuid string) identity {
 	if b, ok := inv.ByMAC(mac); ok {
 		return identity{b, true, false, b.Name + " in boxes.toml"}
 	}
-	for _, text := range []string{uuid, swapped(uuid)} {
+	for _, text := range append([]string{uuid, swapped(uuid)}, piSerials(uuid)...) {
 		if b, ok := inv.BySerial(text); ok {
 			s.register.bind(mac, b.Name)
 		}
@@ -150,6 +150,18 @@ func (s *Server) ordered(mac event.MAC) (track.Order, bool) {
 		}
 	}
 	return track.Order{}, false
+}
+
+// piSerials are what the serial number of a Raspberry Pi may be whose ROM tells
+// this, from the Pi 4 on: "RPi4", the board's revision, four bytes of the MAC, four
+// of the serial number. In which order these come is written nowhere.
+func piSerials(uuid string) []string {
+	b, err := hex.DecodeString(strings.ReplaceAll(uuid, "-", ""))
+	if err != nil || len(b) != 16 || !bytes.HasPrefix(b, []byte("RPi")) {
+		return nil
+	}
+	b = b[12:]
+	return []string{hex.EncodeToString(b), fmt.Sprintf("%02x%02x%02x%02x", b[3], b[2], b[1], b[0])}
 }
 
 // swapped is a UUID in the other of the two orders of bytes that firmware sends

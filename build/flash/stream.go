@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 
 	"tench/release/writestream"
@@ -13,8 +14,12 @@ import (
 // StreamOptions say for whom a stream is.
 type StreamOptions struct {
 	Request writestream.Request
-	Data    io.ReaderAt    // takes the place of the image's data partition; nil for that
-	Report  func(Progress) // what was handed to the writer; may be nil
+	// Seed is what the marks are made of by which an installer finds a disk that
+	// lies about its size. The same seed, image and data are the same stream, so that
+	// one that broke can be sent from where it did.
+	Seed   [32]byte
+	Data   io.ReaderAt    // takes the place of the image's data partition; nil for that
+	Report func(Progress) // what was handed to the writer; may be nil
 }
 
 // Stream is Write for a medium that is far away: it writes to out what an
@@ -93,7 +98,7 @@ func newSteps(img *Image, o StreamOptions) ([]step, error) {
 	}
 	var probe []step
 	if !o.Request.Slot {
-		probe = append([]step{{marks(size, end), writestream.Verify}}, wipe...)
+		probe = append([]step{{marks(size, end, rand.NewChaCha8(o.Seed)), writestream.Verify}}, wipe...)
 		// The beginning of the first partition goes ahead: by it an installer knows
 		// a disk whose install did not end.
 		first := append(pieces(tail(size, end), nil, 0), p.body[0])

@@ -3,6 +3,7 @@ package flash
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ func TestStreamIsWhatFlashWrites(t *testing.T) {
 			}
 			// What probe leaves behind the image is chance.
 			for _, m := range []*memory{flashed, streamed} {
-				for _, mark := range marks(size, img.Size)[1:] {
+				for _, mark := range marks(size, img.Size, rand.Reader)[1:] {
 					clear(m.medium[mark.at : mark.at+markSize])
 				}
 			}
@@ -218,5 +219,29 @@ func TestStreamRefuses(t *testing.T) {
 	cancel()
 	if _, err := Stream(ctx, img, StreamOptions{Request: writestream.Request{Disk: "sda", Size: img.Size}}, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("Stream whose client is gone: %v", err)
+	}
+}
+
+// A stream that broke is made once more, byte for byte, to be sent from there.
+func TestStreamAgain(t *testing.T) {
+	img := openImage(t, makeImage(t, t.TempDir()))
+	o := StreamOptions{Request: writestream.Request{Disk: "sda", Size: 3 * img.Size}, Seed: [32]byte{1}}
+	anew := func() ([]byte, string) { // with a data partition of its own, as for another request
+		data, err := img.MakeData(t.Context(), DataFiles([]byte("hostname = \"gw0\"\n"), identity.Identity{}), io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer data.Close()
+		o.Data = data
+		return makeStream(t, img, o)
+	}
+	first, receipt := anew()
+	again, same := anew()
+	if !bytes.Equal(first, again) || receipt != same {
+		t.Error("the same order is another stream")
+	}
+	o.Seed = [32]byte{2}
+	if other, _ := anew(); bytes.Equal(first, other) {
+		t.Error("another seed is the same stream")
 	}
 }

@@ -303,7 +303,7 @@ var errFake = errors.New("it is smaller than it says: what is written near its e
 // say. Of another fraction the image itself, read back, proves as much as it takes.
 func (w *writer) probe(imageEnd int64) error {
 	w.o.Report(Progress{PhaseProbe, 0, 0})
-	list := marks(w.t.Size(), imageEnd)
+	list := marks(w.t.Size(), imageEnd, rand.Reader)
 	mark := make([]byte, markSize)
 	for i, x := range list {
 		if err := x.read(mark); err != nil {
@@ -331,8 +331,8 @@ func (w *writer) probe(imageEnd int64) error {
 // markSize is what a mark of probe has, in bytes.
 const markSize = 4096
 
-// marks are what probe writes to a target of size bytes.
-func marks(size, imageEnd int64) []piece {
+// marks are what probe writes to a target of size bytes; random never fails.
+func marks(size, imageEnd int64, random io.Reader) []piece {
 	places := []int64{0}
 	for at := size / 2; at >= imageEnd; at /= 2 {
 		places = append(places, at/markSize*markSize)
@@ -343,7 +343,7 @@ func marks(size, imageEnd int64) []piece {
 	var list []piece
 	for _, at := range places {
 		mark := make([]byte, markSize)
-		rand.Read(mark)    // never fails
+		_, _ = io.ReadFull(random, mark)
 		mark[sector-1] = 0 // no boot sector ends so
 		list = append(list, piece{at: at, size: markSize, from: bytes.NewReader(mark)})
 	}

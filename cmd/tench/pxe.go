@@ -28,6 +28,7 @@ type pxeOptions struct {
 	boxes    string   // path of boxes.toml; "" for the one here, if there is one
 	release  string   // directory of a release; "" for out/BOARD of each board
 	keys     []string // files of public keys
+	unsigned bool     // take a release that no key signed which is known here
 	anyBoard string
 	state    string
 	page     string
@@ -45,7 +46,8 @@ func pxeCommand() *cobra.Command {
 		Long: `pxe serves boxes that boot over the network from this machine, by a cable between
 the two or in a network that has a DHCP server: DHCP, TFTP and HTTP, with the
 loader for each firmware (BIOS, UEFI of x86 and ARM, iPXE, U-Boot, u-root). They
-get what tench image or tench release made. Plain tench pxe is tench pxe serve.
+get what tench image or tench release made; a box with OpenBSD or FreeBSD, or a
+Raspberry Pi, a folder of files. Plain tench pxe is tench pxe serve.
 
 The first box: build its image (tench image apu2), give the interface that it is
 plugged into an address, start the server, and switch the box on, with booting from
@@ -61,6 +63,11 @@ in this folder, which is read again when it changes:
     identity = "gw0"                # of tench identity new gw0
     disk = "S3Z9NB0K123456"         # the disk that an install may wipe; the box shows it
     hardware = "FW-7525"            # what an odd BIOS calls it that is an apu2 all the same
+
+    [box.pi]                        # in place of board: what it boots from a folder
+    mac = ["dc:a6:32:12:34:62"]
+    system = "raspberrypi"          # or "openbsd", "freebsd"
+    tree = "raspberrypi"            # the folder: start4.elf, config.txt, cmdline.txt, kernel8.img, ...
 
 A box boots its own disk unless it is armed: tench pxe install arms one install,
 after which it boots its disk again; tench pxe run has it run from RAM until tench
@@ -142,7 +149,9 @@ func (o *pxeOptions) listFlags(c *cobra.Command) {
 	o.boxFlags(c)
 	f := c.Flags()
 	f.StringVar(&o.release, "release", "", "serve the release in this `directory` (default: what tench image left in out/BOARD)")
-	f.StringArrayVar(&o.keys, "key", nil, "the release must be signed by the key in this .pub `file`; may be repeated")
+	f.StringArrayVar(&o.keys, "key", nil, "the release must be signed by the key in this .pub `file`; may be repeated (default: the .pub files here)")
+	f.BoolVar(&o.unsigned, "unsigned", false, "serve a release that nobody signed, or a key that is not known here")
+	c.MarkFlagsMutuallyExclusive("key", "unsigned")
 }
 
 // boxFlags say which boxes there are, and what is armed of them.

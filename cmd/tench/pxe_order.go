@@ -13,6 +13,7 @@ import (
 	"tench/config"
 	"tench/pxe"
 	"tench/pxe/boxes"
+	"tench/pxe/event"
 	"tench/pxe/track"
 	"tench/release/netboot"
 )
@@ -41,7 +42,8 @@ has said, as its last line,
 
     fetch -qo /dev/null "$(kenv tench_installed)"
 
-and without it, from its second boot on.
+and without it, from its second boot on. A Raspberry Pi's folder may do the same: the
+URL is tench_installed= in /proc/cmdline.
 
 Start the server before or after: the arming is kept.`,
 		Example: `  tench pxe install gw0
@@ -59,7 +61,7 @@ Start the server before or after: the arming is kept.`,
 			what := strings.TrimSpace(cmp.Or(i.Board, "its system") + " " + i.Release)
 			fmt.Fprintf(c.OutOrStdout(), "%s is armed: switch it on, and it installs %s once\n", args[0], what)
 			if i.Once {
-				fmt.Fprintln(c.OutOrStdout(), freeBSDSays)
+				fmt.Fprintln(c.OutOrStdout(), o.saysInstalled(args[0]))
 			}
 			adviseServer(c, alone)
 			return nil
@@ -73,8 +75,28 @@ Start the server before or after: the arming is kept.`,
 	return c
 }
 
-// freeBSDSays is how the server hears that FreeBSD is installed.
-const freeBSDSays = `the last line of its installerconfig says so: fetch -qo /dev/null "$(kenv tench_installed)"`
+// How the server hears that a system is installed that is not ours.
+const (
+	freeBSDSays = `the last line of its installerconfig says so: fetch -qo /dev/null "$(kenv tench_installed)"`
+	piSays      = `its installer says so, at its end: wget -qO /dev/null "$(grep -o 'http://[^ ]*/installed' /proc/cmdline)"`
+)
+
+// saysInstalled is which of them is a box's.
+func (o *pxeOptions) saysInstalled(name string) string {
+	t, err := findTree()
+	if err != nil {
+		return freeBSDSays
+	}
+	list, _ := o.inventory(t) // it was armed by it just now
+	box, ok := list.ByName(name)
+	if mac, err := event.ParseMAC(name); err == nil && !ok {
+		box, _ = list.ByMAC(mac)
+	}
+	if box.System == boxes.RaspberryPi {
+		return piSays
+	}
+	return freeBSDSays
+}
 
 func pxeRunCommand() *cobra.Command {
 	var o pxeOptions

@@ -126,7 +126,10 @@ func (o *pxeOptions) armory(c *cobra.Command) (pxe.Options, error) {
 	if opts.State, err = o.stateDir(); err != nil {
 		return pxe.Options{}, err
 	}
-	opts.Boxes, err = o.boxesFile()
+	if opts.Boxes, err = o.boxesFile(); err != nil || o.release == "" {
+		return opts, err
+	}
+	_, err = p.trusted(o.release) // now, and not when the first box comes
 	return opts, err
 }
 
@@ -165,6 +168,8 @@ type pxeProducts struct {
 
 	mu    sync.Mutex
 	whole *pxe.Products // of --release
+
+	told sync.Once // that the release is not signed
 }
 
 // get audits the files of a board.
@@ -218,35 +223,66 @@ func (p *pxeProducts) missing(dir string) bool {
 	return errors.Is(err, os.ErrNotExist)
 }
 
-// audit opens a directory. What is signed must be so by a key that is known here.
+// audit opens a directory, which must be signed as trusted says.
 func (p *pxeProducts) audit(ctx context.Context, dir string) (*pxe.Products, error) {
+	key, err := p.trusted(dir)
+	if err != nil {
+		return nil, err
+	}
+	return pxe.OpenProducts(ctx, dir, audit.Options{Key: key})
+}
+
+// mustSign tells whether what nobody signed is refused. A release is, for who
+// takes SHA256.sig away may have written the rest; a build of this checkout is not.
+func (p *pxeProducts) mustSign() bool {
+	return len(p.o.keys) > 0 || p.o.release != "" && !p.o.unsigned
+}
+
+// trusted is the key that is known here and that signed a directory; nil for one
+// that is taken though nobody signed it. A release of --unsigned is told of.
+func (p *pxeProducts) trusted(dir string) (*signify.PublicKey, error) {
+	data, err := os.ReadFile(filepath.Join(dir, release.SignatureFile))
+	switch {
+	case p.missing(dir):
+		return nil, fmt.Errorf("pxe: %s is no release: there is no %s in it\nhint: tench release makes one", dir, release.SumsFile)
+	case errors.Is(err, os.ErrNotExist) && len(p.o.keys) > 0:
+		return nil, fmt.Errorf("pxe: %s is not signed, and --key wants it to be", dir)
+	case errors.Is(err, os.ErrNotExist) && p.mustSign():
+		return nil, fmt.Errorf("pxe: %s is not signed: there is no %s in it\nhint: fetch the release again, or sign it: tench key sign; --unsigned serves it all the same", dir, release.SignatureFile)
+	case errors.Is(err, os.ErrNotExist):
+		p.tellUnsigned("nobody signed " + dir)
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("pxe: %w", err)
+	}
+	sig, err := signify.ParseSignature(data)
+	if err != nil {
+		return nil, fmt.Errorf("pxe: %s: %w", dir, err)
+	}
 	keys, err := p.keys()
 	if err != nil {
 		return nil, err
 	}
-	var o audit.Options
-	data, err := os.ReadFile(filepath.Join(dir, release.SignatureFile))
-	switch {
-	case errors.Is(err, os.ErrNotExist) && len(p.o.keys) > 0:
-		return nil, fmt.Errorf("pxe: %s is not signed, and --key wants it to be", dir)
-	case errors.Is(err, os.ErrNotExist):
-	case err != nil:
-		return nil, fmt.Errorf("pxe: %w", err)
-	default:
-		sig, err := signify.ParseSignature(data)
-		if err != nil {
-			return nil, fmt.Errorf("pxe: %s: %w", dir, err)
-		}
-		for i, key := range keys {
-			if key.Number == sig.Number {
-				o.Key = &keys[i]
-			}
-		}
-		if o.Key == nil {
-			return nil, fmt.Errorf("pxe: %s is signed by key %s, which is not known here\nhint: --key FILE.pub names one", dir, sig.Number)
+	for _, key := range keys {
+		if key.Number == sig.Number {
+			return &key, nil
 		}
 	}
-	return pxe.OpenProducts(ctx, dir, o)
+	if p.o.unsigned {
+		p.tellUnsigned(fmt.Sprintf("%s is signed by key %s, which is not known here", dir, sig.Number))
+		return nil, nil
+	}
+	return nil, fmt.Errorf("pxe: %s is signed by key %s, which is not known here\nhint: --key FILE.pub names one; --unsigned serves it all the same", dir, sig.Number)
+}
+
+// tellUnsigned says once that a release is served that anybody may have made.
+func (p *pxeProducts) tellUnsigned(why string) {
+	if p.o.release == "" {
+		return
+	}
+	p.told.Do(func() {
+		fmt.Fprintf(p.c.ErrOrStderr(), "warning: %s: its hashes show that nothing was damaged, not who made it\n", why)
+	})
 }
 
 // keys are those of --key, or else those found here.
@@ -266,29 +302,47 @@ func (p *pxeProducts) keys() ([]signify.PublicKey, error) {
 	return keys, nil
 }
 
-// image writes the image of one box, with its identity and its configuration.
-func (p *pxeProducts) image(ctx context.Context, i pxe.Image, out io.Writer) (string, error) {
+// image makes the image of one box ready, with its identity and its configuration.
+func (p *pxeProducts) image(ctx context.Context, i pxe.Image) (pxe.Stream, error) {
 	path, _, err := i.Product.Files.Image(i.Product.Board.Name)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	keys, err := p.keys()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	img, err := flash.OpenImage(ctx, path, flash.Trust{Keys: keys, Must: len(p.o.keys) > 0}, func(flash.Progress) {})
+	img, err := flash.OpenImage(ctx, path, flash.Trust{Keys: keys, Must: p.mustSign(), Unsigned: p.o.unsigned}, func(flash.Progress) {})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	defer img.Close()
-	o := flash.StreamOptions{Request: i.Request}
 	data, err := flashOptions{identity: i.Box.Identity, config: i.Box.Config}.data(p.c, img)
 	if err != nil {
-		return "", err
+		img.Close()
+		return nil, err
 	}
-	if data != nil { // a nil *flash.Data is no nil io.ReaderAt
-		defer data.Close()
-		o.Data = data
+	return &pxeStream{img: img, data: data, o: flash.StreamOptions{Request: i.Request, Seed: i.Seed}}, nil
+}
+
+// pxeStream is an image with the data partition of one box.
+type pxeStream struct {
+	img  *flash.Image
+	data *flash.Data // nil for the image's own
+	o    flash.StreamOptions
+}
+
+func (s *pxeStream) Send(ctx context.Context, out io.Writer) (string, error) {
+	o := s.o
+	if s.data != nil { // a nil *flash.Data is no nil io.ReaderAt
+		o.Data = s.data
 	}
-	return flash.Stream(ctx, img, o, out)
+	return flash.Stream(ctx, s.img, o, out)
+}
+
+func (s *pxeStream) Close() error {
+	err := s.img.Close()
+	if s.data != nil {
+		err = errors.Join(err, s.data.Close())
+	}
+	return err
 }

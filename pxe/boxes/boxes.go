@@ -26,13 +26,16 @@ const (
 	Tench   System = "tench"   // our image: installed once, run from RAM, or left to its disk
 	OpenBSD System = "openbsd" // a folder with pxeboot and bsd.rd
 	FreeBSD System = "freebsd" // a folder with boot/
+	// RaspberryPi is a folder with what such a board's ROM loads: bootcode.bin or
+	// start4.elf, config.txt, cmdline.txt, a kernel.
+	RaspberryPi System = "raspberrypi"
 )
 
 // Box is one box of the list.
 type Box struct {
 	Name   string
 	MACs   []event.MAC // of all its ports that may boot; may be empty where it has a serial number
-	Serial string      // as its firmware tells it: SMBIOS's serial number or UUID; "" for none
+	Serial string      // as its firmware tells it: SMBIOS's serial number or UUID, a Raspberry Pi's last eight digits; "" for none
 	System System
 
 	// Of a box that boots tench.

@@ -37,6 +37,7 @@ func TestExample(t *testing.T) {
 			Board: "apu2", Config: "desk/gw0.toml", Identity: "desk/gw0", Disk: "S3Z9NB0K123456"},
 		{Name: "gw1", Serial: "1234-AB-99", System: Tench, Board: "h61m-usb3", Hardware: "B75 Express"},
 		{Name: "obsd", MACs: []event.MAC{mac(t, "52:54:00:12:34:60")}, System: OpenBSD, Tree: "desk/openbsd-7.7", Speed: 38400, Answers: "desk/obsd-install.conf"},
+		{Name: "pi", MACs: []event.MAC{mac(t, "dc:a6:32:12:34:62")}, System: RaspberryPi, Tree: "desk/raspberrypi"},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Parse (-want +got)\n%s", diff)
@@ -104,6 +105,9 @@ func TestErrors(t *testing.T) {
 		"no tree":                {"[box.a]\nserial = \"X1\"\nsystem = \"openbsd\"\n", "b:1: box.a.tree: a box with system = \"openbsd\" needs the folder with its files"},
 		"board of another":       {"[box.a]\nserial = \"X1\"\nsystem = \"freebsd\"\ntree = \"x\"\nboard = \"apu2\"\n", "b:5: box.a.board: it means nothing to a box with system = \"freebsd\""},
 		"answers for FreeBSD":    {"[box.a]\nserial = \"X1\"\nsystem = \"freebsd\"\ntree = \"x\"\nanswers = \"y\"\n", "b:5: box.a.answers: it means nothing"},
+		"answers for a Pi":       {"[box.a]\nserial = \"X1\"\nsystem = \"raspberrypi\"\ntree = \"x\"\nanswers = \"y\"\n", "b:5: box.a.answers: it means nothing to a box with system = \"raspberrypi\""},
+		"speed of a Pi":          {"[box.a]\nserial = \"X1\"\nsystem = \"raspberrypi\"\ntree = \"x\"\nspeed = 9600\n", "b:5: box.a.speed: it means nothing"},
+		"a Pi without a tree":    {"[box.a]\nserial = \"X1\"\nsystem = \"raspberrypi\"\n", "b:1: box.a.tree: a box with system = \"raspberrypi\" needs the folder with its files"},
 		"speed":                  {"[box.a]\nserial = \"X1\"\nsystem = \"freebsd\"\ntree = \"x\"\nspeed = 9601\n", "b:5: box.a.speed: 9601 is not one of"},
 	} {
 		t.Run(name, func(t *testing.T) {

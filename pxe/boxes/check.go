@@ -59,10 +59,10 @@ func (c *checker) box(name string, r rawBox) Box {
 	switch b.System {
 	case Tench:
 		c.tench(b, at, say)
-	case OpenBSD, FreeBSD:
+	case OpenBSD, FreeBSD, RaspberryPi:
 		c.other(b, at, say)
 	default:
-		p := say(".system: %q is not one of \"tench\", \"openbsd\", \"freebsd\"", r.System)
+		p := say(".system: %q is not one of \"tench\", \"openbsd\", \"freebsd\", \"raspberrypi\"", r.System)
 		c.require(false, p, at("system")...)
 	}
 	return b
@@ -148,8 +148,11 @@ func (c *checker) other(b Box, at func(string) []string, say func(string, ...any
 	speeds := []int{0, 9600, 19200, 38400, 57600, 115200}
 	c.require(slices.Contains(speeds, b.Speed), say(".speed: %d is not one of 9600, 19200, 38400, 57600, 115200", b.Speed), at("speed")...)
 	foreign := []string{"board", "config", "identity", "disk", "hardware"}
-	if b.System == FreeBSD {
+	switch b.System {
+	case FreeBSD:
 		foreign = append(foreign, "answers")
+	case RaspberryPi: // its config.txt and cmdline.txt say how fast its console is
+		foreign = append(foreign, "answers", "speed")
 	}
 	c.alone(b, foreign, at, say)
 }

@@ -17,7 +17,7 @@ import (
 
 // The boxes of the list, by the last byte of their address.
 const (
-	bios, uefi, arm, openbsd, freebsd, disk, fresh, stranger = 1, 2, 3, 4, 5, 6, 7, 255
+	bios, uefi, arm, openbsd, freebsd, disk, fresh, pi, stranger = 1, 2, 3, 4, 5, 6, 7, 8, 255
 )
 
 // clients are those that boot, in this order. Each returns what it got in words.
@@ -36,6 +36,7 @@ var clients = []struct {
 	{"u-root pxeboot", uefi, bootURoot},
 	{"OpenBSD pxeboot", openbsd, bootOpenBSD},
 	{"FreeBSD loader", freebsd, bootFreeBSD},
+	{"Raspberry Pi's ROM", pi, bootPi},
 	{"box that is not armed", disk, bootDisk},
 	{"a stranger", stranger, bootStranger},
 	{"installer", fresh, bootInstaller},
@@ -286,6 +287,54 @@ func bootFreeBSD(c *client) (string, error) {
 		c.want("/freebsd/boot/kernel/kernel", 1428, filler("freebsd/boot/kernel/kernel", loaderSize)),
 		c.want("/freebsd/boot/mfsroot.gz", 1428, filler("freebsd/boot/mfsroot.gz", loaderSize)),
 	)
+}
+
+// bootPi boots as the boot loader of a Pi 4: what DHCP offers counts by its option
+// 43 alone, and the names of the files are its own, in the folder of its serial
+// number. Once its installer has said that it is done, the ROM finds no server.
+func bootPi(c *client) (string, error) {
+	guid := append([]byte("\x00RPi4\x11\x31\xc0\x00"), c.mac[2:]...)
+	asks := []dhcpv4.Modifier{class("PXEClient:Arch:00000:UNDI:002001"), arch(iana.INTEL_X86PC),
+		raw(dhcpv4.OptionClientNetworkInterfaceIdentifier, 1, 2, 1), raw(dhcpv4.OptionClientMachineIdentifier, append(guid, 0x10, 0x20, 0x30, 0x40)...)}
+	if err := c.dhcp(asks...); err != nil {
+		return "", err
+	}
+	if !c.isPiServer() {
+		return "", errors.New("the answer is of no boot server of a Raspberry Pi")
+	}
+	err := errors.Join(
+		c.file("bootcode.bin"),
+		c.misses("10203040/recovery.elf", "10203040/pieeprom.sig"),
+		c.want("10203040/config.txt", 1024, filler("pi/config.txt", loaderSize)),
+		c.want("10203040/start4.elf", 1024, filler("pi/start4.elf", loaderSize)),
+		c.want("10203040/fixup4.dat", 1024, filler("pi/fixup4.dat", loaderSize)),
+		c.want("10203040/overlays/disable-bt.dtbo", 1024, filler("pi/overlays/disable-bt.dtbo", loaderSize)),
+		c.want("10203040/kernel8.img", 1024, filler("pi/kernel8.img", loaderSize)),
+		c.want("kernel8.img", 1024, filler("pi/kernel8.img", loaderSize)),
+	)
+	if err != nil {
+		return "", err
+	}
+	line, err := c.get("10203040/cmdline.txt", 1024)
+	_, url, told := bytes.Cut(bytes.TrimSpace(line), []byte("console=serial0,115200 tench_installed="))
+	if err != nil || !told {
+		return "", errors.Join(err, fmt.Errorf("cmdline.txt has %s", cut(line)))
+	}
+	if _, err := c.fetch(string(url)); err != nil {
+		return "", err
+	}
+	if err := c.dhcp(asks...); err != nil {
+		return "", err
+	}
+	if c.isPiServer() {
+		return "", errors.New("once it is installed it is offered its folder still")
+	}
+	return "firmware, cmdline.txt, kernel; then its disk", c.misses("10203040/start4.elf", "start4.elf")
+}
+
+// isPiServer reports whether a Raspberry Pi's ROM takes the answer.
+func (c *client) isPiServer() bool {
+	return bytes.Contains(c.reply.Options.Get(dhcpv4.OptionVendorSpecificInformation), []byte("Raspberry Pi Boot"))
 }
 
 func bootDisk(c *client) (string, error) {

@@ -78,9 +78,15 @@ func (c *client) install(file netboot.File) error {
 	if err := json.Unmarshal(answer, &plan); err != nil || plan.Disk != "sda" {
 		return errors.Join(err, fmt.Errorf("the plan is %s, not the disk that boxes.toml names", cut(answer)))
 	}
-	stream, err := c.fetch(file.Server + file.Path("image") + "?" + writestream.Request{Disk: plan.Disk, Size: diskSize}.Query())
+	url := file.Server + file.Path("image") + "?" + writestream.Request{Disk: plan.Disk, Size: diskSize}.Query()
+	stream, err := c.fetch(url)
 	if err != nil {
 		return err
+	}
+	half := len(stream) / 2 // as if the line had broken there
+	code, rest, err := c.http(http.MethodGet, url, "", "Range", fmt.Sprintf("bytes=%d-", half))
+	if err != nil || code != http.StatusPartialContent || !bytes.Equal(rest, stream[half:]) {
+		return errors.Join(err, fmt.Errorf("the rest of the image, from byte %d on, has status %d and %d bytes, not %d", half, code, len(rest), len(stream)-half))
 	}
 	receipt, err := receiptOf(stream)
 	if err != nil {

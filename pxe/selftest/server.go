@@ -37,6 +37,7 @@ openbsd = {mac = ["52:54:00:00:00:04"], system = "openbsd", tree = "openbsd", sp
 freebsd = {mac = ["52:54:00:00:00:05"], system = "freebsd", tree = "freebsd", speed = 115200}
 disk    = {mac = ["52:54:00:00:00:06"], board = "qemu-amd64"}
 new     = {mac = ["52:54:00:00:00:07"], board = "qemu-amd64", disk = "SERIAL-7"}
+pi      = {mac = ["52:54:00:00:00:08"], system = "raspberrypi", tree = "pi"}
 `
 
 // loaderNames are those of build/loaders. Here each holds its name many times.
@@ -79,7 +80,7 @@ func Serve(ctx context.Context, boardsDir string, in io.Reader, out io.Writer) e
 		return err
 	}
 	for box, mode := range map[string]netboot.Mode{"bios": netboot.Run, "uefi": netboot.Run, "arm": netboot.Run,
-		"openbsd": netboot.Install, "freebsd": netboot.Run, "new": netboot.Install} {
+		"openbsd": netboot.Install, "freebsd": netboot.Run, "new": netboot.Install, "pi": netboot.Install} {
 		if _, err := s.Arm(ctx, pxe.Request{Box: box, Mode: mode}); err != nil {
 			return err
 		}
@@ -112,7 +113,7 @@ func options(boardsDir, dir string) (pxe.Options, error) {
 		Address: serverAddress, Mode: dhcp.Auto, Loader: pxe.LoaderAuto, Boxes: filepath.Join(dir, "boxes.toml"),
 		Boards: boards.Names(boardsDir), State: filepath.Join(dir, "state"), Page: "127.0.0.1:0", Loaders: map[string][]byte{},
 		Check: func(boxes.Box) error { return nil },
-		Image: func(_ context.Context, i pxe.Image, w io.Writer) (string, error) { return writeImage(i.Request, w) },
+		Image: func(_ context.Context, i pxe.Image) (pxe.Stream, error) { return stream{i.Request}, nil },
 	}
 	for _, name := range loaderNames {
 		o.Loaders[name] = filler(name, loaderSize)
@@ -129,8 +130,9 @@ func options(boardsDir, dir string) (pxe.Options, error) {
 		files, err := pxe.OpenProducts(ctx, build, audit.Options{})
 		return pxe.Product{Board: b, Args: []string{"console=ttyS0,115200"}, Router: []byte("hostname = \"test\"\n"), Files: files}, err
 	}
-	files := map[string]string{"boxes.toml": list, "install.conf": "System hostname = test\n"}
-	for _, name := range []string{"openbsd/pxeboot", "openbsd/bsd.rd", "freebsd/boot/pxeboot", "freebsd/boot/kernel/kernel", "freebsd/boot/mfsroot.gz", "freebsd/boot/lua/loader.lua"} {
+	files := map[string]string{"boxes.toml": list, "install.conf": "System hostname = test\n", "pi/cmdline.txt": "console=serial0,115200\n"}
+	for _, name := range []string{"openbsd/pxeboot", "openbsd/bsd.rd", "freebsd/boot/pxeboot", "freebsd/boot/kernel/kernel", "freebsd/boot/mfsroot.gz", "freebsd/boot/lua/loader.lua",
+		"pi/start4.elf", "pi/fixup4.dat", "pi/config.txt", "pi/kernel8.img", "pi/overlays/disable-bt.dtbo"} {
 		files[name] = string(filler(name, loaderSize))
 	}
 	for name, text := range files {
@@ -163,6 +165,13 @@ func writeBuild(dir, board string, kernel, initrd int) (string, error) {
 	m := release.Manifest{Board: board, Release: "selftest", Products: list}
 	return dir, errors.Join(m.Write(filepath.Join(dir, release.ManifestFile)), release.WriteSums(filepath.Join(dir, release.SumsFile), list))
 }
+
+// stream is a write stream for one request.
+type stream struct{ request writestream.Request }
+
+func (s stream) Send(_ context.Context, w io.Writer) (string, error) { return writeImage(s.request, w) }
+
+func (stream) Close() error { return nil }
 
 // writeImage is a write stream: the wipe, a little, the boot sector.
 func writeImage(r writestream.Request, w io.Writer) (string, error) {

@@ -276,8 +276,9 @@ func (c *client) miss(name string) (time.Duration, error) {
 	return took, err
 }
 
-// http asks by HTTP, from the client's address.
-func (c *client) http(method, url, body string) (int, []byte, error) {
+// http asks by HTTP, from the client's address; headers are names and values in
+// turn.
+func (c *client) http(method, url, body string, headers ...string) (int, []byte, error) {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: c.addr.AsSlice()}, Timeout: patience}
 	transport := &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}
 	ctx, cancel := context.WithTimeout(c.ctx, 4*patience)
@@ -285,6 +286,9 @@ func (c *client) http(method, url, body string) (int, []byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return 0, nil, err
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
 	}
 	res, err := transport.RoundTrip(req)
 	if err != nil {

@@ -44,6 +44,8 @@ const AutoInstall = "auto_install"
 // architecture: its i386 and amd64 announce themselves alike.
 func (b Box) BootFile() string {
 	switch {
+	case b.System == boxes.RaspberryPi:
+		return piBootFile
 	case b.System == boxes.FreeBSD && b.UEFI:
 		return "boot/loader.efi"
 	case b.System == boxes.FreeBSD:

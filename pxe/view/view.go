@@ -7,6 +7,7 @@
 //	scripts.go  what tells a loader what to do: iPXE, GRUB, PXELINUX's syntax
 //	initrd.go   the initramfs of one box
 //	bsd.go      boxes that boot OpenBSD or FreeBSD
+//	pi.go       boxes that boot by a Raspberry Pi's ROM
 //	folder.go   a folder of files that nothing leads out of
 //	file.go     File
 //
@@ -26,8 +27,7 @@
 //
 // The kernel's arguments are those of the board's slots without what names a
 // slot. There is no device tree: U-Boot hands its own to the kernel, as it does
-// from a card. And there are no files for a Raspberry Pi's ROM (config.txt,
-// SERIAL/start4.elf), because no board of ours has them.
+// from a card.
 package view
 
 import (
@@ -79,7 +79,8 @@ type Box struct {
 	UEFI    bool // what its firmware is
 	Speed   int  // of its serial console, bit/s; 0 for the screen
 	Answers []byte
-	// Installed is the URL by which FreeBSD's installer says that it is done.
+	// Installed is the URL by which an installer says that it is done that is not
+	// ours: FreeBSD's, a Raspberry Pi's.
 	Installed string
 }
 
@@ -101,8 +102,11 @@ func (v View) Open(b Box, name string) (File, error) {
 	if !ok {
 		return nil, fs.ErrNotExist
 	}
-	if b.System == boxes.OpenBSD || b.System == boxes.FreeBSD {
+	switch b.System {
+	case boxes.OpenBSD, boxes.FreeBSD:
 		return v.openBSD(b, path)
+	case boxes.RaspberryPi:
+		return b.openPi(path)
 	}
 	if data, ok := v.Loaders[path]; ok && b.Job != Disk {
 		return Bytes(data), nil

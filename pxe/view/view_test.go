@@ -292,7 +292,7 @@ func TestAFileOfTheReleaseThatIsRefused(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	for _, seed := range []string{"vmlinuz", "/grub/grub.cfg", "../../etc/passwd", "..\\x", "%2e%2e", "freebsd/../..", "etc/boot.conf"} {
+	for _, seed := range []string{"vmlinuz", "/grub/grub.cfg", "../../etc/passwd", "..\\x", "%2e%2e", "freebsd/../..", "etc/boot.conf", "10203040/../../secret", "10203040/link"} {
 		f.Add(seed)
 	}
 	dir := f.TempDir()
@@ -306,7 +306,7 @@ func FuzzOpen(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		for _, system := range []boxes.System{boxes.Tench, boxes.OpenBSD, boxes.FreeBSD} {
+		for _, system := range []boxes.System{boxes.Tench, boxes.OpenBSD, boxes.FreeBSD, boxes.RaspberryPi} {
 			b := testBox(t, Run)
 			b.System, b.Tree = system, tree
 			file, err := testView.Open(b, name)

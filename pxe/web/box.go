@@ -12,7 +12,6 @@ import (
 	"tench/pxe/event"
 	"tench/pxe/track"
 	"tench/release/netboot"
-	"tench/release/writestream"
 )
 
 // What is taken from a box.
@@ -117,65 +116,6 @@ func diskWords(disks []netboot.Disk) string {
 		text += fmt.Sprintf("%s: %s, %d MB, serial %q, %s", d.Name, d.Model, d.Size/1e6, d.Serial, d.Content)
 	}
 	return event.Plain(text, maxText)
-}
-
-// image sends the write stream.
-func (b boxes) image(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodHead { // which the mux takes for a GET
-		http.Error(w, "only GET", http.StatusMethodNotAllowed)
-		return
-	}
-	if _, ok := b.pending(w, r); !ok {
-		return
-	}
-	request, err := writestream.ParseRequest(r.URL.RawQuery)
-	if err != nil {
-		http.Error(w, event.Plain(err.Error(), maxText), http.StatusBadRequest)
-		return
-	}
-	i, err := b.Table.Begin(r.PathValue("token"))
-	if err != nil {
-		b.refuseToken(w, r, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	out := &armed{paced: paced{ResponseWriter: w}, table: b.Table, token: i.Token}
-	err = b.Content.Image(r.Context(), i, request, out)
-	switch {
-	case err == nil:
-	case out.over != nil:
-		b.sayOf(r, i, event.Event{Kind: event.Aborted, File: "image", Text: "it was disarmed meanwhile"})
-		panic(http.ErrAbortHandler)
-	case out.err != nil:
-		b.sayOf(r, i, event.Event{Kind: event.Aborted, File: "image", Text: "the line broke: " + out.err.Error()})
-		panic(http.ErrAbortHandler)
-	case out.any:
-		b.sayOf(r, i, event.Event{Kind: event.Trouble, File: "image", Text: err.Error()})
-		panic(http.ErrAbortHandler) // the box must not take it for an end
-	default:
-		b.fail(w, r, i, err)
-	}
-}
-
-// armed is the stream to a box as long as its install is wanted: one that the
-// operator takes back stops in the middle, before the boot sector.
-type armed struct {
-	paced
-	table *track.Table
-	token string
-	over  error // it is no more
-}
-
-func (a *armed) Write(data []byte) (int, error) {
-	i, err := a.table.Token(a.token)
-	if err == nil && !i.Pending() {
-		err = track.ErrOver
-	}
-	if err != nil {
-		a.over = err
-		return 0, err
-	}
-	return a.paced.Write(data)
 }
 
 // done takes the word that the box has read back what it wrote.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tench/internal/slottest"
 	"tench/pxe/event"
 	"tench/pxe/track"
 	"tench/release/netboot"
@@ -128,20 +129,39 @@ func (b *bench) Plan(_ context.Context, i track.Install, q netboot.Question) (ne
 	return netboot.Plan{Disk: q.Disks[0].Name}, nil
 }
 
-func (b *bench) Image(_ context.Context, i track.Install, r writestream.Request, w io.Writer) error {
-	if len(b.image) > 0 {
-		half := len(b.image) / 2
-		if _, err := w.Write(b.image[:half]); err != nil {
-			return err
-		}
-		if b.midway != nil {
-			b.midway()
-		}
-		if _, err := w.Write(b.image[half:]); err != nil {
-			return err
-		}
+func (b *bench) Image(context.Context, track.Install, writestream.Request) (Image, error) {
+	if b.imageErr != nil && len(b.image) == 0 {
+		return nil, b.imageErr
 	}
-	return b.imageErr
+	return benchImage{b}, nil
+}
+
+// benchImage is the image of a bench. One that fails ends before its end.
+type benchImage struct{ b *bench }
+
+func (i benchImage) Size() int64 {
+	if i.b.imageErr != nil {
+		return int64(len(i.b.image)) + 1
+	}
+	return int64(len(i.b.image))
+}
+
+func (i benchImage) Tag() string { return slottest.Sum(i.b.image) }
+
+func (benchImage) Close() error { return nil }
+
+func (i benchImage) Send(_ context.Context, w io.Writer) error {
+	half := len(i.b.image) / 2
+	if _, err := w.Write(i.b.image[:half]); err != nil {
+		return err
+	}
+	if i.b.midway != nil {
+		i.b.midway()
+	}
+	if _, err := w.Write(i.b.image[half:]); err != nil {
+		return err
+	}
+	return i.b.imageErr
 }
 
 func (b *bench) Done(_ context.Context, i track.Install, receipt string) error { return b.doneErr }
@@ -301,6 +321,49 @@ func TestAnInstall(t *testing.T) {
 	}
 	if got := b.table.Snapshot()[0]; got.Stage != track.Healthy || got.Install.State != track.StateHealthy {
 		t.Errorf("the box is %q, its install %q; want both healthy", got.Stage, got.Install.State)
+	}
+}
+
+// A box whose line broke gets the rest of the stream that it has the beginning of.
+func TestImageFromWhereTheLineBroke(t *testing.T) {
+	b := newBench(t)
+	b.image = []byte("0123456789")
+	at := b.arm(netboot.Install) + image
+	_, _, header := b.do("GET", at, "")
+	tag := header.Get("ETag")
+	if tag == "" || header.Get("Accept-Ranges") != "bytes" || header.Get("Content-Length") != "10" {
+		t.Errorf("the head of the image: %v", header)
+	}
+	tests := []struct {
+		name     string
+		headers  []string
+		status   int
+		answer   string
+		ofLength string // Content-Range
+	}{
+		{"from a byte on", []string{"Range", "bytes=3-", "If-Range", tag}, 206, "3456789", "bytes 3-9/10"},
+		{"the last byte", []string{"Range", "bytes=9-", "If-Range", tag}, 206, "9", "bytes 9-9/10"},
+		{"from the start", []string{"Range", "bytes=0-", "If-Range", tag}, 200, "0123456789", ""},
+		{"without a condition", []string{"Range", "bytes=3-"}, 206, "3456789", "bytes 3-9/10"},
+		{"of another image", []string{"Range", "bytes=3-", "If-Range", `"else"`}, 200, "0123456789", ""},
+		{"of a weak tag", []string{"Range", "bytes=3-", "If-Range", "W/" + tag}, 200, "0123456789", ""},
+		{"behind the end", []string{"Range", "bytes=10-", "If-Range", tag}, 416, "the image ends before that\n", "bytes */10"},
+		{"behind the end of another image", []string{"Range", "bytes=10-", "If-Range", `"else"`}, 200, "0123456789", ""},
+		{"up to a byte", []string{"Range", "bytes=3-5"}, 200, "0123456789", ""},
+		{"the last bytes", []string{"Range", "bytes=-3"}, 200, "0123456789", ""},
+		{"two of them", []string{"Range", "bytes=1-,3-"}, 200, "0123456789", ""},
+		{"not of bytes", []string{"Range", "pieces=1-"}, 200, "0123456789", ""},
+		{"too large a number", []string{"Range", "bytes=99999999999999999999-"}, 200, "0123456789", ""},
+	}
+	for _, tt := range tests {
+		status, answer, header := b.do("GET", at, "", tt.headers...)
+		if status != tt.status || answer != tt.answer || header.Get("Content-Range") != tt.ofLength {
+			t.Errorf("%s: %d %q, Content-Range %q; want %d %q, %q", tt.name, status, answer, header.Get("Content-Range"), tt.status, tt.answer, tt.ofLength)
+		}
+	}
+	b.image = []byte("abcdefghij")
+	if status, answer, _ := b.do("GET", at, "", "Range", "bytes=3-", "If-Range", tag); status != 200 || answer != "abcdefghij" {
+		t.Errorf("once the image is another: %d %q, want all of it", status, answer)
 	}
 }
 

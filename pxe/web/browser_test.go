@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -179,6 +180,21 @@ func TestBrowser(t *testing.T) {
 	s.CloseClientConnections()
 	s.Listener.Close()
 	c.until(`document.getElementById("line").textContent.includes("does not answer")`)
+}
+
+// A page too many says so, and not that the server is away.
+func TestBrowserOfAPageTooMany(t *testing.T) {
+	lab.Require(t, "chromium")
+	_, s := newDesk(t)
+	for range maxStreams {
+		answer, err := http.Get(s.URL + "/events")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+	}
+	c := newBrowser(t, s.URL)
+	c.until(`document.getElementById("line")?.textContent.includes("too many pages follow already")`)
 }
 
 func consoleOf(box event.MAC) []string {

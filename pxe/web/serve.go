@@ -18,8 +18,15 @@ type Limits struct {
 	Body      time.Duration // to send its body; 30 s
 	Idle      time.Duration // between two requests; 30 s
 	PerClient int           // connections of one address; 16
-	Total     int           // of all; 1024
+	Total     int           // of all; 1024, and 128 for Desk
+	// Desk is for the operator's own callers: browsers, Prometheus and other
+	// commands all come from this machine, so that PerClient would be a limit for
+	// the lot of them. One beyond Total is answered 503, not closed.
+	Desk bool
 }
+
+// spare is how many connections beyond Total are told that they are too many.
+const spare = 32
 
 func (l Limits) filled() Limits {
 	fill := func(d *time.Duration, value time.Duration) {
@@ -33,7 +40,11 @@ func (l Limits) filled() Limits {
 	if l.PerClient == 0 {
 		l.PerClient = 16
 	}
-	if l.Total == 0 {
+	switch {
+	case l.Total != 0:
+	case l.Desk:
+		l.Total = 128
+	default:
 		l.Total = 1024
 	}
 	return l
@@ -52,6 +63,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, limits Limits) e
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          log.New(io.Discard, "", 0), // what clients do wrong
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, ofConn{}, c) },
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
@@ -73,11 +85,19 @@ func withDeadlines(h http.Handler, body time.Duration) http.Handler {
 			_ = c.SetReadDeadline(now.Add(body))
 		}
 		_ = c.SetWriteDeadline(now.Add(stall))
+		if conn, ok := r.Context().Value(ofConn{}).(*counted); ok && conn.over {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "too many connections are open already: close a page, or try again later", http.StatusServiceUnavailable)
+			return
+		}
 		h.ServeHTTP(w, r)
 	})
 }
 
-// bounded is a listener that closes at once what is too much.
+// ofConn is the key of a request's connection in its context.
+type ofConn struct{}
+
+// bounded is a listener that closes at once what is too much, or marks it.
 type bounded struct {
 	net.Listener
 	limits Limits
@@ -94,8 +114,8 @@ func (b *bounded) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		from := source(c)
-		if b.take(from) {
-			return &counted{Conn: c, done: func() { b.give(from) }}, nil
+		if taken, over := b.take(from); taken {
+			return &counted{Conn: c, over: over, done: func() { b.give(from) }}, nil
 		}
 		_ = c.Close()
 	}
@@ -115,15 +135,21 @@ func source(c net.Conn) netip.Addr {
 	return net64.Addr()
 }
 
-func (b *bounded) take(from netip.Addr) bool {
+// take counts a connection, unless it is too much. One that is over is taken for
+// an answer that says so.
+func (b *bounded) take(from netip.Addr) (taken, over bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.all >= b.limits.Total || b.of[from] >= b.limits.PerClient {
-		return false
+	over = b.all >= b.limits.Total
+	switch {
+	case b.limits.Desk && b.all >= b.limits.Total+spare:
+		return false, true
+	case !b.limits.Desk && (over || b.of[from] >= b.limits.PerClient):
+		return false, over
 	}
 	b.all++
 	b.of[from]++
-	return true
+	return true, over
 }
 
 func (b *bounded) give(from netip.Addr) {
@@ -138,6 +164,7 @@ func (b *bounded) give(from netip.Addr) {
 // counted is a connection that counts until it is closed.
 type counted struct {
 	net.Conn
+	over bool // it is beyond the limit
 	once sync.Once
 	done func()
 }

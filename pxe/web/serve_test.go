@@ -127,6 +127,54 @@ func TestConnectionsOfOneClient(t *testing.T) {
 	}
 }
 
+// The operator's callers are of one address, share one limit, and hear of it.
+func TestConnectionsOfTheDesk(t *testing.T) {
+	const total = 20 // more than a client on the cable has
+	addr := serve(t, ok, Limits{Desk: true, Total: total, Header: time.Hour})
+	status := func(c net.Conn) int {
+		t.Helper()
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode
+	}
+	var last net.Conn
+	for n := range total {
+		if last = dial(t, addr); status(last) != http.StatusOK {
+			t.Fatalf("connection %d of %d is refused", n+1, total)
+		}
+	}
+	over := dial(t, addr)
+	if got := status(over); got != http.StatusServiceUnavailable {
+		t.Errorf("connection %d is answered %d, want 503", total+1, got)
+	}
+	for _, c := range []net.Conn{over, last} {
+		if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, c); err != nil { // until the server has closed it too
+			t.Fatal(err)
+		}
+	}
+	if got := status(dial(t, addr)); got != http.StatusOK {
+		t.Errorf("a connection after another has ended is answered %d, want 200", got)
+	}
+	// Beyond what can be told so there is no answer.
+	for range total + spare {
+		dial(t, addr)
+	}
+	if _, err := dial(t, addr).Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
+		t.Errorf("a connection far beyond the limit: %v, want it closed", err)
+	}
+}
+
 func TestSourceOfAConnection(t *testing.T) {
 	for remote, want := range map[string]string{
 		"192.0.2.10:5000":           "192.0.2.10",

@@ -4,7 +4,8 @@
 //	web.go      the map; what a handler for boxes is made of
 //	files.go    kernel, initramfs, scripts: with ranges, and reported as they go
 //	box.go      /b/TOKEN/: an installer's requests, and what it reports
-//	serve.go    Serve: time limits, and how many connections one client has
+//	image.go    its image: from the start, or from where the line broke
+//	serve.go    Serve: time limits, how many connections one client has, and all
 //	desk.go     Desk: the operator's page, /boxes.json, the transcript of a console
 //	stream.go   /events: the rows of the page as they change
 //	metrics.go  /metrics: for Prometheus
@@ -43,12 +44,20 @@ type Content interface {
 	// Plan says which of the box's disks is to be written. The question's texts are
 	// harmless.
 	Plan(ctx context.Context, i track.Install, q netboot.Question) (netboot.Plan, error)
-	// Image writes the write stream that the box asks for. An error after the
-	// first byte cuts the line.
-	Image(ctx context.Context, i track.Install, r writestream.Request, w io.Writer) error
+	// Image makes the write stream ready that the box asks for.
+	Image(ctx context.Context, i track.Install, r writestream.Request) (Image, error)
 	// Done checks the receipt of what was read back. A box that has not got its
 	// answer says it again.
 	Done(ctx context.Context, i track.Install, receipt string) error
+}
+
+// Image is a write stream for one box.
+type Image interface {
+	Size() int64 // bytes
+	Tag() string // another one for other bytes: their hash in hex
+	// Send writes all of it. An error after the first byte cuts the line.
+	Send(ctx context.Context, w io.Writer) error
+	Close() error
 }
 
 // Refusal is a no that asking again does not change, in words for the box's

@@ -229,7 +229,8 @@ type testServer struct {
 	mu     sync.Mutex
 	plan   func(n int, q netboot.Question) any // a Plan, or a string: no, in words
 	image  func(n int, r writestream.Request, w http.ResponseWriter)
-	refuse int // the status of a no; 0 for 409
+	raw    func(n int, w http.ResponseWriter, r *http.Request) // in place of image
+	refuse int                                                 // the status of a no; 0 for 409
 	asked  int
 	images int
 	posts  []netboot.Progress
@@ -297,6 +298,10 @@ func (s *testServer) sent(w http.ResponseWriter, r *http.Request) {
 	s.images++
 	n := s.images
 	s.mu.Unlock()
+	if s.raw != nil {
+		s.raw(n, w, r)
+		return
+	}
 	s.image(n, request, w)
 }
 

@@ -38,7 +38,11 @@ const (
 	silentLimit = 60 * time.Second // between two reads of the stream
 )
 
-const statusConflict = 409 // RFC 9110, 15.5.10
+// RFC 9110, 15.3.7 and 15.5.10.
+const (
+	statusPartial  = 206
+	statusConflict = 409
+)
 
 // Refusal is the server's no.
 type Refusal struct {
@@ -74,7 +78,7 @@ func (c Client) Post(ctx context.Context, what string, body, answer any) error {
 	if err != nil {
 		return fmt.Errorf("post %s: %w", what, err)
 	}
-	r, err := c.ask(ctx, "POST", what, data)
+	r, err := c.ask(ctx, call{method: "POST", what: what, body: data})
 	if err != nil {
 		return fmt.Errorf("post %s: %w", what, err)
 	}
@@ -89,14 +93,31 @@ func (c Client) Post(ctx context.Context, what string, body, answer any) error {
 	return nil
 }
 
-// Get fetches what the caller reads and closes. That it is whole the caller
-// finds out.
-func (c Client) Get(ctx context.Context, what string) (io.ReadCloser, error) {
-	r, err := c.ask(ctx, "GET", what, nil)
-	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", strings.SplitN(what, "?", 2)[0], err)
+// Answer is what the caller reads and closes. That it is whole the caller finds
+// out.
+type Answer struct {
+	io.ReadCloser
+	Tag string // of what it is of, as the server calls it; "" for nothing
+	At  int64  // byte of that at which it begins
+}
+
+// Get fetches something, or what comes at a byte of what has a tag. An answer that
+// begins at 0 is of something else by now.
+func (c Client) Get(ctx context.Context, what string, at int64, tag string) (Answer, error) {
+	var more []string
+	if at > 0 {
+		more = []string{fmt.Sprintf("Range: bytes=%d-", at), "If-Range: " + tag} // RFC 9110, 13.1.5 and 14.2
 	}
-	return r, nil
+	r, err := c.ask(ctx, call{method: "GET", what: what, headers: more})
+	if err != nil {
+		return Answer{}, fmt.Errorf("get %s: %w", strings.SplitN(what, "?", 2)[0], err)
+	}
+	a := Answer{r, r.head.tag, r.head.at}
+	if a.At != 0 && a.At != at {
+		r.Close()
+		return Answer{}, fmt.Errorf("get %s: the answer begins at byte %d, not %d", strings.SplitN(what, "?", 2)[0], a.At, at)
+	}
+	return a, nil
 }
 
 // limited reads all of r, which must not have more than max bytes.
@@ -108,8 +129,15 @@ func limited(r io.Reader, max int64) ([]byte, error) {
 	return text, err
 }
 
+// call is a request.
+type call struct {
+	method, what string
+	headers      []string // beside those that all have
+	body         []byte   // JSON; nil for none
+}
+
 // ask makes a request and reads the head of its answer.
-func (c Client) ask(ctx context.Context, method, what string, body []byte) (io.ReadCloser, error) {
+func (c Client) ask(ctx context.Context, req call) (*response, error) {
 	server, err := c.File.Address()
 	if err != nil {
 		return nil, err
@@ -121,21 +149,24 @@ func (c Client) ask(ctx context.Context, method, what string, body []byte) (io.R
 		return nil, err
 	}
 	r := &response{ctx: ctx, conn: conn, stop: context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })}
-	if err := r.begin(request(method, c.File.Path(what), server.String(), body)); err != nil {
+	if err := r.begin(req.text(c.File.Path(req.what), server.String())); err != nil {
 		r.Close()
 		return nil, err
 	}
 	return r, nil
 }
 
-func request(method, path, host string, body []byte) []byte {
+func (c call) text(path, host string) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s HTTP/1.0\r\nHost: %s\r\n", method, path, host)
-	if body != nil {
-		fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
+	fmt.Fprintf(&b, "%s %s HTTP/1.0\r\nHost: %s\r\n", c.method, path, host)
+	for _, line := range c.headers {
+		b.WriteString(line + "\r\n")
+	}
+	if c.body != nil {
+		fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(c.body))
 	}
 	b.WriteString("Connection: close\r\n\r\n")
-	b.Write(body)
+	b.Write(c.body)
 	return b.Bytes()
 }
 
@@ -144,6 +175,7 @@ type response struct {
 	ctx  context.Context // of the request
 	conn net.Conn
 	stop func() bool // of what ends the connection with the context
+	head head
 	body io.Reader
 }
 
@@ -161,7 +193,7 @@ func (r *response) begin(request []byte) error {
 	if err != nil {
 		return err
 	}
-	r.body = in
+	r.head, r.body = h, in
 	if h.length >= 0 {
 		r.body = io.LimitReader(in, h.length)
 	}
@@ -195,6 +227,8 @@ func (r *response) Close() error {
 type head struct {
 	status int
 	length int64 // of the body; -1 where it ends with the connection
+	tag    string
+	at     int64 // byte at which the body begins
 }
 
 // readHead reads a status line and headers (RFC 9112, sections 4 and 5).
@@ -233,10 +267,26 @@ func readHead(in *bufio.Reader) (head, error) {
 			if h.length, err = strconv.ParseInt(value, 10, 62); err != nil || h.length < 0 {
 				return h, fmt.Errorf("the answer has a length of %.60q", value)
 			}
+		case "etag":
+			h.tag = value
+		case "content-range":
+			if h.status != statusPartial {
+				break
+			}
+			if h.at, err = rangeStart(value); err != nil {
+				return h, fmt.Errorf("the answer has a range of %.60q", value)
+			}
 		case "transfer-encoding":
 			return h, fmt.Errorf("the answer comes as %.60q, which HTTP/1.0 does not know", value)
 		}
 	}
+}
+
+// rangeStart is N of "bytes N-M/SIZE" (RFC 9110, 14.4).
+func rangeStart(text string) (int64, error) {
+	number, _, _ := strings.Cut(strings.TrimPrefix(text, "bytes "), "-")
+	n, err := strconv.ParseUint(number, 10, 62)
+	return int64(n), err
 }
 
 // plain is text of others in one line that moves no cursor.

@@ -45,7 +45,7 @@ func TestClientAndRealHTTP(t *testing.T) {
 	if err := c.Post(t.Context(), "done", netboot.Done{SHA256: "12"}, nil); err != nil {
 		t.Errorf("done: %v", err)
 	}
-	r, err := c.Get(t.Context(), "image?disk=sda&size=512")
+	r, err := c.Get(t.Context(), "image?disk=sda&size=512", 0, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestClientEndsBetweenReads(t *testing.T) {
 		return here, nil
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	r, err := c.Get(ctx, "image")
+	r, err := c.Get(ctx, "image", 0, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,12 +159,47 @@ func TestClientEndsBetweenReads(t *testing.T) {
 	}
 }
 
+// Where an answer begins is the server's word, and what was asked for, or its
+// start.
+func TestAnswersOfTheRest(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer string
+		at     int64
+		want   string // error
+	}{
+		"the rest":                      {"HTTP/1.1 206 Partial Content\r\nETag: \"x\"\r\nContent-Range: bytes 3-9/10\r\n\r\n", 3, ""},
+		"all of it":                     {"HTTP/1.1 200 OK\r\nETag: \"x\"\r\n\r\n", 0, ""},
+		"a part that is not named":      {"HTTP/1.1 206 Partial Content\r\nETag: \"x\"\r\n\r\n", 0, ""},
+		"another part":                  {"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 4-9/10\r\n\r\n", 0, "the answer begins at byte 4, not 3"},
+		"a range that is none":          {"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes -9/10\r\n\r\n", 0, `a range of "bytes -9/10"`},
+		"no range that it has, it says": {"HTTP/1.1 416 No\r\nContent-Range: bytes */2\r\n\r\nends before", 0, "the server refuses (416): ends before"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, err := answering(t, tc.answer).Get(t.Context(), "image?disk=sda", 3, `"x"`)
+			if tc.want != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.want) {
+					t.Errorf("Get = %v, want %q", err, tc.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.Close()
+			if a.At != tc.at || a.Tag != `"x"` {
+				t.Errorf("it begins at %d of %s, want at %d", a.At, a.Tag, tc.at)
+			}
+		})
+	}
+}
+
 func FuzzReadHead(f *testing.F) {
+	f.Add("HTTP/1.1 206 Partial Content\r\nETag: \"x\"\r\nContent-Range: bytes 3-9/10\r\n\r\n")
 	f.Add("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 	f.Add("HTTP/1.0 404\n\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		h, err := readHead(bufio.NewReader(strings.NewReader(text)))
-		if err == nil && (h.status < 200 || h.status > 599 || h.length < -1) {
+		if err == nil && (h.status < 200 || h.status > 599 || h.length < -1 || h.at < 0) {
 			t.Errorf("readHead(%q) = %+v", text, h)
 		}
 	})

@@ -8,6 +8,7 @@
 //	peek.go      what is on them
 //	obey.go      one write stream onto one medium (release/writestream)
 //	progress.go  the line on the console, the post to the server
+//	resume.go    the server's stream, from where the line broke
 //	client.go    Client: HTTP to that server, no more than it takes
 //	arrive.go    Arrival: a box that came up says so, once
 //
@@ -179,7 +180,8 @@ func (i *Installer) write(ctx context.Context, c choice) (receipt string, err er
 // server is taken to be at fault and not the line.
 const maxDamaged = 3
 
-// fetch has the server's stream obeyed, from its start again when the line breaks.
+// fetch has the server's stream obeyed, from its start again when that cannot be
+// taken up where the line broke, see resumed.
 func (i *Installer) fetch(ctx context.Context, m Medium, r writestream.Request) (receipt string, err error) {
 	damaged := 0
 	for n := 0; ; n++ {
@@ -205,8 +207,8 @@ func (i *Installer) fetch(ctx context.Context, m Medium, r writestream.Request) 
 }
 
 func (i *Installer) fetchOnce(ctx context.Context, m Medium, r writestream.Request) (string, error) {
-	stream, err := i.Server.Get(ctx, "image?"+r.Query())
-	if err != nil {
+	stream := &resumed{i: i, ctx: ctx, what: "image?" + r.Query()}
+	if err := stream.open(); err != nil {
 		return "", err
 	}
 	defer stream.Close()

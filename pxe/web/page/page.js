@@ -13,7 +13,11 @@ function rowOf(html) {
 
 const events = new EventSource("events");
 events.onopen = () => { line.textContent = "live"; };
-events.onerror = () => { line.textContent = "the server does not answer; what is shown is old"; };
+events.onerror = () => { // CLOSED: it answered, and not with events
+  line.textContent = events.readyState === EventSource.CLOSED
+    ? "too many pages follow already: close one, and load this one again; what is shown is old"
+    : "the server does not answer; what is shown is old";
+};
 
 events.addEventListener("box", (e) => {
   const { id, html } = JSON.parse(e.data);
