@@ -50,10 +50,10 @@ var layers = map[string][]string{
 	"build/cross":     {"internal/procgroup", "boards", "release", "build/isa", "build/farm"},
 	"build/rootfs":    {"internal/flist", "boards", "overlays", "config", "build/isa"},
 	"build/disk":      {"backup", "boards"},
-	"build/loaders":   {},
+	"build/loaders":   {"release/netboot"},
 	"build/imagediff": {},
 	"build/flash":     {"internal/volume", "boards", "identity", "release", "release/signify", "release/writestream", "build/disk"},
-	"build": {"internal/flist", "internal/nearest", "internal/tomlfile", "boards", "overlays", "config", "release", "release/sbom", "release/slotimage", "build/source", "build/cache", "build/bundle",
+	"build": {"internal/flist", "internal/nearest", "internal/tomlfile", "boards", "overlays", "config", "release", "release/netboot", "release/sbom", "release/slotimage", "build/source", "build/cache", "build/bundle",
 		"build/farm", "build/kernel", "build/cross", "build/userland", "build/rootfs", "build/disk", "build/loaders"},
 
 	"supervisor/system":   {},

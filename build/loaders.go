@@ -9,6 +9,7 @@ import (
 	"tench/build/cache"
 	"tench/build/loaders"
 	"tench/build/source"
+	"tench/release/netboot"
 )
 
 // Loaders returns what boxes of any kind load first when they boot over the
@@ -71,7 +72,7 @@ func (p *plan) loaders(ctx context.Context, needed []part) (cache.Product, error
 	if err != nil {
 		return cache.Product{}, err
 	}
-	inputs := []cache.Input{code}
+	inputs := []cache.Input{code, text("line of GRUB", netboot.GRUBLine)}
 	sources := map[loaders.Part]source.Fetched{}
 	for _, n := range needed {
 		f, err := p.source(ctx, n.recipe.Name, n.name)

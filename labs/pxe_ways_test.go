@@ -23,10 +23,9 @@ func (c *cable) router(args ...string) {
 		"--dhcp-range=192.0.2.100,192.0.2.120,5m", "--dhcp-leasefile=/dev/null", "--no-ping", "--user=root", "--log-facility=-"}, args...)...)
 }
 
-// way is one way of booting over the wire. Not all ways lead anywhere: GRUB takes
-// the DHCP server for the one that it came from, so that a proxy names it to nobody
-// but HTTP boot, which has the server in its URL (TestDecide). Where iPXE can be
-// had instead it is: "proxy bios grub".
+// way is one way of booting over the wire. GRUB takes the DHCP server for the one
+// that it came from, unless the server wrote itself into it; into a BIOS's it cannot,
+// so that a proxy has iPXE in its place: "proxy bios grub".
 type way struct {
 	mode     string // full; or beside a DHCP server that knows nothing of us (proxy), or names us (foreign)
 	firmware string // of firmwares
@@ -54,12 +53,17 @@ var otherWays = []way{
 
 	{"proxy", "bios", "grub", "boot.ipxe"},
 	{"proxy", "uefi", "auto", "boot.ipxe"},
+	{"proxy", "uefi", "grub", "grubx64.efi"},
+	{"proxy", "uefi32", "auto", "grubia32.efi"},
+	{"proxy", "arm64", "auto", "grubaa64.efi"},
 	{"proxy", "uefi-http", "auto", "http://192.0.2.1:80/grubx64.efi"},
 
 	{"foreign", "bios", "pxelinux", "pxelinux.0"},
 	{"foreign", "bios", "grub", "grub.pxe"},
 	{"foreign", "uefi", "auto", "snponly.efi"},
 	{"foreign", "uefi", "grub", "grubx64.efi"},
+	{"foreign", "uefi32", "auto", "grubia32.efi"},
+	{"foreign", "arm64", "auto", "grubaa64.efi"},
 	{"foreign", "uefi-http", "auto", "http://192.0.2.1:80/grubx64.efi"},
 }
 

@@ -83,7 +83,7 @@ func (s *Server) serveBoxes(ctx context.Context) error {
 // openHTTP is Open for the web server, which has one answer for what is not
 // there and what a stranger may not have.
 func (s *Server) openHTTP(client netip.AddrPort, name string) (web.File, error) {
-	f, err := s.Open(client.Addr(), name)
+	f, err := s.Open(client.Addr(), name, s.view)
 	if errors.Is(err, fs.ErrPermission) {
 		s.sink(event.Event{IP: client.Addr(), Kind: event.Refused, File: name, Text: oneLine(err)})
 		return nil, fs.ErrNotExist

@@ -64,36 +64,46 @@ func (s *Server) rule(c dhcp.Client) dhcp.Boot {
 	return s.loader(c, fmt.Sprintf("%s: %s %s %s", id.rule, job.Job, job.Board.Name, job.Release))
 }
 
-// loader names the file for what asks. GRUB takes the DHCP server for the one that
-// it came from, so that beside another server it finds none of its files, unless
-// HTTP boot's URL tells it.
+// loader names the file for what asks. A GRUB that would be lost gives way to iPXE,
+// where there is one for the firmware.
 func (s *Server) loader(c dhcp.Client, rule string) dhcp.Boot {
-	name, want := "", s.o.Loader
-	lost := s.dhcpMode() == dhcp.Proxy && !c.HTTP
-	if lost && want == LoaderGRUB {
-		want = LoaderAuto
+	name := first(c, s.o.Loader)
+	if s.lost(c, name) {
+		name = first(c, LoaderAuto)
 	}
-	switch c.Loader {
-	case "iPXE":
-		// In a ROM it is the firmware, of which the operator may want to see no more.
-		if name = ipxeScript; want == LoaderGRUB || want == LoaderPXELINUX {
-			name = program(c.Firmware, c.HTTP, want)
-		}
-	case "U-Boot", "u-root":
-		name = configReader
-	case "":
-		name = program(cmp.Or(c.Firmware, dhcp.BIOS), c.HTTP, want)
-	}
-	if lost && isGRUB(name) {
+	switch {
+	case s.lost(c, name):
 		return dhcp.Boot{Silent: fmt.Sprintf("GRUB, the one loader for %s, asks the DHCP server for its files: use full mode, or let that server name us", c.Firmware)}
-	}
-	if name == "" {
+	case name == "":
 		return dhcp.Boot{Silent: fmt.Sprintf("there is no loader for %s", c)}
-	}
-	if c.HTTP {
+	case c.HTTP:
 		return dhcp.Boot{File: s.view.Base() + "/" + name, Rule: fmt.Sprintf("%s; %s loads %s", rule, c, name)}
 	}
 	return dhcp.Boot{File: name, Rule: fmt.Sprintf("%s; %s loads %s", rule, c, name)}
+}
+
+// first is the file that what asks loads next; "" where there is none for it.
+func first(c dhcp.Client, want Loader) string {
+	switch c.Loader {
+	case "iPXE":
+		// In a ROM it is the firmware, of which the operator may want to see no more.
+		if want == LoaderGRUB || want == LoaderPXELINUX {
+			return program(c.Firmware, c.HTTP, want)
+		}
+		return ipxeScript
+	case "U-Boot", "u-root":
+		return configReader
+	case "":
+		return program(cmp.Or(c.Firmware, dhcp.BIOS), c.HTTP, want)
+	}
+	return ""
+}
+
+// lost reports whether a program would not find its files. GRUB takes the DHCP
+// server for the one that it came from, which beside another DHCP server is wrong
+// unless it was told of us, by its URL or by its first line.
+func (s *Server) lost(c dhcp.Client, name string) bool {
+	return s.dhcpMode() == dhcp.Proxy && !c.HTTP && isGRUB(name) && s.grubs[name] == nil
 }
 
 // loaderBSD is loader for a box that boots a folder of files. iPXE starts pxeboot as

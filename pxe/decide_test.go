@@ -36,8 +36,9 @@ func newTestServer(t *testing.T, list string) *Server {
 	o := Options{
 		Address: netip.MustParsePrefix("192.0.2.1/24"), Mode: dhcp.Full, State: filepath.Join(dir, "state"),
 		Boards: known, Hardware: map[string]boards.Hardware{}, Now: func() time.Time { return time.Unix(1_795_000_000, 0) }, Random: bytes.NewReader(make([]byte, 4096)),
-		Check:   func(boxes.Box) error { return nil },
-		Loaders: map[string][]byte{"undionly.kpxe": []byte("iPXE")},
+		Check: func(boxes.Box) error { return nil },
+		Loaders: map[string][]byte{"undionly.kpxe": []byte("iPXE"), "grub.pxe": []byte("packed GRUB"),
+			"grubx64.efi": []byte("GRUB\n" + netboot.GRUBLine + "\n"), "grubia32.efi": []byte("GRUB\n" + netboot.GRUBLine + "\n")},
 		Product: func(ctx context.Context, name string) (Product, error) {
 			b, err := boards.Load("../boards", name)
 			if err != nil {
@@ -95,6 +96,7 @@ func TestDecide(t *testing.T) {
 	for name, tc := range map[string]struct {
 		mode         dhcp.Mode // full
 		loader       Loader
+		untold       bool // no GRUB has a line to write our address into
 		client       dhcp.Client
 		file, silent string
 	}{
@@ -120,15 +122,23 @@ func TestDecide(t *testing.T) {
 		"a proxy, asked for GRUB":        {mode: dhcp.Proxy, loader: LoaderGRUB, client: bios, file: "undionly.kpxe"},
 		"a proxy's iPXE, asked for GRUB": {mode: dhcp.Proxy, loader: LoaderGRUB, client: with(func(c *dhcp.Client) { c.Loader = "iPXE" }), file: "boot.ipxe"},
 		"a proxy's PXELINUX":             {mode: dhcp.Proxy, loader: LoaderPXELINUX, client: bios, file: "pxelinux.0"},
-		"a proxy's UEFI with GRUB alone": {mode: dhcp.Proxy, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIIA32 }), silent: "GRUB, the one loader for ia32 UEFI, asks the DHCP server for its files: use full mode, or let that server name us"},
-		"a proxy's UEFI HTTP boot":       {mode: dhcp.Proxy, client: with(func(c *dhcp.Client) { c.Firmware, c.HTTP = dhcp.EFIX64, true }), file: "http://192.0.2.1:80/grubx64.efi"},
-		"a stranger":                     {client: with(func(c *dhcp.Client) { c.MAC = macX }), silent: "it is not in boxes.toml"},
-		"a stranger's system":            {client: dhcp.Client{MAC: macX}, silent: "it is not in boxes.toml"},
-		"U-Boot of another board":        {client: dhcp.Client{MAC: macX, Boots: true, Firmware: dhcp.UBoot, Loader: "U-Boot"}, silent: "it is not in boxes.toml"},
+		"a proxy's UEFI":                 {mode: dhcp.Proxy, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "snponly.efi"},
+		"a proxy's UEFI, asked for GRUB": {mode: dhcp.Proxy, loader: LoaderGRUB, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "grubx64.efi"},
+		"a proxy's UEFI, asked for GRUB that is not told": {mode: dhcp.Proxy, loader: LoaderGRUB, untold: true, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIX64 }), file: "snponly.efi"},
+		"a proxy's iPXE in UEFI, asked for GRUB":          {mode: dhcp.Proxy, loader: LoaderGRUB, client: with(func(c *dhcp.Client) { c.Firmware, c.Loader = dhcp.EFIX64, "iPXE" }), file: "grubx64.efi"},
+		"a proxy's UEFI with GRUB alone":                  {mode: dhcp.Proxy, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIIA32 }), file: "grubia32.efi"},
+		"a proxy's UEFI with GRUB alone that is not told": {mode: dhcp.Proxy, untold: true, client: with(func(c *dhcp.Client) { c.Firmware = dhcp.EFIIA32 }), silent: "GRUB, the one loader for ia32 UEFI, asks the DHCP server for its files: use full mode, or let that server name us"},
+		"a proxy's UEFI HTTP boot":                        {mode: dhcp.Proxy, client: with(func(c *dhcp.Client) { c.Firmware, c.HTTP = dhcp.EFIX64, true }), file: "http://192.0.2.1:80/grubx64.efi"},
+		"a stranger":                                      {client: with(func(c *dhcp.Client) { c.MAC = macX }), silent: "it is not in boxes.toml"},
+		"a stranger's system":                             {client: dhcp.Client{MAC: macX}, silent: "it is not in boxes.toml"},
+		"U-Boot of another board":                         {client: dhcp.Client{MAC: macX, Boots: true, Firmware: dhcp.UBoot, Loader: "U-Boot"}, silent: "it is not in boxes.toml"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newTestServer(t, twoBoxes)
 			s.o.Loader, s.o.Mode = cmp.Or(tc.loader, s.o.Loader), cmp.Or(tc.mode, s.o.Mode)
+			if tc.untold {
+				s.grubs = nil
+			}
 			arm(t, s, Request{Box: "gw0", Mode: netboot.Install})
 			got := s.decide(tc.client)
 			if got.File != tc.file || got.Silent != tc.silent || got.Disk || got.Rule == "" {
@@ -345,7 +355,7 @@ func initrdOf(t *testing.T, s *Server, mac event.MAC) string {
 
 // opened is Open by the port that asks, read.
 func (s *Server) opened(mac event.MAC, name string) (string, error) {
-	f, err := s.openFor(mac, name)
+	f, err := s.openFor(mac, name, s.view)
 	if err != nil {
 		return "", err
 	}

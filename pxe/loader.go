@@ -3,7 +3,6 @@ package pxe
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"tench/boards"
 	"tench/pxe/dhcp"
@@ -32,9 +31,7 @@ func ParseLoader(s string) (Loader, error) {
 }
 
 // programs are the files of package build/loaders, by firmware. iPXE is what
-// LoaderAuto means where there is one: of the two it fetches quicker, and it asks
-// DHCP for itself, so that beside another server it finds us, whose name is in
-// another packet than the one that GRUB is shown.
+// LoaderAuto means where there is one: of the two it fetches quicker.
 var programs = map[dhcp.Firmware]map[Loader]string{
 	dhcp.BIOS:     {LoaderAuto: "undionly.kpxe", LoaderIPXE: "undionly.kpxe", LoaderGRUB: "grub.pxe", LoaderPXELINUX: "pxelinux.0"},
 	dhcp.EFIX64:   {LoaderAuto: "snponly.efi", LoaderIPXE: "snponly.efi", LoaderGRUB: "grubx64.efi"},
@@ -56,9 +53,6 @@ func program(f dhcp.Firmware, http bool, want Loader) string {
 	}
 	return programs[f][LoaderAuto]
 }
-
-// isGRUB reports whether a program is GRUB, for whichever firmware.
-func isGRUB(name string) bool { return strings.HasPrefix(name, "grub") }
 
 // runs are the CPUs that a firmware can start a kernel for. A 32-bit UEFI may be
 // that of a 64-bit processor.

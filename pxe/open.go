@@ -23,21 +23,22 @@ import (
 
 // openTFTP is Open for the TFTP server.
 func (s *Server) openTFTP(client netip.AddrPort, name string) (tftp.File, error) {
-	return s.Open(client.Addr(), name)
+	return s.Open(client.Addr(), name, s.tftpView)
 }
 
-// Open gives a box the file that it asks for by TFTP or HTTP. fs.ErrNotExist is
-// normal; fs.ErrPermission is a stranger; any other error is the desk's.
-func (s *Server) Open(client netip.Addr, name string) (view.File, error) {
+// Open gives a box the file that it asks for, of the view by TFTP or by HTTP.
+// fs.ErrNotExist is normal; fs.ErrPermission is a stranger; any other error is the
+// desk's.
+func (s *Server) Open(client netip.Addr, name string, v view.View) (view.File, error) {
 	mac, ok := s.dhcp.MAC(client)
 	if !ok {
 		return nil, fmt.Errorf("pxe: whose address %s is, nobody knows: %w", client, fs.ErrPermission)
 	}
-	return s.openFor(mac, name)
+	return s.openFor(mac, name, v)
 }
 
 // openFor is Open for a box that is known by its port.
-func (s *Server) openFor(mac event.MAC, name string) (view.File, error) {
+func (s *Server) openFor(mac event.MAC, name string, v view.View) (view.File, error) {
 	name, told := hardwareIn(s.serial(mac, strings.TrimLeft(name, "/")))
 	id := s.who(mac, "")
 	if !id.known && !s.inventory().WantsSerial() {
@@ -59,7 +60,7 @@ func (s *Server) openFor(mac event.MAC, name string) (view.File, error) {
 	if s.dhcpMode() == dhcp.Foreign && slices.Contains(ipxePrograms, name) && s.register.isIPXE(mac, s.o.Now()) {
 		name = ipxeScript
 	}
-	f, err := s.view.Open(b, name)
+	f, err := v.Open(b, name)
 	if err == nil && b.AnsweredBy(name) {
 		err = s.answered(mac, id)
 	}

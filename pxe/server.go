@@ -5,6 +5,7 @@
 //	listen.go    sockets on one interface
 //	decide.go    what a box gets that asks by DHCP: all rules in one place
 //	loader.go    which program a firmware loads
+//	grub.go      GRUB, told where we are
 //	open.go      what a box finds at a path
 //	content.go   HTTP: the installer's plan and receipt; the operator's page
 //	image.go     the installer's image, on its way
@@ -28,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -104,7 +106,9 @@ type Options struct {
 // Server is a netboot server that listens.
 type Server struct {
 	o        Options
-	view     view.View
+	view     view.View         // by HTTP
+	tftpView view.View         // by TFTP
+	grubs    map[string][]byte // those that know where we are, which TFTP sends
 	table    *track.Table
 	boxes    *inventory
 	register *register
@@ -147,10 +151,15 @@ func newServer(o Options) *Server {
 	if o.Loader == "" {
 		o.Loader = LoaderAuto
 	}
-	return &Server{
+	s := &Server{
 		o: o, register: newRegister(), any: o.AnyBoard, folders: map[string]view.Folder{}, products: map[string]Product{},
-		view: view.View{Server: netip.AddrPortFrom(o.Address.Addr(), o.HTTPPort), Loaders: o.Loaders},
+		view:  view.View{Server: netip.AddrPortFrom(o.Address.Addr(), o.HTTPPort), Loaders: o.Loaders},
+		grubs: tellGRUBs(o.Loaders, o.Address.Addr()),
 	}
+	s.tftpView = s.view
+	s.tftpView.Loaders = maps.Clone(o.Loaders)
+	maps.Copy(s.tftpView.Loaders, s.grubs)
+	return s
 }
 
 // openState opens what the server keeps.

@@ -5,11 +5,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/google/renameio/v2"
+
+	"tench/release/netboot"
 )
 
 // grub is GRUB for one kind of firmware.
@@ -39,8 +43,13 @@ var commonModules = []string{"normal", "net", "tftp", "http", "configfile", "ech
 	"serial", "terminal", "part_msdos", "part_gpt", "fat", "search_fs_file", "chain"}
 
 // grubPrefix is the folder that GRUB asks for grub.cfg. It names no device, which
-// stands for the server and protocol that GRUB itself came by.
+// stands for the protocol that GRUB itself came by, and for the server that its
+// URL or else DHCP named.
 const grubPrefix = "/grub"
+
+// toldServer reports whether a server can write its address into the program. A BIOS
+// gets it packed.
+func (g grub) toldServer() bool { return strings.HasSuffix(g.format, "-efi") }
 
 // build joins GRUB's modules into one program.
 func (g grub) build(ctx context.Context, trees map[Part]string, out string, log io.Writer) error {
@@ -52,6 +61,14 @@ func (g grub) build(ctx context.Context, trees map[Part]string, out string, log 
 	program := filepath.Join(trees[grubTools], "usr/bin/grub-mkimage")
 	lib := filepath.Join(trees[g.part], "usr/lib/grub", g.platform)
 	args := []string{"--directory", lib, "--format", g.format, "--prefix", grubPrefix, "--output", f.Name()}
+	if g.toldServer() {
+		config := filepath.Join(out, g.name+".cfg")
+		defer os.Remove(config)
+		if err := os.WriteFile(config, []byte(netboot.GRUBLine+"\n"), 0o644); err != nil {
+			return fmt.Errorf("loaders: write %s: %w", g.name, err)
+		}
+		args = append(args, "--config", config)
+	}
 	cmd := exec.CommandContext(ctx, program, slices.Concat(args, commonModules, g.modules)...)
 	var said bytes.Buffer
 	cmd.Env = []string{"LC_ALL=C"}

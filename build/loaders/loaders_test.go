@@ -1,6 +1,7 @@
 package loaders
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"tench/internal/lab"
+	"tench/release/netboot"
 )
 
 // GRUB's own tools must take the modules that we name, and file(1) see a program
@@ -35,6 +37,10 @@ func TestGRUB(t *testing.T) {
 			data, err := os.ReadFile(filepath.Join(dir, g.name))
 			if err != nil || len(data) < 100_000 {
 				t.Fatalf("%s has %d bytes, %v", g.name, len(data), err)
+			}
+			// A server looks for the line in the file as it is.
+			if n := bytes.Count(data, []byte(netboot.GRUBLine+"\n")); n > 1 || (n == 1) != g.toldServer() {
+				t.Errorf("%s has the line %q %d times", g.name, netboot.GRUBLine, n)
 			}
 			if kind == "" {
 				return

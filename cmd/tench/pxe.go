@@ -98,7 +98,7 @@ func pxeServeCommand() *cobra.Command {
 
   full     it gives out addresses; it does not start where another server answers
   proxy    another DHCP server gives out addresses, we tell the boot file beside it;
-           not to ARM and 32-bit UEFI, whose GRUB would ask that server for its files
+           U-Boot and u-root, which know no proxies, need another mode
   foreign  another DHCP server names us as next-server, with undionly.kpxe (BIOS),
            snponly.efi (x64 UEFI), grubaa64.efi (arm64 UEFI) as the file
   auto     it looks who answers, and chooses

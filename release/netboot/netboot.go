@@ -3,6 +3,7 @@
 //
 //	netboot.go  this map; File: /etc/tench/netboot.json
 //	message.go  the messages of an install
+//	grub.go     the line of GRUB that gives way to one which names the server
 //
 // The server puts File into the initramfs of one box. With its token the box
 // asks, below http://SERVER/b/TOKEN/:
