@@ -1,0 +1,136 @@
+package tftp
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tench/pxe/event"
+)
+
+// clock is the real one, which a test sets forward.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *clock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// servingByClock is serving with such a clock.
+func servingByClock(t *testing.T, files tree) (addr netip.AddrPort, c *clock, events chan event.Event, stop func()) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, events = &clock{}, make(chan event.Event, 1000)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- Serve(ctx, conn, Options{Open: files.open, Sink: func(e event.Event) { events <- e }, Now: c.now})
+		conn.Close()
+		close(events)
+	}()
+	stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		done <- nil // it may be stopped twice
+	}
+	t.Cleanup(stop)
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort(), c, events, stop
+}
+
+// A client that falls silent is given up, at its time and not before, and the
+// operator reads of it. The transfers wait for their sockets in real time, so that
+// the clock is set forward between two waits, of a second at most.
+func TestSilentClients(t *testing.T) {
+	file := content(1200)
+	const margin = 3 * time.Second // of a busy machine
+	tests := []struct {
+		name         string
+		options      []option
+		talk         func(*peer)
+		last         string // what it does not acknowledge
+		patience     time.Duration
+		said, before string // in the end; and when the server ends before
+	}{
+		{name: "from the start", talk: func(p *peer) {}, last: data(1, file[:512]), patience: patienceShort,
+			said: "aborted file 0/1200 the box no longer answers", before: "aborted file 0/1200 the server stops"},
+		{name: "after its options", options: []option{{"tsize", "0"}}, talk: func(p *peer) {}, last: "\x00\x06tsize\x001200\x00", patience: patienceShort,
+			said: "aborted file 0/1200 the box no longer answers", before: "aborted file 0/1200 the server stops"},
+		{name: "after the first block", talk: func(p *peer) {
+			p.expect(data(1, file[:512]))
+			p.answer(ack(1))
+		}, last: data(2, file[512:1024]), patience: patience,
+			said: "aborted file 512/1200 the box no longer answers", before: "aborted file 512/1200 the server stops"},
+		{name: "with the last block", talk: func(p *peer) {
+			p.expect(data(1, file[:512]))
+			p.answer(ack(1))
+			p.expect(data(2, file[512:1024]))
+			p.answer(ack(2))
+		}, last: data(3, file[1024:]), patience: patienceShort,
+			said: "transfer file 1200/1200 its last acknowledgement never came", before: "aborted file 1024/1200 the server stops"},
+	}
+	for _, tt := range tests {
+		silent := func(t *testing.T, d time.Duration) (*peer, chan event.Event, func()) {
+			addr, c, events, stop := servingByClock(t, tree{"file": file})
+			p := newPeer(t, addr)
+			p.ask("file", tt.options...)
+			tt.talk(p)
+			p.expect(tt.last)
+			c.forward(d)
+			return p, events, stop
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			_, events, stop := silent(t, tt.patience)
+			if diff := cmp.Diff([]string{tt.said}, said(t, events, stop, 1)); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+		t.Run(tt.name+", not long enough", func(t *testing.T) {
+			p, events, stop := silent(t, tt.patience-margin)
+			p.expect(tt.last) // once more
+			stop()
+			if diff := cmp.Diff([]string{tt.before}, said(t, events, stop, 1)); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Clients that are silent take no place from others once they are given up.
+func TestSilentClientsMakeRoom(t *testing.T) {
+	addr, c, events, _ := servingByClock(t, tree{"file": content(1)})
+	for range clientTransfers {
+		p := newPeer(t, addr)
+		p.ask("file")
+		p.expect(data(1, content(1)))
+	}
+	late := newPeer(t, addr)
+	late.ask("file")
+	if e := <-events; e.Kind != event.Refused || e.Text != "it has too many transfers at once" {
+		t.Fatalf("the server says %v %q of one client's transfer %d", e.Kind, e.Text, clientTransfers+1)
+	}
+	c.forward(patienceShort)
+	for range clientTransfers {
+		if e := <-events; e.Kind != event.Aborted || !strings.Contains(e.Text, "no longer answers") {
+			t.Errorf("the server says %v %q, want that a box no longer answers", e.Kind, e.Text)
+		}
+	}
+	// Its goroutine has said so and is about to end.
+	for range 100 {
+		late.ask("file")
+		late.conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		if _, _, err := late.conn.ReadFromUDPAddrPort(make([]byte, 512)); err == nil {
+			return
+		}
+	}
+	t.Error("it is not served when the others are gone")
+}
