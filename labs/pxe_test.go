@@ -189,7 +189,7 @@ func onCable(t testing.TB) bool {
 func TestPXESelftest(t *testing.T) {
 	lab.RequireRoot(t)
 	out, err := exec.Command(filepath.Join(lab.Root(t), "bin", "tench"), "pxe", "selftest").CombinedOutput()
-	if n := strings.Count(string(out), " ok "); err != nil || n < 13 {
+	if n := strings.Count(string(out), " ok "); err != nil || n < 28 {
 		t.Errorf("%d clients are ok, %v:\n%s", n, err, out)
 	}
 }

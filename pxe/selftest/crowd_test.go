@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/iana"
 
 	"tench/internal/lab"
 	"tench/pxe/event"
@@ -256,6 +257,12 @@ func (c *crowd) address(mac event.MAC, options ...dhcpv4.Modifier) (netip.Addr, 
 		err = errors.New("ACK without an address")
 	}
 	return a, ack, err
+}
+
+// ipxe is iPXE, in short.
+func ipxe() []dhcpv4.Modifier {
+	return rom(class("PXEClient:Arch:00000:UNDI:002001"), arch(iana.INTEL_X86PC), raw(dhcpv4.OptionUserClassInformation, []byte("iPXE")...),
+		raw(dhcpv4.OptionEtherboot, 0xb1, 5, 1, 0x1a, 0xf4, 0x10, 0, 0x13, 1, 1))
 }
 
 // boot is one box, from its ROM to the last byte of its initramfs.
