@@ -115,12 +115,12 @@ func TestSilentClientsMakeRoom(t *testing.T) {
 	}
 	late := newPeer(t, addr)
 	late.ask("file")
-	if e := <-events; e.Kind != event.Refused || e.Text != "it has too many transfers at once" {
+	if e := next(t, events); e.Kind != event.Refused || e.Text != "it has too many transfers at once" {
 		t.Fatalf("the server says %v %q of one client's transfer %d", e.Kind, e.Text, clientTransfers+1)
 	}
 	c.forward(patienceShort)
 	for range clientTransfers {
-		if e := <-events; e.Kind != event.Aborted || !strings.Contains(e.Text, "no longer answers") {
+		if e := next(t, events); e.Kind != event.Aborted || !strings.Contains(e.Text, "no longer answers") {
 			t.Errorf("the server says %v %q, want that a box no longer answers", e.Kind, e.Text)
 		}
 	}
@@ -133,4 +133,16 @@ func TestSilentClientsMakeRoom(t *testing.T) {
 		}
 	}
 	t.Error("it is not served when the others are gone")
+}
+
+// next is the next event, which must come.
+func next(t *testing.T, events chan event.Event) event.Event {
+	t.Helper()
+	select {
+	case e := <-events:
+		return e
+	case <-time.After(10 * time.Second):
+		t.Fatal("the server says nothing more")
+		return event.Event{}
+	}
 }
