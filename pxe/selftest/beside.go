@@ -1,12 +1,14 @@
 package selftest
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/vishvananda/netlink"
@@ -134,11 +136,19 @@ func bootNamed(c *client) (string, error) {
 	if err := errors.Join(c.settle(), c.want(file, 1456, filler(file, loaderSize))); err != nil {
 		return "", err
 	}
-	script, err := c.get(file, 1432)
-	if err != nil {
-		return "", err
+	// It starts meanwhile. The server knows it by having got all of it, which a busy
+	// one notes late; then iPXE gets itself again, and asks again.
+	for range 5 {
+		time.Sleep(50 * time.Millisecond)
+		script, err := c.get(file, 1432)
+		switch {
+		case err != nil:
+			return "", err
+		case bytes.HasPrefix(script, []byte("#!ipxe")):
+			return c.kernelOf(script)
+		}
 	}
-	return c.kernelOf(script)
+	return "", errors.New("iPXE gets itself and no script")
 }
 
 func bootNamedStranger(c *client) (string, error) {
