@@ -90,6 +90,7 @@ bench: bin/tench
 	@TENCH_LAB=yes go test ./labs -run '^$$' -bench . -benchtime 3x -timeout 60m -v -skip Cold
 	@TENCH_LAB=yes go test ./pxe/tftp -run '^$$' -bench Beside -benchtime 5x -timeout 60m -v
 	@TENCH_LAB=yes go test ./pxe/tftp -run '^$$' -bench Thousand -benchtime 1x -timeout 10m -v
+	@TENCH_LAB=yes go test ./pxe/selftest -run '^$$' -bench Thousand -benchtime 1x -timeout 10m -v
 	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" go test ./labs -run '^$$' -bench Cold -benchtime 1x -timeout 240m -v
 
 clean:

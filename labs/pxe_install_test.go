@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,8 +65,9 @@ func TestPXEInstall(t *testing.T) {
 	m.Expect(t, `gw0-of-the-lab`, menuTimeout)
 }
 
-// TestPXEInstallThatIsCut switches the machine off while it writes: it installs
-// from the start when it is switched on again, and nothing half boots in between.
+// TestPXEInstallThatIsCut switches the machine off while it writes. What is on the
+// disk then boots by no firmware, and when the machine is switched on again it
+// installs from the start.
 func TestPXEInstallThatIsCut(t *testing.T) {
 	if !onCable(t) {
 		return
@@ -73,11 +75,34 @@ func TestPXEInstallThatIsCut(t *testing.T) {
 	c, disk := bareBox(t)
 	c.order("install", "gw0")
 	m := c.machine("bios", disk)
-	c.says(`"stage":"write"`, bootTimeout)
+	m.Expect(t, `disk vda: [2-9][0-9] % written`, bootTimeout)
 	m.Kill()
+	if len(c.events(event.Written)) > 0 {
+		t.Fatal("it was not cut: all of the disk is written")
+	}
+	c.bootsNothing("bios", disk, `No bootable device`)
+	c.bootsNothing("uefi", disk, `BdsDxe: No bootable option|UEFI Interactive Shell`)
+
 	m = c.machine("bios", disk)
 	m.Expect(t, `is written and read back; rebooting from it`, bootTimeout)
 	m.Expect(t, readyLine, bootTimeout)
+}
+
+// bootsNothing starts a machine from a disk alone, which stays as it is. The firmware
+// must say what it says where there is nothing to boot.
+func (c *cable) bootsNothing(firmware, disk, says string) {
+	c.t.Helper()
+	fw := firmwares[firmware]
+	// Without graphics SeaBIOS speaks on the serial port.
+	args := append(slices.Clone(fw.machine[1:]), "-machine", "graphics=off", "-accel", "tcg", "-m", "256", "-display", "none", "-serial", "mon:stdio",
+		"-device", "i6300esb", "-nic", "none", "-snapshot", "-drive", "if=none,id=disk,format=raw,file="+disk, "-device", "virtio-blk-pci,drive=disk")
+	args = append(args, c.flash(fw.code, fw.vars, "alone")...)
+	m := lab.Start(c.t, fw.machine[0], args...)
+	m.Expect(c.t, says, bootTimeout)
+	if said := m.Transcript(); strings.Contains(said, "GRUB") || strings.Contains(said, "Linux version") {
+		c.t.Errorf("by %s it boots what was cut:\n%s", firmware, said)
+	}
+	m.Kill()
 }
 
 // TestPXEInstallIsGivenUp switches the machine off each time that it has kernel and

@@ -23,9 +23,10 @@ import (
 // else can reach, so that what is written is what was checked.
 type Image struct {
 	Label
-	Path string // of the file, which may be packed
-	Size int64  // bytes, unpacked
-	Made time.Time
+	Path   string // of the file, which may be packed
+	SHA256 string // of the file, in hexadecimal digits
+	Size   int64  // bytes, unpacked
+	Made   time.Time
 	// SignedBy is the key that SHA256.sig was verified with; nil where nothing
 	// is signed, as in out/BOARD.
 	SignedBy *signify.PublicKey
@@ -79,6 +80,7 @@ func (img *Image) open(ctx context.Context, trust Trust, report func(Progress)) 
 	if sum != want {
 		return fmt.Errorf("its SHA-256 is %s, but %s beside it has %s\nhint: it was damaged or cut short on its way; fetch or build it again", sum, release.SumsFile, want)
 	}
+	img.SHA256 = sum
 	if img.parts, err = readTable(img.file, img.Size); err == nil {
 		img.Label, err = readLabel(img.file, img.parts)
 	}

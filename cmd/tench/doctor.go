@@ -74,6 +74,7 @@ func needs(b boards.Board) []need {
 		{"git", "git", "test", "a repository to fetch from"},
 		{"wget", "wget", "test", "fetches a URL as the one of the box does"},
 		{"/usr/lib/python3/dist-packages/pyftpdlib/__init__.py", "python3-pyftpdlib", "test", "FTP and web servers to test against"},
+		{"/usr/lib/python3/dist-packages/prometheus_client/__init__.py", "python3-prometheus-client", "test", "reads our metrics"},
 		{"signify-openbsd", "signify-openbsd", "test", "reads our signatures and keys"},
 		{"age", "age", "test", "reads and writes our backups"},
 		{"sshd", "openssh-server", "test", "a host to publish to"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -52,27 +53,42 @@ func writeImage(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // writeStick is the script command "stick DIR BOARD": the image of a board, with
-// SHA256 beside it, but without a boot loader and with little in its slots.
+// SHA256 beside it.
 func writeStick(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs(args[0])
-	b, err := boards.Load(filepath.Join(ts.Getenv("ROOT"), "boards"), args[1])
+	image, err := makeStick(ts.Getenv("ROOT"), filepath.Join(ts.Getenv("WORK"), ".stick"), dir, args[1])
 	ts.Check(err)
-	ts.Check(os.MkdirAll(dir, 0o755))
+	ts.Check(release.WriteSums(filepath.Join(dir, release.SumsFile), []release.Product{image}))
+}
+
+// makeStick writes the image of a board to dir, without a boot loader and with
+// little in its slots.
+func makeStick(root, work, dir, board string) (release.Product, error) {
+	b, err := boards.Load(filepath.Join(root, "boards"), board)
+	if err != nil {
+		return release.Product{}, err
+	}
 	b.Firmware = nil
 	id := disk.Identity{Seed: "2026.11/" + b.Name, Release: "2026.11", Epoch: time.Unix(1_795_000_000, 0)}
-	work := filepath.Join(ts.Getenv("WORK"), ".stick")
-	ts.Check(os.MkdirAll(work, 0o755))
+	kernel := filepath.Join(work, "kernel")
 	parts := disk.Parts{Slot: filepath.Join(work, "slot"), Data: filepath.Join(work, "data")}
-	ts.Check(os.WriteFile(filepath.Join(work, "kernel"), []byte("kernel"), 0o644))
-	ts.Check(disk.Slot(b, filepath.Join(work, "kernel"), filepath.Join(work, "kernel"), id, parts.Slot))
-	ts.Check(disk.Data(context.Background(), b, disk.NewBox([]byte("hostname = \"tench\"\n")), id, parts.Data, io.Discard))
 	path := filepath.Join(dir, release.ImageName(b.Name))
-	_, err = disk.Assemble(b, parts, id, path)
-	ts.Check(err)
+	for _, step := range []func() error{
+		func() error { return errors.Join(os.MkdirAll(dir, 0o755), os.MkdirAll(work, 0o755)) },
+		func() error { return os.WriteFile(kernel, []byte("kernel"), 0o644) },
+		func() error { return disk.Slot(b, kernel, kernel, id, parts.Slot) },
+		func() error {
+			return disk.Data(context.Background(), b, disk.NewBox([]byte("hostname = \"tench\"\n")), id, parts.Data, io.Discard)
+		},
+		func() error { _, err := disk.Assemble(b, parts, id, path); return err },
+	} {
+		if err := step(); err != nil {
+			return release.Product{}, err
+		}
+	}
 	data, err := os.ReadFile(path)
-	ts.Check(err)
 	sum := sha256.Sum256(data)
-	ts.Check(release.WriteSums(filepath.Join(dir, release.SumsFile), []release.Product{{File: filepath.Base(path), SHA256: hex.EncodeToString(sum[:])}}))
+	return release.Product{File: filepath.Base(path), Size: int64(len(data)), SHA256: hex.EncodeToString(sum[:])}, err
 }
 
 func emptyImage(at int) []byte {

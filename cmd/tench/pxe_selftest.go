@@ -16,8 +16,10 @@ func pxeSelftestCommand() *cobra.Command {
 		Use:   "selftest",
 		Short: "Let stand-ins for all kinds of clients boot from the server, on a wire of their own",
 		Long: `selftest starts the server in a network namespace, joins it to another one by a
-pair of virtual interfaces, and lets stand-ins for ROMs and loaders boot there. They
-send what real ones were seen to send. The network of this machine is not touched.
+pair of virtual interfaces, and lets stand-ins for ROMs and loaders boot there, in
+full, proxy and foreign mode. They send what real ones were seen to send; firmware and
+iPXE ask for an address with the very packets. The network of this machine is not
+touched.
 
 It needs root, or a system that lets users make user namespaces.`,
 		Example: `  tench pxe selftest`,
@@ -25,12 +27,12 @@ It needs root, or a system that lets users make user namespaces.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			self := func(role string) *exec.Cmd { return selftestProcess(c, role) }
 			switch role {
-			case selftest.RoleServer:
+			case selftest.RoleServer, selftest.RoleProxy, selftest.RoleForeign:
 				t, err := findTree()
 				if err != nil {
 					return err
 				}
-				return selftest.Serve(c.Context(), t.boards(), c.InOrStdin(), c.OutOrStdout())
+				return selftest.Serve(c.Context(), selftest.Process{Role: role, Boards: t.boards(), In: c.InOrStdin(), Out: c.OutOrStdout()})
 			case selftest.RoleClients:
 				return selftest.Clients(c.Context(), self, func(r selftest.Result) { showResult(c, r) })
 			}
@@ -58,8 +60,8 @@ func selftestProcess(c *cobra.Command, role string) *exec.Cmd {
 // showResult prints how a client fared, its error on lines of their own.
 func showResult(c *cobra.Command, r selftest.Result) {
 	if r.Err != nil {
-		fmt.Fprintf(c.OutOrStdout(), "%-22s FAILED %7s  %v\n", r.Client, took(r.Took), r.Err)
+		fmt.Fprintf(c.OutOrStdout(), "%-26s FAILED %7s  %v\n", r.Client, took(r.Took), r.Err)
 		return
 	}
-	fmt.Fprintf(c.OutOrStdout(), "%-22s ok     %7s  %s\n", r.Client, took(r.Took), r.Got)
+	fmt.Fprintf(c.OutOrStdout(), "%-26s ok     %7s  %s\n", r.Client, took(r.Took), r.Got)
 }

@@ -304,7 +304,7 @@ func (p *pxeProducts) keys() ([]signify.PublicKey, error) {
 
 // image makes the image of one box ready, with its identity and its configuration.
 func (p *pxeProducts) image(ctx context.Context, i pxe.Image) (pxe.Stream, error) {
-	path, _, err := i.Product.Files.Image(i.Product.Board.Name)
+	path, sum, err := i.Product.Files.Image(i.Product.Board.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -315,6 +315,10 @@ func (p *pxeProducts) image(ctx context.Context, i pxe.Image) (pxe.Stream, error
 	img, err := flash.OpenImage(ctx, path, flash.Trust{Keys: keys, Must: p.mustSign(), Unsigned: p.o.unsigned}, func(flash.Progress) {})
 	if err != nil {
 		return nil, err
+	}
+	if img.SHA256 != sum { // somebody built or fetched another one in this moment
+		img.Close()
+		return nil, fmt.Errorf("%s: it is not what was verified when the box was armed\nhint: arm the box again", path)
 	}
 	data, err := flashOptions{identity: i.Box.Identity, config: i.Box.Config}.data(p.c, img)
 	if err != nil {

@@ -20,16 +20,23 @@ const (
 	bios, uefi, arm, openbsd, freebsd, disk, fresh, pi, stranger = 1, 2, 3, 4, 5, 6, 7, 8, 255
 )
 
-// clients are those that boot, in this order. Each returns what it got in words.
-var clients = []struct {
+// standIn is a client. Its boot returns what it got in words.
+type standIn struct {
 	name string
 	box  byte
 	boot func(*client) (string, error)
-}{
+}
+
+// clients are those that boot where ours is the only server, in this order.
+var clients = []standIn{
 	{"BIOS PXE ROM", bios, bootBIOS},
-	{"iPXE", bios, bootIPXE},
+	{"iPXE as a ROM", bios, bootIPXE("ipxe-rom")},
+	{"iPXE, chain-loaded", bios, bootIPXE("ipxe-undionly")},
 	{"PXELINUX", bios, bootPXELINUX},
-	{"x64 UEFI", uefi, bootUEFI},
+	{"x64 UEFI", uefi, bootUEFI("uefi-x64", "snponly.efi")},
+	{"iPXE for UEFI", uefi, bootIPXE("ipxe-snponly")},
+	{"32-bit UEFI", uefi, bootUEFI("uefi-ia32", "grubia32.efi")},
+	{"arm64 UEFI", arm, bootUEFI("uefi-arm64", "grubaa64.efi")},
 	{"GRUB", uefi, bootGRUB},
 	{"UEFI HTTP boot", uefi, bootHTTP},
 	{"U-Boot", arm, bootUBoot},
@@ -42,11 +49,11 @@ var clients = []struct {
 	{"installer", fresh, bootInstaller},
 }
 
-// boot lets all of them boot.
-func boot(ctx context.Context, report func(Result)) error {
+// boot lets clients boot.
+func boot(ctx context.Context, list []standIn, report func(Result)) error {
 	var failed error
-	for _, one := range clients {
-		c := &client{ctx: ctx, mac: event.MAC{0x52, 0x54, 0, 0, 0, one.box}}
+	for _, one := range list {
+		c := &client{ctx: ctx, mac: event.MAC{0x52, 0x54, 0, 0, 0, one.box}, wait: patience}
 		began := time.Now()
 		got, err := one.boot(c)
 		c.drop()
@@ -91,21 +98,24 @@ var (
 	initrdRE = regexp.MustCompile(`initrd --name initrd (http://\S+) `)
 )
 
-func ipxe() []dhcpv4.Modifier {
-	return rom(class("PXEClient:Arch:00000:UNDI:002001"), arch(iana.INTEL_X86PC), raw(dhcpv4.OptionUserClassInformation, []byte("iPXE")...),
-		raw(dhcpv4.OptionEtherboot, 0xb1, 5, 1, 0x1a, 0xf4, 0x10, 0, 0x13, 1, 1))
+// bootIPXE is an iPXE of which there is a capture.
+func bootIPXE(capture string) func(*client) (string, error) {
+	return func(c *client) (string, error) {
+		if err := c.replay(capture); err != nil {
+			return "", err
+		}
+		if err := c.file("boot.ipxe"); err != nil {
+			return "", err
+		}
+		if !bytes.Contains(c.reply.Options.Get(dhcpv4.OptionEtherboot), []byte{176, 1, 1}) {
+			return "", errors.New("option 175 does not tell it not to wait for a proxy")
+		}
+		return c.script()
+	}
 }
 
-func bootIPXE(c *client) (string, error) {
-	if err := c.dhcp(ipxe()...); err != nil {
-		return "", err
-	}
-	if err := c.file("boot.ipxe"); err != nil {
-		return "", err
-	}
-	if !bytes.Contains(c.reply.Options.Get(dhcpv4.OptionEtherboot), []byte{176, 1, 1}) {
-		return "", errors.New("option 175 does not tell it not to wait for a proxy")
-	}
+// script fetches iPXE's script and what it names.
+func (c *client) script() (string, error) {
 	script, err := c.get("boot.ipxe", 1432)
 	if err != nil {
 		return "", err
@@ -153,23 +163,30 @@ func bootPXELINUX(c *client) (string, error) {
 	)
 }
 
-func bootUEFI(c *client) (string, error) {
-	const file = "snponly.efi"
-	if err := c.dhcp(rom(class("PXEClient:Arch:00007:UNDI:003000"), arch(iana.EFI_X86_64), dhcpv4.WithBroadcast(true))...); err != nil {
-		return "", err
+// bootUEFI is a firmware of which there is a capture, and what it is to load.
+func bootUEFI(capture, file string) func(*client) (string, error) {
+	return func(c *client) (string, error) {
+		if err := c.replay(capture); err != nil {
+			return "", err
+		}
+		return file, errors.Join(
+			c.file(file),
+			c.probe(file, "windowsize\x004", "tsize", "0", "blksize", "1468", "windowsize", "4"),
+			c.want(file, 1468, filler(file, loaderSize)),
+		)
 	}
-	return file, errors.Join(
-		c.file(file),
-		c.probe(file, "windowsize\x004", "tsize", "0", "blksize", "1468", "windowsize", "4"),
-		c.want(file, 1468, filler(file, loaderSize)),
-	)
 }
 
 func bootGRUB(c *client) (string, error) {
-	if err := c.dhcp(rom(class("PXEClient:Arch:00007:UNDI:003000"), arch(iana.EFI_X86_64))...); err != nil {
+	return grubFiles(c, c.dhcp(rom(class("PXEClient:Arch:00007:UNDI:003000"), arch(iana.EFI_X86_64))...))
+}
+
+// grubFiles fetches what GRUB does, unless there is no address to do it from.
+func grubFiles(c *client, err error) (string, error) {
+	if err != nil {
 		return "", err
 	}
-	err := errors.Join(
+	err = errors.Join(
 		c.misses("/grub/x86_64-efi/command.lst", "/grub/x86_64-efi/fs.lst", "/grub/x86_64-efi/crypto.lst"),
 		c.starts("/grub/grub.cfg-01-"+c.mac.Dashed(), 1024, `load "(http,192.0.2.1)"`),
 		c.want("/vmlinuz", 1024, filler("kernel qemu-amd64", kernelSize)),
@@ -182,10 +199,15 @@ func bootGRUB(c *client) (string, error) {
 }
 
 func bootHTTP(c *client) (string, error) {
-	if err := c.dhcp(rom(class("HTTPClient:Arch:00016:UNDI:003001"), arch(iana.EFI_X86_64_HTTP))...); err != nil {
+	return c.urlOf(c.replay("uefi-http"))
+}
+
+// urlOf fetches what HTTP boot's answer names, unless there was none.
+func (c *client) urlOf(err error) (string, error) {
+	const url = "http://192.0.2.1:80/grubx64.efi"
+	if err != nil {
 		return "", err
 	}
-	const url = "http://192.0.2.1:80/grubx64.efi"
 	if err := c.file(url); err != nil {
 		return "", err
 	}
@@ -345,6 +367,7 @@ func bootDisk(c *client) (string, error) {
 }
 
 func bootStranger(c *client) (string, error) {
+	c.wait = silence
 	err := c.dhcp(rom(class("PXEClient:Arch:00000:UNDI:002001"), arch(iana.INTEL_X86PC))...)
 	if !errors.Is(err, errNoAnswer) {
 		return "", errors.Join(err, errors.New("a box that is not in boxes.toml got an answer"))

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/iana"
 
 	"tench/internal/lab"
 	"tench/pxe/event"
@@ -39,78 +39,10 @@ var crowdAddress = netip.MustParsePrefix("10.7.0.1/21")
 // crowdMAC is the address of the i-th box.
 func crowdMAC(i int) event.MAC { return event.MAC{0x52, 0x54, 0, 1, byte(i >> 8), byte(i)} }
 
-// TestThousandBoxes lets 1,000 boxes boot at once with the whole server: each
-// asks for an address as a ROM and again as iPXE, fetches iPXE and its script by
-// TFTP, kernel and initramfs by HTTP. None may be lost; meanwhile the operator's
-// page and the metrics answer, and pages follow the events.
-func TestThousandBoxes(t *testing.T) {
-	if !lab.Isolate(t) {
-		return
-	}
-	const peer = "server"
-	lab.NewPeer(t, peer)
-	lab.Cable(t, clientDevice, peer, serverDevice)
-	crowdNet(t, peer)
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := lab.Spawn(t, peer, "env", crowdEnv+"="+t.TempDir(), exe)
-	lab.Eventually(t, time.Minute, "the server listens", func() bool { return strings.Contains(server.Output(), readyWord) })
-	idle, _, err := server.Memory()
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	ctx, enough := context.WithCancel(t.Context())
-	var watching sync.WaitGroup
-	pages := watch(ctx, t, &watching)
-	began := time.Now()
-	c := newCrowd(t)
-	var booting sync.WaitGroup
-	for i := range crowdSize {
-		booting.Go(func() {
-			if err := c.boot(crowdMAC(i)); err != nil {
-				t.Errorf("box %d: %v", i, err)
-			}
-		})
-	}
-	booting.Wait()
-	took := time.Since(began)
-	lab.Eventually(t, 10*time.Second, "the page shows 1,000 boxes that start", func() bool { return starting(t) == crowdSize })
-	enough()
-	watching.Wait()
-
-	now, peak, err := server.Memory()
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Stop()
-	var goroutines, left, events int
-	if _, err := fmt.Sscanf(server.Output(), readyWord+crowdWords, &goroutines, &left, &events); err != nil {
-		t.Fatalf("the server said %q: %v", server.Output(), err)
-	}
-	t.Logf("%d boxes in %v; server: %.1f MB PSS before, %.1f MB after, %.1f MB RSS at most; %d goroutines at most, %d after; %d events to %d pages, slowest answer %v of %d",
-		crowdSize, took.Round(time.Millisecond), mb(idle), mb(now), mb(peak), goroutines, left, events, followers, pages.slowest.Round(time.Millisecond), pages.answers)
-	// A box has at once one transfer or one connection of HTTP, which is two.
-	if most := 2*crowdSize + 200; goroutines > most {
-		t.Errorf("%d goroutines at once, want %d at most", goroutines, most)
-	}
-	if left > 100 {
-		t.Errorf("%d goroutines are left", left)
-	}
-	const most = 256 << 20
-	if peak > most {
-		t.Errorf("the server had %.1f MB at once, want %.1f at most", mb(peak), mb(most))
-	}
-}
-
-func mb(bytes int64) float64 { return float64(bytes) / 1e6 }
-
 // crowdNet gives the client's end all addresses of the network, and the server a
 // route to them through one: a kernel remembers some 1,000 neighbours, for all of
 // the machine.
-func crowdNet(t *testing.T, peer string) {
+func crowdNet(t testing.TB, peer string) {
 	t.Helper()
 	server, all := crowdAddress.Addr().String(), crowdAddress.Masked().String()
 	for _, line := range []string{
@@ -128,7 +60,7 @@ func crowdNet(t *testing.T, peer string) {
 }
 
 // starting asks the page how many boxes have fetched all that they need.
-func starting(t *testing.T) (n int) {
+func starting(t testing.TB) (n int) {
 	t.Helper()
 	data, err := get(t.Context(), netip.Addr{}, "http://"+crowdPage+"/boxes.json")
 	if err != nil {
@@ -183,7 +115,7 @@ type audience struct {
 
 // watch looks at the page, the metrics and the list, one after the other, and
 // follows the events, until ctx ends. The audience is complete when wg is.
-func watch(ctx context.Context, t *testing.T, wg *sync.WaitGroup) *audience {
+func watch(ctx context.Context, t testing.TB, wg *sync.WaitGroup) *audience {
 	a := &audience{}
 	wg.Go(func() {
 		for ctx.Err() == nil {
@@ -228,14 +160,14 @@ func watch(ctx context.Context, t *testing.T, wg *sync.WaitGroup) *audience {
 
 // crowd is all boxes: one socket has port 68 for them.
 type crowd struct {
-	t    *testing.T
+	t    testing.TB
 	conn net.PacketConn
 
 	mu      sync.Mutex
 	waiting map[dhcpv4.TransactionID]chan *dhcpv4.DHCPv4
 }
 
-func newCrowd(t *testing.T) *crowd {
+func newCrowd(t testing.TB) *crowd {
 	t.Helper()
 	conn, err := (&client{ctx: t.Context()}).dhcpSocket()
 	if err != nil {
@@ -325,6 +257,12 @@ func (c *crowd) address(mac event.MAC, options ...dhcpv4.Modifier) (netip.Addr, 
 		err = errors.New("ACK without an address")
 	}
 	return a, ack, err
+}
+
+// ipxe is iPXE, in short.
+func ipxe() []dhcpv4.Modifier {
+	return rom(class("PXEClient:Arch:00000:UNDI:002001"), arch(iana.INTEL_X86PC), raw(dhcpv4.OptionUserClassInformation, []byte("iPXE")...),
+		raw(dhcpv4.OptionEtherboot, 0xb1, 5, 1, 0x1a, 0xf4, 0x10, 0, 0x13, 1, 1))
 }
 
 // boot is one box, from its ROM to the last byte of its initramfs.

@@ -20,7 +20,7 @@ const diskSize = 1 << 30
 // bootInstaller boots as iPXE does and then speaks as the installer does. Once it
 // has read back what it wrote, its token is dead and the box boots its disk.
 func bootInstaller(c *client) (string, error) {
-	if err := c.dhcp(ipxe()...); err != nil {
+	if err := c.replay("ipxe-rom"); err != nil {
 		return "", err
 	}
 	if err := c.file("boot.ipxe"); err != nil {

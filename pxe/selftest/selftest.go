@@ -1,12 +1,15 @@
 // Package selftest runs the netboot server against stand-ins for the clients
 // that boot over a network, on a wire of its own: two network namespaces and a
 // pair of virtual interfaces between them. The stand-ins send what real clients
-// were seen to send, in their order.
+// were seen to send, in their order; captures/ has the packets of those that could
+// be had.
 //
 //	selftest.go  Run: the wire, the two processes on its ends
 //	server.go    the server's end: boxes of all kinds, small files
 //	wire.go      what clients speak: DHCP, TFTP with their oddities, HTTP
 //	clients.go   the clients: ROMs and loaders
+//	beside.go    the same beside another DHCP server
+//	captures.go  what firmware and iPXE sent by DHCP, byte for byte
 //	install.go   an installer
 //
 // Nothing of it leaves the namespaces, and nothing is left behind.
@@ -24,13 +27,29 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"tench/pxe/dhcp"
 )
 
 // Roles of the processes.
 const (
 	RoleClients = "clients"
-	RoleServer  = "server"
+	RoleServer  = "server"         // the only one of its wire
+	RoleProxy   = "server-proxy"   // beside one that gives addresses
+	RoleForeign = "server-foreign" // beside one that names us
 )
+
+// acts are played one after the other, each with a server and a wire of its own.
+// There is no other server on the wire: the stand-ins have what it would give them.
+var acts = []struct {
+	role    string
+	mode    dhcp.Mode
+	clients []standIn
+}{
+	{RoleServer, dhcp.Auto, clients},
+	{RoleProxy, dhcp.Proxy, beside},
+	{RoleForeign, dhcp.Foreign, named},
+}
 
 // The two ends of the wire.
 const (
@@ -76,10 +95,21 @@ type Result struct {
 	Err    error
 }
 
-// Clients is the process in the first namespace: it starts the server in a second
-// one, joins the two, and lets one client after the other boot.
+// Clients is the process in the first namespace: it starts a server in a second
+// one, joins the two, and lets one client after the other boot, for each mode.
 func Clients(ctx context.Context, self func(role string) *exec.Cmd, report func(Result)) error {
-	server := self(RoleServer)
+	var failed error
+	for _, act := range acts {
+		err := play(self(act.role), func() error { return boot(ctx, act.clients, report) })
+		if failed = errors.Join(failed, err); ctx.Err() != nil {
+			break
+		}
+	}
+	return failed
+}
+
+// play starts a server and lets clients boot.
+func play(server *exec.Cmd, boot func() error) error {
 	isolate(server)
 	in, err := server.StdinPipe()
 	if err != nil {
@@ -95,6 +125,7 @@ func Clients(ctx context.Context, self func(role string) *exec.Cmd, report func(
 	defer func() {
 		_ = server.Process.Signal(syscall.SIGTERM)
 		_ = server.Wait() // its own words say why it failed
+		unplug()
 	}()
 	if err := plug(server.Process.Pid); err != nil {
 		return fmt.Errorf("selftest: make the wire: %w", err)
@@ -103,7 +134,7 @@ func Clients(ctx context.Context, self func(role string) *exec.Cmd, report func(
 	if _, err := io.ReadFull(out, make([]byte, len(readyWord))); err != nil {
 		return errors.New("selftest: the server did not start")
 	}
-	return boot(ctx, report)
+	return boot()
 }
 
 // plug makes the wire, gives its other end to the server's namespace, and
@@ -118,6 +149,13 @@ func plug(server int) error {
 		return err
 	}
 	return errors.Join(netlink.LinkSetNsPid(peer, server), up(clientDevice))
+}
+
+// unplug takes our end away; it may have gone with the server's namespace.
+func unplug() {
+	if link, err := netlink.LinkByName(clientDevice); err == nil {
+		_ = netlink.LinkDel(link)
+	}
 }
 
 func up(device string) error {

@@ -55,10 +55,17 @@ const (
 	loaderSize = 70_000
 )
 
-// Serve is the server's process: it waits until the wire is there, which the end
-// of in says, serves on it, and says so on out. boardsDir is boards/.
-func Serve(ctx context.Context, boardsDir string, in io.Reader, out io.Writer) error {
-	if _, err := io.Copy(io.Discard, in); err != nil {
+// Process is what the server's process has.
+type Process struct {
+	Role   string    // of the server's
+	Boards string    // boards/
+	In     io.Reader // its end says that the wire is there
+	Out    io.Writer // for the word that it serves
+}
+
+// Serve is the server's process: it waits until the wire is there, and serves on it.
+func Serve(ctx context.Context, p Process) error {
+	if _, err := io.Copy(io.Discard, p.In); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "tench-pxe-selftest-*")
@@ -70,9 +77,14 @@ func Serve(ctx context.Context, boardsDir string, in io.Reader, out io.Writer) e
 	if err != nil {
 		return err
 	}
-	o, err := options(boardsDir, dir)
+	o, err := options(p.Boards, dir)
 	if err != nil {
 		return err
+	}
+	for _, act := range acts {
+		if act.role == p.Role {
+			o.Mode = act.mode
+		}
 	}
 	o.Interface = device
 	s, err := pxe.Listen(ctx, o)
@@ -85,7 +97,7 @@ func Serve(ctx context.Context, boardsDir string, in io.Reader, out io.Writer) e
 			return err
 		}
 	}
-	if _, err := io.WriteString(out, readyWord); err != nil {
+	if _, err := io.WriteString(p.Out, readyWord); err != nil {
 		return err
 	}
 	return s.Serve(ctx)

@@ -23,8 +23,10 @@ import (
 	"tench/pxe/tftp"
 )
 
-// patience is how long a client waits for one answer.
-const patience = 5 * time.Second
+const (
+	patience = 5 * time.Second // how long a client waits for one answer
+	silence  = 2 * time.Second // and for one that is not to come
+)
 
 // client is one client under way.
 type client struct {
@@ -32,7 +34,8 @@ type client struct {
 	mac   event.MAC
 	addr  netip.Addr // once it has one
 	reply *dhcpv4.DHCPv4
-	port  int // of its next TFTP request; 0 for any
+	port  int           // of its next TFTP request; 0 for any
+	wait  time.Duration // for one answer by DHCP
 }
 
 // errNoAnswer is that nobody answered.
@@ -40,26 +43,38 @@ var errNoAnswer = errors.New("no answer")
 
 // dhcp asks for an address as a client with these options, and takes it.
 func (c *client) dhcp(options ...dhcpv4.Modifier) error {
-	conn, err := c.dhcpSocket()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
 	base := append([]dhcpv4.Modifier{dhcpv4.WithHwAddr(c.mac[:]), dhcpv4.WithRequestedOptions(dhcpv4.OptionTFTPServerName, dhcpv4.OptionBootfileName, dhcpv4.OptionVendorSpecificInformation)}, options...)
 	discover, err := dhcpv4.New(append(base, dhcpv4.WithMessageType(dhcpv4.MessageTypeDiscover))...)
 	if err != nil {
 		return err
 	}
+	return c.lease(discover.ToBytes(), func(offer *dhcpv4.DHCPv4) ([]byte, error) {
+		request, err := dhcpv4.New(append(base, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest), dhcpv4.WithTransactionID(discover.TransactionID),
+			dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.YourIPAddr)), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(offer.ServerIdentifier())))...)
+		if err != nil {
+			return nil, err
+		}
+		return request.ToBytes(), nil
+	})
+}
+
+// lease sends a DISCOVER, then the REQUEST for what was offered, and takes the
+// address.
+func (c *client) lease(discover []byte, request func(offer *dhcpv4.DHCPv4) ([]byte, error)) error {
+	conn, err := c.dhcpSocket()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
 	offer, err := c.ask(conn, discover, dhcpv4.MessageTypeOffer)
 	if err != nil {
 		return fmt.Errorf("DISCOVER: %w", err)
 	}
-	request, err := dhcpv4.New(append(base, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest), dhcpv4.WithTransactionID(discover.TransactionID),
-		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.YourIPAddr)), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(offer.ServerIdentifier())))...)
+	taking, err := request(offer)
 	if err != nil {
 		return err
 	}
-	if c.reply, err = c.ask(conn, request, dhcpv4.MessageTypeAck); err != nil {
+	if c.reply, err = c.ask(conn, taking, dhcpv4.MessageTypeAck); err != nil {
 		return fmt.Errorf("REQUEST: %w", err)
 	}
 	a, ok := netip.AddrFromSlice(c.reply.YourIPAddr.To4())
@@ -81,12 +96,16 @@ func (c *client) dhcpSocket() (net.PacketConn, error) {
 	return lc.ListenPacket(c.ctx, "udp4", "0.0.0.0:68")
 }
 
-// ask sends a message and waits for its answer.
-func (c *client) ask(conn net.PacketConn, m *dhcpv4.DHCPv4, want dhcpv4.MessageType) (*dhcpv4.DHCPv4, error) {
-	if _, err := conn.WriteTo(m.ToBytes(), &net.UDPAddr{IP: net.IPv4bcast, Port: 67}); err != nil {
+// ask sends a message to whoever listens and waits for its answer.
+func (c *client) ask(conn net.PacketConn, m []byte, want dhcpv4.MessageType) (*dhcpv4.DHCPv4, error) {
+	return c.askAt(conn, netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), 67), m, want)
+}
+
+func (c *client) askAt(conn net.PacketConn, server netip.AddrPort, m []byte, want dhcpv4.MessageType) (*dhcpv4.DHCPv4, error) {
+	if _, err := conn.WriteTo(m, net.UDPAddrFromAddrPort(server)); err != nil {
 		return nil, err
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(c.wait)); err != nil {
 		return nil, err
 	}
 	p := make([]byte, 2048)
@@ -102,7 +121,7 @@ func (c *client) ask(conn net.PacketConn, m *dhcpv4.DHCPv4, want dhcpv4.MessageT
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("the answer cannot be read: %w", err)
-		case got.TransactionID != m.TransactionID:
+		case !isAnswer(m, got):
 		case got.MessageType() != want:
 			return nil, fmt.Errorf("the answer is %v, not %v", got.MessageType(), want)
 		default:

@@ -53,8 +53,8 @@ func TestClientsOfOthersOverABadLine(t *testing.T) {
 func TestClientsOfOthersBehindAShortQueue(t *testing.T) {
 	line := link.Line{Delay: 100 * time.Microsecond, Rate: 12 << 20, Queue: 2 * time.Millisecond}
 	clientsOver(t, line, content(4_000_000), []program{
-		{"u-root", pxeboot},
-		{"atftp", run("atftp", "--option", "blksize 1428", "--option", "windowsize 64", "-g", "-r", "$NAME", "-l", "$TO", "$HOST", "$PORT")},
+		{name: "u-root", fetch: pxeboot},
+		{name: "atftp", fetch: run("atftp", "--option", "blksize 1428", "--option", "windowsize 64", "-g", "-r", "$NAME", "-l", "$TO", "$HOST", "$PORT")},
 	})
 }
 

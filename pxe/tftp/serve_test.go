@@ -395,7 +395,7 @@ func TestWindows(t *testing.T) {
 			}
 			want := content(300_000)
 			addr, _, _ := servingBy(t, at, tree{"file": want}.open)
-			program{"u-root", pxeboot}.check(t, netip.AddrPortFrom(netip.MustParseAddr(from), addr.Port()), "file", want)
+			program{name: "u-root", fetch: pxeboot}.check(t, netip.AddrPortFrom(netip.MustParseAddr(from), addr.Port()), "file", want)
 		})
 	}
 }
@@ -414,25 +414,4 @@ func TestRequestAnewFromTheSamePort(t *testing.T) {
 	p.answer(ack(1))
 	p.ask("file")
 	p.expect(data(1, file[:512]))
-}
-
-func TestSilentClients(t *testing.T) {
-	addr, events, stop := serving(t, tree{"file": content(1)})
-	for range clientTransfers {
-		newPeer(t, addr).ask("file")
-	}
-	late := newPeer(t, addr)
-	late.ask("file")
-	aborted := 0
-	for e := range events {
-		if e.Kind == event.Refused {
-			stop()
-		}
-		if e.Kind == event.Aborted {
-			aborted++
-		}
-	}
-	if aborted != clientTransfers {
-		t.Errorf("%d transfers were ended with the server, want %d", aborted, clientTransfers)
-	}
 }

@@ -19,6 +19,11 @@ func serve(t *testing.T, h http.Handler, limits Limits) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOn(t, l, h, limits)
+}
+
+func serveOn(t *testing.T, l net.Listener, h http.Handler, limits Limits) string {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- Serve(ctx, l, h, limits) }()
