@@ -231,6 +231,13 @@ func (p *plan) initrd(ctx context.Context, made programs) (cache.Product, error)
 			daemons[f.Name] = d.Path(f.Name)
 		}
 	}
+	if len(p.b.CPU.Lacks) > 0 { // then each program is looked through
+		isa, err := p.code("build/isa")
+		if err != nil {
+			return cache.Product{}, err
+		}
+		inputs = append(inputs, isa)
+	}
 	for _, e := range layers {
 		inputs = append(inputs, text("overlay "+e.Path, fmt.Sprintf("%v %q %x", e.Mode, e.Link, e.Data)))
 	}
