@@ -2,7 +2,9 @@ package labs
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -167,4 +169,37 @@ func partialSize(cache string) int64 {
 		}
 	}
 	return size
+}
+
+// TestFaultsBundleKilled kills tench while it writes a bundle. The bundle has its
+// name only when it is whole.
+func TestFaultsBundleKilled(t *testing.T) {
+	lab.Require(t, tinyNeeds...)
+	random, tree, b := faultRandom(t), newTinyTree(t), tinyBuild{cache: t.TempDir()}
+	tree.write(t, map[string]string{"cmd/tench/main.go": "package main\n\nfunc main() {}\n"}) // whose modules are in a bundle
+	bundle := filepath.Join(t.TempDir(), "tench.tar")
+	fetch := []string{"fetch", "tiny", "--offline", "--bundle", bundle}
+	whole := func() (string, time.Duration) {
+		t.Helper()
+		began := time.Now()
+		cmd, said := tree.tench(t, b, fetch...)
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("%v: %v\n%s", cmd, err, said)
+		}
+		return hashOf(t, bundle), time.Since(began)
+	}
+	want, took := whole()
+	for range faultStops {
+		if err := os.Remove(bundle); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		cmd, said := tree.tench(t, b, fetch...)
+		(stoppable{cmd, said, b.cache}).stop(t, syscall.SIGKILL, time.Duration(random.Int64N(int64(took))))
+		if _, err := os.Stat(bundle); err == nil && hashOf(t, bundle) != want {
+			t.Error("a bundle that is not whole has its name")
+		}
+	}
+	if got, _ := whole(); got != want {
+		t.Errorf("in the end the bundle has the hash %s, not %s", got, want)
+	}
 }
