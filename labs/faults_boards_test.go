@@ -130,7 +130,7 @@ func TestFaultsDownloadKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	cmd, said := tree.tench(t, b, "image", "tiny")
+	cmd, _ := tree.tench(t, b, "image", "tiny")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestFaultsDownloadKilled(t *testing.T) {
 	}
 	got := partialSize(b.cache)
 
-	cmd, said = tree.tench(t, b, "image", "tiny")
+	cmd, said := tree.tench(t, b, "image", "tiny")
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v: %v\n%s", cmd, err, said)
 	}

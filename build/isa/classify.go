@@ -97,7 +97,7 @@ func (m modRM) register() bool { return m >= 0xC0 } // not memory
 func twoBytes(with prefixes, code []byte) Group {
 	op := code[0]
 	if len(code) < 2 {
-		return map0F.group(op, with)
+		return "" // cut off: a ModRM follows each of them
 	}
 	next := code[1]
 	switch op {
@@ -119,6 +119,10 @@ func twoBytes(with prefixes, code []byte) Group {
 			return SSE // RDRAND, RDSEED, RDPID, VMX, XSAVEC and XSAVES; not CMPXCHG8B
 		}
 		return ""
+	}
+	register := modRM(next).register()
+	if register && memoryOnly[op] || !register && registerOnly[op] {
+		return "" // not defined
 	}
 	return map0F.group(op, with)
 }

@@ -51,7 +51,7 @@ var (
 		{0x28, 0x29, none | x66, SSE},
 		{0x2A, 0x2D, every, SSE},
 		{0x2E, 0x2F, none | x66, SSE},
-		{0x37, 0x37, none, SSE}, // GETSEC
+		{0x37, 0x37, none, SSE}, // GETSEC, the only one here without a ModRM
 		{0x50, 0x50, none | x66, SSE},
 		{0x51, 0x51, every, SSE},
 		{0x52, 0x53, none | xF3, SSE},
@@ -93,6 +93,10 @@ var (
 		{0xF6, 0xF7, none, MMXExt}, // PSADBW, MASKMOVQ
 		{0xFB, 0xFB, none, SSE},    // PSUBQ
 	})
+
+	// Opcodes of map0F that are defined with memory alone, and with registers alone.
+	memoryOnly   = map[byte]bool{0x13: true, 0x17: true, 0x2B: true, 0xC3: true, 0xE7: true, 0xF0: true}
+	registerOnly = map[byte]bool{0x50: true, 0xC5: true, 0xD7: true, 0xF7: true}
 
 	map0F38 = mapOf([]opcodes{
 		{0x00, 0x0B, none | x66, SSE}, // SSSE3
