@@ -45,17 +45,17 @@ func wide(code []byte, mode int) Group {
 	if mode == 16 || mode == 32 && next < 0xC0 {
 		return ""
 	}
-	switch opcodeMap := next & 0x1F; code[0] {
+	switch selected := next & 0x1F; code[0] {
 	case 0xC4:
-		if opcodeMap < 1 || opcodeMap > 3 {
+		if selected < 1 || selected > 3 {
 			return ""
 		}
 	case 0x62:
-		if opcodeMap&7 == 0 || opcodeMap&8 != 0 || len(code) < 3 || code[2]&4 == 0 {
+		if selected&7 == 0 || selected&8 != 0 || len(code) < 3 || code[2]&4 == 0 {
 			return ""
 		}
 	case 0x8F:
-		if opcodeMap < 8 || opcodeMap > 10 {
+		if selected < 8 || selected > 10 {
 			return ""
 		}
 	}
