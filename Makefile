@@ -87,11 +87,12 @@ lint:
 bench: bin/tench
 	@bin/tench doctor --quiet --install --for build,run,test $(if $(filter all,$(BOARDS)),--all-boards,$(BOARD))
 	@bin/tench image $(BOARD)
-	@TENCH_LAB=yes go test ./labs -run '^$$' -bench . -benchtime 3x -timeout 60m -v -skip Cold
+	@TENCH_LAB=yes go test ./labs -run '^$$' -bench . -benchtime 3x -timeout 60m -v -skip 'Cold|ImageSize'
 	@TENCH_LAB=yes go test ./pxe/tftp -run '^$$' -bench Beside -benchtime 5x -timeout 60m -v
 	@TENCH_LAB=yes go test ./pxe/tftp -run '^$$' -bench Thousand -benchtime 1x -timeout 10m -v
 	@TENCH_LAB=yes go test ./pxe/selftest -run '^$$' -bench Thousand -benchtime 1x -timeout 10m -v
 	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" go test ./labs -run '^$$' -bench Cold -benchtime 1x -timeout 240m -v
+	@TENCH_LAB=yes go test ./labs -run '^$$' -bench ImageSize -benchtime 1x -v
 
 clean:
 	rm -rf bin out

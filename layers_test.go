@@ -49,7 +49,7 @@ var layers = map[string][]string{
 	"build/isa":       {},
 	"build/cross":     {"internal/procgroup", "boards", "release", "build/isa", "build/farm"},
 	"build/rootfs":    {"internal/flist", "boards", "overlays", "config", "build/isa"},
-	"build/disk":      {"backup", "boards"},
+	"build/disk":      {"backup", "boards", "build/isa"},
 	"build/loaders":   {"release/netboot"},
 	"build/imagediff": {},
 	"build/flash":     {"internal/volume", "boards", "identity", "release", "release/signify", "release/writestream", "build/disk"},

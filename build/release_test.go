@@ -21,7 +21,7 @@ import (
 func copyTree(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
-	for _, dir := range []string{"boards", "release", "overlays", "build/disk", "build/rootfs", "build/userland/commands", "internal/flist"} {
+	for _, dir := range []string{"boards", "release", "overlays", "build/disk", "build/isa", "build/rootfs", "build/userland/commands", "internal/flist"} {
 		if err := os.CopyFS(filepath.Join(root, dir), os.DirFS(filepath.Join("..", dir))); err != nil {
 			t.Fatal(err)
 		}

@@ -34,6 +34,16 @@ func (p *plan) code(pkg string) (cache.Input, error) {
 	return cache.Input{Name: "code " + pkg, Hash: hash}, err
 }
 
+// scanner are inputs of the steps that look for instructions that the board's CPU
+// lacks: which, and the code that knows them.
+func (p *plan) scanner() ([]cache.Input, error) {
+	if len(p.b.CPU.Lacks) == 0 {
+		return nil, nil
+	}
+	code, err := p.code("build/isa")
+	return []cache.Input{text("CPU lacks", fmt.Sprintf("%q", p.b.CPU.Lacks)), code}, err
+}
+
 // kernel unpacks, patches, configures and compiles Linux.
 func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, error) {
 	recipe, err := p.recipe("linux")
@@ -107,7 +117,10 @@ func (p *plan) kernelISA(ctx context.Context, built cache.Product) error {
 	if len(p.b.CPU.Lacks) == 0 {
 		return nil
 	}
-	inputs := []cache.Input{text("CPU lacks", fmt.Sprintf("%q", p.b.CPU.Lacks))}
+	inputs, err := p.scanner()
+	if err != nil {
+		return err
+	}
 	for _, name := range []string{"vmlinuz", "System.map"} {
 		hash, err := built.FileHash(name)
 		if err != nil {
@@ -115,14 +128,11 @@ func (p *plan) kernelISA(ctx context.Context, built cache.Product) error {
 		}
 		inputs = append(inputs, cache.Input{Name: "kernel's " + name, Hash: hash})
 	}
-	for _, pkg := range []string{"build/isa", "build/kernel"} {
-		code, err := p.code(pkg)
-		if err != nil {
-			return err
-		}
-		inputs = append(inputs, code)
+	code, err := p.code("build/kernel")
+	if err != nil {
+		return err
 	}
-	_, err := p.run(ctx, cache.Step{Name: "kernel-isa", Inputs: inputs, Build: func(ctx context.Context, w cache.Work) error {
+	_, err = p.run(ctx, cache.Step{Name: "kernel-isa", Inputs: append(inputs, code), Build: func(ctx context.Context, w cache.Work) error {
 		lines, err := kernel.Scan(ctx, p.b, built.Path("vmlinuz"), built.Path("System.map"))
 		if err != nil {
 			return err
@@ -231,6 +241,11 @@ func (p *plan) initrd(ctx context.Context, made programs) (cache.Product, error)
 			daemons[f.Name] = d.Path(f.Name)
 		}
 	}
+	scanner, err := p.scanner()
+	if err != nil {
+		return cache.Product{}, err
+	}
+	inputs = append(inputs, scanner...)
 	for _, e := range layers {
 		inputs = append(inputs, text("overlay "+e.Path, fmt.Sprintf("%v %q %x", e.Mode, e.Link, e.Data)))
 	}
@@ -269,6 +284,11 @@ func (p *plan) grub(ctx context.Context, parts map[string]source.Fetched) (cache
 		return cache.Product{}, err
 	}
 	inputs := []cache.Input{code, text("board's firmware", fmt.Sprint(p.b.Firmware, p.b.Arch))}
+	scanner, err := p.scanner()
+	if err != nil {
+		return cache.Product{}, err
+	}
+	inputs = append(inputs, scanner...)
 	for part, f := range parts {
 		inputs = append(inputs, cache.Input{Name: "source " + part, Hash: f.SHA256})
 	}

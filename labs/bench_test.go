@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,8 +111,8 @@ func cold(b *testing.B, args ...string) (cache string, cpu time.Duration) {
 	return cache, cpu
 }
 
-// logSteps prints the processor time and the size of what was compiled for a
-// board, where the cache has it.
+// logSteps prints the processor time of what was compiled for a board, and the
+// size of what of it goes into the image, where the cache has it.
 func logSteps(b *testing.B, board boards.Board, cache string) {
 	b.Helper()
 	m, err := release.ReadManifest(filepath.Join(lab.Root(b), "out", board.Name, "manifest.json"))
@@ -122,25 +123,69 @@ func logSteps(b *testing.B, board boards.Board, cache string) {
 		b.Fatal(err)
 	}
 	for _, step := range m.Steps {
-		var made struct {
+		var record struct {
 			CPU   float64
-			Files []struct{ Size int64 }
+			Files []made
 		}
 		data, err := os.ReadFile(filepath.Join(cache, "steps", step.Name, step.Key, "step.json"))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // the image itself is no product of the cache; another cache built another board
 		}
 		if err == nil {
-			err = json.Unmarshal(data, &made)
+			err = json.Unmarshal(data, &record)
 		}
 		if err != nil {
 			b.Fatal(err)
 		}
-		var size int64
-		for _, f := range made.Files {
+		b.Logf("%-10s %-5s %-10s %7.1f s of CPU%s", board.Name, board.Arch.Name, step.Name, record.CPU, shipped(step.Name, record.Files))
+	}
+}
+
+// made is a file of a step's product.
+type made struct {
+	Name string
+	Size int64
+}
+
+// shippedFile is what of a step's product goes into the image, where the rest is
+// for later steps; of programs in C it is bin/, and of libraries nothing.
+var shippedFile = map[string]string{"kernel": "vmlinuz", "commands": "bb.zst", "tenchd": "tenchd", "initrd": "initrd", "grub": "core.img"}
+
+// shipped is the size of what of a step's product goes into the image, and its
+// name; "" where nothing does.
+func shipped(step string, files []made) string {
+	var size int64
+	var names []string
+	for _, f := range files {
+		if f.Name == shippedFile[step] || strings.HasPrefix(f.Name, "bin/") {
 			size += f.Size
+			names = append(names, f.Name)
 		}
-		b.Logf("%-10s %-5s %-10s %7.1f s of CPU %10d bytes", board.Name, board.Arch.Name, step.Name, made.CPU, size)
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" %9d bytes of %s", size, strings.Join(names, ", "))
+}
+
+func TestBenchSizesOfTheImage(t *testing.T) {
+	for name, tc := range map[string]struct {
+		step  string
+		files []made
+		want  string
+	}{
+		"kernel":    {"kernel", []made{{"System.map", 1594615}, {"config", 104304}, {"headers.tar", 7544832}, {"vmlinuz", 4039168}}, "   4039168 bytes of vmlinuz"},
+		"programs":  {"bird", []made{{"bin/bird", 936860}, {"bin/birdcl", 59704}}, "    996564 bytes of bin/bird, bin/birdcl"},
+		"commands":  {"commands", []made{{"bb", 11821182}, {"bb.zst", 3613453}, {"commands", 401}}, "   3613453 bytes of bb.zst"},
+		"C library": {"musl", []made{{"musl/bin/musl-gcc", 77}, {"musl/lib/libc.a", 2000000}}, ""},
+		"library":   {"gmp", []made{{"usr/include/gmp.h", 83948}, {"usr/lib/libgmp.a", 874428}}, ""},
+		"patches":   {"bird-debian", []made{{"patches/0001.patch", 1511}, {"series", 201}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := shipped(tc.step, tc.files); got != tc.want {
+				t.Errorf("shipped(%q) = %q, want %q", tc.step, got, tc.want)
+			}
+		})
 	}
 }
 
@@ -169,6 +214,21 @@ func BenchmarkImageSize(b *testing.B) {
 			b.ReportMetric(slotSize(b, board, image)/1e6, "slot-MB")
 			b.ReportMetric(0, "ns/op")
 		})
+	}
+}
+
+// TestBenchMeasuresSizesLast reads what `make bench` would run: sizes are those of
+// the boards that are in out/, and the cold builds put them there.
+func TestBenchMeasuresSizesLast(t *testing.T) {
+	cmd := exec.Command("make", "--dry-run", "bench", "BOARDS=all")
+	cmd.Dir = lab.Root(t)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, out)
+	}
+	cold, size := strings.Index(string(out), "-bench Cold"), strings.Index(string(out), "-bench ImageSize")
+	if cold < 0 || size < cold || !strings.Contains(string(out), "-skip 'Cold|ImageSize'") {
+		t.Errorf("BenchmarkImageSize does not run once, behind the cold builds:\n%s", out)
 	}
 }
 

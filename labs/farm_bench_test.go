@@ -22,7 +22,8 @@ import (
 func BenchmarkFarm(b *testing.B) {
 	lab.Require(b, "gcc", "make", "tar", "ccache", "distcc", "distccd", "redis-server")
 	m := newMuslBench(b)
-	hosts := farm.Farm{Hosts: lab.Distccd(b).Host + "/2"}
+	server := lab.Distccd(b)
+	hosts := farm.Farm{Hosts: server.Host + "/2"}
 	var plain time.Duration
 	for range b.N {
 		storage := farm.Farm{Storage: "redis://" + lab.Redis(b).Host} // with nothing in it
@@ -46,6 +47,14 @@ func BenchmarkFarm(b *testing.B) {
 				b.ReportMetric(took.Seconds()/plain.Seconds(), c.name+"/plain")
 			}
 		}
+	}
+	// Else distcc compiled here, silently, and its number says nothing.
+	log, err := os.ReadFile(server.Log)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if n, want := strings.Count(string(log), " COMPILE_OK "), b.N*len(m.objects); n != want {
+		b.Fatalf("distccd compiled %d files, want %d:\n%s", n, want, log)
 	}
 	b.ReportMetric(plain.Seconds(), "plain-s")
 	b.ReportMetric(0, "ns/op")

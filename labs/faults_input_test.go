@@ -25,11 +25,11 @@ func TestFaultsInputs(t *testing.T) {
 		spoil func(whole []byte) []byte // nil removes the file
 		want  string
 	}{
-		"truncated source":      {linux, func(w []byte) []byte { return w[:len(w)/2] }, "linux-source.tar"},
-		"wrong source":          {linux, func(w []byte) []byte { return append(bytes.Clone(w[1:]), 'x') }, "linux-source.tar"},
-		"mirror answers a page": {linux, func([]byte) []byte { return []byte("<html><body>not found</body></html>") }, "linux-source.tar"},
-		"no source":             {linux, nil, "linux-source.tar"},
-		"no Debian patches":     {filepath.Join(tree.mirror, "hello-debian.tar"), nil, "hello-debian.tar"},
+		"truncated source":      {linux, func(w []byte) []byte { return w[:len(w)/2] }, "not from " + linux + ": it has 20480 bytes, not 40960"},
+		"wrong source":          {linux, func(w []byte) []byte { return append(bytes.Clone(w[1:]), 'x') }, "not from " + linux + ": its SHA-256 is "},
+		"mirror answers a page": {linux, func([]byte) []byte { return []byte("<html><body>not found</body></html>") }, "not from " + linux + ": it has 35 bytes, not 40960"},
+		"no source":             {linux, nil, "tench: offline: these files are not in the store:\n  linux source:\n    linux-source.tar  (40960 bytes)"},
+		"no Debian patches":     {filepath.Join(tree.mirror, "hello-debian.tar"), nil, "tench: offline: these files are not in the store:\n  hello debian:\n    hello-debian.tar  (10240 bytes)"},
 		"patch that needs fuzz": {filepath.Join(tree.dir, "release/recipes/linux/patches/0001-one-more.patch"),
 			func(w []byte) []byte { return bytes.ReplaceAll(w, []byte("return a;"), []byte("return b;")) },
 			"patch 0001-one-more.patch: does not apply: unit0.c: Hunk #1 FAILED at 1"},
@@ -57,9 +57,9 @@ func TestFaultsInputs(t *testing.T) {
 			if err := os.WriteFile(tc.path, whole, 0o644); err != nil {
 				t.Fatal(err)
 			}
+			tree.rebuild(t, b, want) // with what the failed build left
 		})
 	}
-	tree.rebuild(t, tinyBuild{cache: t.TempDir()}, want)
 }
 
 // TestFaultsPlaces builds where nobody would expect it to go well.

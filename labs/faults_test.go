@@ -28,15 +28,7 @@ const faultStops = 10
 // the next run completes what an undisturbed one makes.
 func TestFaultsStopped(t *testing.T) {
 	lab.Require(t, tinyNeeds...)
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("TENCH_LAB_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("TENCH_LAB_SEED=%d stops at the same points again", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := faultRandom(t)
 	tree := newTinyTree(t)
 	want := tree.build(t, tinyBuild{cache: t.TempDir()}) // and Go's own cache is filled
 	began := time.Now()
@@ -60,6 +52,20 @@ func TestFaultsStopped(t *testing.T) {
 	}
 	tree.rebuild(t, b, want)
 	tree.check(t, b, want)
+}
+
+// faultRandom draws the points at which builds are stopped.
+func faultRandom(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("TENCH_LAB_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("TENCH_LAB_SEED=%d stops at the same points again", seed)
+	return rand.New(rand.NewPCG(seed, 0))
 }
 
 // rebuild builds, and wants the image with the hash.
@@ -91,28 +97,41 @@ func (tree tinyTree) check(t *testing.T, b tinyBuild, want string) {
 func (tree tinyTree) stop(t *testing.T, b tinyBuild, signal syscall.Signal, after time.Duration) bool {
 	t.Helper()
 	cmd, out := tree.command(t, b)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	return stoppable{cmd, out, b.cache}.stop(t, signal, after)
+}
+
+// stoppable is a call of tench.
+type stoppable struct {
+	cmd   *exec.Cmd
+	out   *bytes.Buffer // what it says
+	cache string
+}
+
+// stop is tinyTree.stop for any call of tench.
+func (r stoppable) stop(t *testing.T, signal syscall.Signal, after time.Duration) bool {
+	t.Helper()
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	pid := cmd.Process.Pid
+	pid := r.cmd.Process.Pid
 	target := map[syscall.Signal]int{syscall.SIGINT: -pid, syscall.SIGKILL: pid}[signal]
 	timer := time.AfterFunc(after, func() { _ = syscall.Kill(target, signal) })
-	err := cmd.Wait()
+	err := r.cmd.Wait()
 	timer.Stop()
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	lines := strings.Split(strings.TrimSpace(r.out.String()), "\n")
 	t.Logf("%v after %.2f s: %v: %s", signal, after.Seconds(), err, lines[len(lines)-1])
 	if err == nil {
 		return false
 	}
-	ended := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	ended := r.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if ended.Signaled() && ended.Signal() == signal {
 		return true // ctrl-C too, before there is a handler
 	}
-	if ended.ExitStatus() != 130 || !strings.Contains(out.String(), "interrupted") {
-		t.Errorf("interrupted, it ended with %v:\n%s", err, out)
+	if ended.ExitStatus() != 130 || !strings.Contains(r.out.String(), "interrupted") {
+		t.Errorf("interrupted, it ended with %v:\n%s", err, r.out)
 	}
-	wantNobody(t, b.cache)
+	wantNobody(t, r.cache)
 	return true
 }
 

@@ -263,10 +263,16 @@ type tinyBuild struct {
 	env   []string // over this process's
 }
 
-// command is the call, in a process group of its own.
+// command is the call.
 func (tree tinyTree) command(t testing.TB, b tinyBuild) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(lab.Root(t), "bin", "tench"), "image", "tiny", "--offline")
+	return tree.tench(t, b, "image", "tiny", "--offline")
+}
+
+// tench is any call of tench in the checkout; what it says, goes to the buffer.
+func (tree tinyTree) tench(t testing.TB, b tinyBuild, args ...string) (*exec.Cmd, *bytes.Buffer) {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(lab.Root(t), "bin", "tench"), args...)
 	cmd.Dir = tree.dir
 	cmd.Env = append(append(os.Environ(), "TENCH_CACHE="+b.cache, "TENCH_MIRROR="+tree.mirror, "GOPROXY=off",
 		"PATH="+tree.bin+":"+os.Getenv("PATH")), b.env...)

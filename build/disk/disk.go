@@ -5,6 +5,7 @@
 //	mbr.go       sector 0 and the gap behind it: GRUB for BIOS, partition table
 //	uboot.go     U-Boot in the same gap, where a board's ROM looks for it
 //	grub.go      BuildGRUB: boot.img, core.img and the UEFI loader
+//	grubscan.go  has GRUB instructions that the board's CPU lacks
 //	grubcfg.go   grub.cfg, the environment blocks, the kernel's command line
 //	boot.go      p1, what is on the boot partition
 //	slot.go      Slot: p2 and p3, kernel and initramfs

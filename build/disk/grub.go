@@ -66,6 +66,10 @@ func BuildGRUB(ctx context.Context, b boards.Board, parts GRUBParts, out string,
 	m := mkimage{program: filepath.Join(parts.Tools, "usr/bin/grub-mkimage"), log: log}
 	if slices.Contains(b.Firmware, "bios") {
 		lib := filepath.Join(parts.BIOS, "usr/lib/grub/i386-pc")
+		modules := append([]string{"biosdisk", "linux16"}, modules...)
+		if err := scanGRUB(lib, modules, b.CPU.Lacks); err != nil {
+			return GRUB{}, err
+		}
 		boot, err := os.ReadFile(filepath.Join(lib, "boot.img"))
 		if err == nil {
 			err = renameio.WriteFile(g.BIOSBoot, boot, 0o644, renameio.WithTempDir(out))
@@ -73,13 +77,17 @@ func BuildGRUB(ctx context.Context, b boards.Board, parts GRUBParts, out string,
 		if err != nil {
 			return GRUB{}, fmt.Errorf("grub: copy boot.img: %w", hinted(err))
 		}
-		if err := m.run(ctx, lib, g.BIOSCore, append([]string{"biosdisk", "linux16"}, modules...)); err != nil {
+		if err := m.run(ctx, lib, g.BIOSCore, modules); err != nil {
 			return GRUB{}, err
 		}
 	}
 	if startsEFI(b) {
 		lib := filepath.Join(parts.EFI, "usr/lib/grub", b.Arch.GRUBEFI)
-		if err := m.run(ctx, lib, g.EFI, append([]string{"linux"}, modules...)); err != nil {
+		modules := append([]string{"linux"}, modules...)
+		if err := scanGRUB(lib, modules, b.CPU.Lacks); err != nil {
+			return GRUB{}, err
+		}
+		if err := m.run(ctx, lib, g.EFI, modules); err != nil {
 			return GRUB{}, err
 		}
 	}

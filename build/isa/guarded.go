@@ -13,6 +13,7 @@ var goGuarded = map[string]bool{
 	"runtime.memmove":              true,
 	"runtime.memclrNoHeapPointers": true,
 	"runtime.cputicks":             true, // fences only with SSE2
+	"internal/cpu.xgetbv":          true, // called only when CPUID tells of OSXSAVE
 	"memeqbody":                    true,
 	"cmpbody":                      true,
 }

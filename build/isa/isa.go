@@ -4,8 +4,9 @@
 //	isa.go       Scan: which functions of an ELF file hold such instructions
 //	functions.go where the functions of a file are, stripped or not
 //	classify.go  which instructions belong to which group
+//	opcodes.go   the same as tables, of the opcodes that begin with 0F
 //	guarded.go   functions of the Go runtime that ask the CPU first
-//	kernel.go    ScanKernel: the same for Linux, and its functions that ask
+//	kernel.go    ScanKernel: the same for Linux, and what it runs only after asking
 //	raw.go       ScanRaw: code without any table, such as what unpacks Linux
 package isa
 
@@ -23,10 +24,10 @@ type Group string
 
 // The groups.
 const (
-	SSE     Group = "sse"     // SSE and later: xmm registers, LFENCE, MFENCE (Pentium III, 4)
-	MMXExt  Group = "mmxext"  // prefetches and SFENCE (Athlon, Geode LX, Pentium III)
+	SSE     Group = "sse"     // SSE and later, with xmm registers or without: PADDQ, MFENCE, MONITOR, POPCNT, AVX
+	MMXExt  Group = "mmxext"  // SSE's additions to MMX, prefetches, SFENCE (Athlon, Geode LX, Pentium III)
 	CLFlush Group = "clflush" // CLFLUSH (Pentium 4, Geode LX)
-	NOPL    Group = "nopl"    // multi-byte NOPs, 0F 1F (Pentium Pro)
+	NOPL    Group = "nopl"    // multi-byte NOPs, 0F 18 to 1F (Pentium Pro)
 	ENDBR   Group = "endbr"   // endbr32 and endbr64, F3 0F 1E FA/FB
 )
 
@@ -80,7 +81,7 @@ func Scan(f *elf.File, lacks []string) error {
 	var found Findings
 	for _, fn := range functions {
 		if !goGuarded[fn.name] {
-			found = append(found, fn.scan(mode, lacks)...)
+			found = append(found, firsts(fn.scan(mode, lacks))...)
 		}
 	}
 	if len(found) > 0 {
@@ -93,7 +94,6 @@ func Scan(f *elf.File, lacks []string) error {
 // the code, is stepped over byte by byte.
 func (fn function) scan(mode int, lacks []string) []Finding {
 	var found []Finding
-	seen := map[Group]bool{}
 	for at := 0; at < len(fn.code); {
 		code := fn.code[at:]
 		inst, err := x86asm.Decode(code, mode)
@@ -101,14 +101,19 @@ func (fn function) scan(mode int, lacks []string) []Finding {
 		if err != nil {
 			step = 1
 		}
-		group := classify(code, inst, err, mode)
-		if group != "" && !seen[group] && slices.Contains(lacks, string(group)) {
-			seen[group] = true
-			text := strings.ToLower(x86asm.IntelSyntax(inst, fn.address+uint64(at), nil))
-			if group == ENDBR {
+		group := classify(code, mode)
+		if group != "" && slices.Contains(lacks, string(group)) {
+			address := fn.address + uint64(at)
+			text := strings.ToLower(x86asm.IntelSyntax(inst, address, nil))
+			switch {
+			case group == ENDBR:
 				text = "endbr"
+			case err != nil || inst.Op == 0: // the disassembler does not know it
+				text = fmt.Sprintf("% x", code[:min(len(code), 6)])
+				_, opcode := afterPrefixes(code, mode)
+				step = len(code) - len(opcode) + 1 // else it is found again without them
 			}
-			found = append(found, Finding{fn.name, fn.address + uint64(at), group, text})
+			found = append(found, Finding{fn.name, address, group, text})
 		}
 		if group == ENDBR {
 			step = 4
@@ -116,4 +121,14 @@ func (fn function) scan(mode int, lacks []string) []Finding {
 		at += step
 	}
 	return found
+}
+
+// firsts are the first finding of each group.
+func firsts(found []Finding) []Finding {
+	seen := map[Group]bool{}
+	return slices.DeleteFunc(found, func(f Finding) bool {
+		again := seen[f.Group]
+		seen[f.Group] = true
+		return again
+	})
 }

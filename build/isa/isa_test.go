@@ -34,9 +34,12 @@ const (
 	floatC = "float scale(float a, float b) { return a * b; }\n" + plainC
 	nopC   = "void pad(void) { asm volatile(\".byte 0x0f, 0x1f, 0x44, 0, 0\"); }"
 	fenceC = "void fence(void) { asm volatile(\"lfence\"); }"
+	sseC   = "void more(void) { asm volatile(\"INSTRUCTION\"); }"
 	vexC   = "void wide(void) { asm volatile(\"vzeroupper\"); }"
 	tableC = "void table(void) { asm volatile(\"jmp 1f; .byte 0xff, 0xff, 0xf1, 0x0f; 1: lfence\"); }"
 )
+
+var geode = []string{"-march=geode", "-fcf-protection=none"}
 
 func TestScanC(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -47,12 +50,18 @@ func TestScanC(t *testing.T) {
 		"Geode":            {floatC, []string{"-march=geode", "-mno-sse", "-fcf-protection=none"}, ""},
 		"xmm register":     {floatC, []string{"-march=pentium3", "-mfpmath=sse", "-fcf-protection=none"}, "scale sse"},
 		"endbr":            {plainC, []string{"-march=i686", "-fcf-protection=branch"}, "plain endbr"},
-		"long NOP":         {nopC, []string{"-march=geode", "-fcf-protection=none"}, "pad nopl"},
-		"fence":            {fenceC, []string{"-march=geode", "-fcf-protection=none"}, "fence sse"},
-		"VEX":              {vexC, []string{"-march=geode", "-fcf-protection=none"}, "wide sse"},
-		"behind a table":   {tableC, []string{"-march=geode", "-fcf-protection=none"}, "table sse"},
+		"long NOP":         {nopC, geode, "pad nopl"},
+		"no xmm register":  {strings.Replace(sseC, "INSTRUCTION", "paddq %mm0, %mm1", 1), geode, "more sse"},
+		"FISTTP":           {strings.Replace(sseC, "INSTRUCTION", "fisttpl (%eax)", 1), geode, "more sse"},
+		"x86asm lacks it":  {strings.Replace(sseC, "INSTRUCTION", "sha1nexte %xmm0, %xmm1", 1), geode, "more sse"},
+		"EVEX":             {strings.Replace(sseC, "INSTRUCTION", "vpaddq %zmm0, %zmm1, %zmm2", 1), geode, "more sse"},
+		"BSF with REP":     {strings.Replace(sseC, "INSTRUCTION", "rep bsf %eax, %eax", 1), geode, ""},
+		"Athlon's MMX":     {strings.Replace(sseC, "INSTRUCTION", "pshufw $1, %mm0, %mm1", 1), geode, ""},
+		"fence":            {fenceC, geode, "fence sse"},
+		"VEX":              {vexC, geode, "wide sse"},
+		"behind a table":   {tableC, geode, "table sse"},
 		"nothing lacking":  {plainC, []string{"-march=i586", "-fcf-protection=none"}, ""},
-		"LDS is not a VEX": {"void lds(void) { asm volatile(\"lds (%eax), %ebx\"); }", []string{"-march=geode", "-fcf-protection=none"}, ""},
+		"LDS is not a VEX": {"void lds(void) { asm volatile(\"lds (%eax), %ebx\"); }", geode, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := compileC(t, tc.text, tc.flags...)

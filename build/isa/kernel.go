@@ -4,32 +4,85 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"strings"
 )
 
-// kernelGuarded are functions of Linux that have such instructions but run them
-// only on a CPU that has them, with how they know (Linux 6.12). They are what
-// is left when the alternatives are taken away; look at the source before you
-// add one.
-var kernelGuarded = map[string]string{
-	"kernel_fpu_begin_mask": "LDMXCSR behind boot_cpu_has(X86_FEATURE_XMM) (arch/x86/kernel/fpu/core.c)",
-	"lapic_next_deadline":   "set as the timer's function only with X86_FEATURE_TSC_DEADLINE_TIMER (arch/x86/kernel/apic/apic.c)",
-	"__setup_APIC_LVTT":     "MFENCE only in the mode that X86_FEATURE_TSC_DEADLINE_TIMER allows (arch/x86/kernel/apic/apic.c)",
+// guard is an instruction that Linux runs only on a CPU that has it.
+type guard struct {
+	function    string // that it is in; "" for any, where it is in an inline function
+	instruction string // how the text of a Finding begins
+	why         string // how Linux knows
+}
+
+// kernelGuards is what is left when the alternatives are taken away (Linux 6.12,
+// below arch/x86). Look at the source before you add one.
+var kernelGuards = []guard{
+	{"", "0f 01 e8", "SERIALIZE of sync_core, behind X86_FEATURE_SERIALIZE (include/asm/sync_core.h)"},
+	{"kernel_fpu_begin_mask", "ldmxcsr", "behind X86_FEATURE_XMM (kernel/fpu/core.c)"},
+
+	{"os_xrstor", "xrstor", useXSave},
+	{"save_fpregs_to_fpstate", "xsave", useXSave},
+	{"fpu__clear_user_states", "xrstor", useXSave},
+	{"__fpu_restore_sig", "xrstor", useXSave},
+	{"__fpu_restore_sig", "xsave", useXSave},
+	{"copy_fpstate_to_sigframe", "xsave", useXSave},
+	{"fpu__init_cpu_xstate", "xsetbv", "behind X86_FEATURE_XSAVE (kernel/fpu/xstate.c)"},
+	{"fpu__resume_cpu", "xsetbv", "behind X86_FEATURE_XSAVE (kernel/fpu/xstate.c)"},
+	{"fpu__init_system_xstate", "xrstor", "behind X86_FEATURE_XSAVE (kernel/fpu/xstate.c)"},
+	{"xsaves", "xsaves", "behind X86_FEATURE_XSAVES, in validate_independent_components (kernel/fpu/xstate.c)"},
+	{"xrstors", "xrstors", "behind X86_FEATURE_XSAVES, in validate_independent_components (kernel/fpu/xstate.c)"},
+	{"fpu_idle_fpregs", "xgetbv", "behind X86_FEATURE_AMX_TILE (kernel/fpu/core.c)"},
+
+	{"x86_init_rdrand", "rdrand", "behind X86_FEATURE_RDRAND (kernel/cpu/rdrand.c)"},
+	{"arch_get_random_longs", "rdrand", "behind X86_FEATURE_RDRAND (include/asm/archrandom.h)"},
+	{"arch_get_random_seed_longs", "0f c7", "RDSEED, behind X86_FEATURE_RDSEED (include/asm/archrandom.h)"},
+
+	{"lapic_next_deadline", "mfence", deadlineTimer},
+	{"lapic_next_deadline", "lfence", deadlineTimer},
+	{"__setup_APIC_LVTT", "mfence", "only in the mode that X86_FEATURE_TSC_DEADLINE_TIMER allows (kernel/apic/apic.c)"},
+	{"__flush_tlb_all", "invpcid", "behind X86_FEATURE_INVPCID, in __flush_tlb_global (mm/tlb.c)"},
+	{"native_flush_tlb_one_user", "invpcid", "behind X86_FEATURE_PTI and X86_FEATURE_INVPCID (mm/tlb.c)"},
+
+	{"delay_halt_tpause", "66 0f ae f1", "TPAUSE, set as the delay's function only with X86_FEATURE_WAITPKG (kernel/time.c)"},
+	{"delay_halt_mwaitx", "0f 01 fa", "MONITORX, set as the delay's function only with X86_FEATURE_MWAITX (kernel/cpu/amd.c, hygon.c)"},
+	{"delay_halt_mwaitx", "0f 01 fb", "MWAITX, as MONITORX"},
+	{"mwait_idle", "monitor", mwaitIdle},
+	{"mwait_idle", "mwait", mwaitIdle},
+	{"acpi_processor_ffh_cstate_enter", "monitor", mwaitCState},
+	{"acpi_processor_ffh_cstate_enter", "mwait", mwaitCState},
+}
+
+const (
+	useXSave      = "behind use_xsave, here or in who calls it: X86_FEATURE_XSAVE (kernel/fpu/core.c, signal.c)"
+	deadlineTimer = "set as the timer's function only with X86_FEATURE_TSC_DEADLINE_TIMER (kernel/apic/apic.c)"
+	mwaitIdle     = "set as the idle function only with X86_FEATURE_MWAIT (kernel/process.c)"
+	mwaitCState   = "only after acpi_processor_ffh_cstate_probe found CPUID's leaf of MWAIT (kernel/acpi/cstate.c)"
+)
+
+// guarded is why a finding is none, "" for one that stands.
+func guarded(f Finding) string {
+	for _, g := range kernelGuards {
+		if (g.function == "" || g.function == f.Function) && strings.HasPrefix(f.Text, g.instruction) {
+			return g.why
+		}
+	}
+	return ""
 }
 
 // alternatives is the section with instructions that Linux copies over others
 // while it starts, each only on a CPU with the feature it is noted for.
 const alternatives = ".altinstr_replacement"
 
-// Guarded is a function of the kernel that asks the CPU first.
+// Guarded is an instruction that does no harm.
 type Guarded struct {
 	Finding
 	Why string
 }
 
 // ScanKernel returns Findings when the code of vmlinux has instructions of the
-// groups that a CPU lacks. The alternatives are left out, and functions that
-// ask the CPU are returned instead. symbols are the functions of System.map: the
-// file in a bzImage is stripped.
+// groups that a CPU lacks. The alternatives are left out, and those that are run
+// only after asking the CPU are returned instead. symbols are the functions of
+// System.map: the file in a bzImage is stripped.
 func ScanKernel(vmlinux *elf.File, symbols []Symbol, lacks []string) ([]Guarded, error) {
 	mode := modes[vmlinux.Machine]
 	if mode == 0 || len(lacks) == 0 {
@@ -43,18 +96,20 @@ func ScanKernel(vmlinux *elf.File, symbols []Symbol, lacks []string) ([]Guarded,
 		return nil, errors.New("look for instructions: there is no code in it")
 	}
 	var found Findings
-	var guarded []Guarded
+	var asked []Guarded
 	for _, fn := range functions {
+		var stands []Finding
 		for _, finding := range fn.scan(mode, lacks) {
-			if why := kernelGuarded[fn.name]; why != "" {
-				guarded = append(guarded, Guarded{finding, why})
+			if why := guarded(finding); why != "" {
+				asked = append(asked, Guarded{finding, why})
 				continue
 			}
-			found = append(found, finding)
+			stands = append(stands, finding)
 		}
+		found = append(found, firsts(stands)...)
 	}
 	if len(found) > 0 {
-		return guarded, fmt.Errorf("%w\nhint: switch off what brings it in, or, where the source asks the CPU first, name it in build/isa/kernel.go", found)
+		return asked, fmt.Errorf("%w\nhint: switch off what brings it in, or, where the source asks the CPU first, name it in build/isa/kernel.go", found)
 	}
-	return guarded, nil
+	return asked, nil
 }

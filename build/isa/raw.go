@@ -35,7 +35,7 @@ func ScanRaw(stretches []Raw, mode int, lacks []string) ([]Guarded, error) {
 	for _, s := range stretches {
 		functions, end := s.functions(called, mode)
 		for _, fn := range functions {
-			for _, f := range fn.scan(mode, lacks) {
+			for _, f := range firsts(fn.scan(mode, lacks)) {
 				if f.Address >= end {
 					data = append(data, Guarded{f, asData})
 					continue
@@ -108,7 +108,11 @@ func length(code []byte, mode int) int {
 	for at := 0; at < len(code); {
 		inst, err := x86asm.Decode(code[at:], mode)
 		if err != nil || inst.Len == 0 {
-			return max(at, farthest)
+			if classify(code[at:], mode) == "" {
+				return max(at, farthest)
+			}
+			at++ // an instruction, though the disassembler does not know it
+			continue
 		}
 		at += inst.Len
 		rel, branches := inst.Args[0].(x86asm.Rel)

@@ -106,7 +106,7 @@ func (s *Store) pinnedFile(ctx context.Context, r release.Recipe, files []releas
 		return got, err
 	}
 	if o.Offline {
-		return Fetched{}, OfflineError([]Missing{{r.Name, files[0].Part, files}})
+		return Fetched{}, OfflineError([]Missing{{Recipe: r.Name, Part: files[0].Part, Files: files}})
 	}
 	var tried []attempt
 	for _, f := range files {

@@ -11,9 +11,10 @@ import (
 
 // Missing is one part that neither store nor mirrors hold.
 type Missing struct {
-	Recipe string
-	Part   string
-	Files  []release.File // any one of them will do
+	Recipe  string
+	Part    string
+	Files   []release.File // any one of them will do
+	Refused []string       // files of the right name with another size, and why they are none of them
 }
 
 // Missing reports whether a build without the network would lack the part. It
@@ -32,7 +33,21 @@ func (s *Store) Missing(r release.Recipe, part string, o Options) (Missing, bool
 	if n, ok := s.readFollowed(r, files); ok && !o.Strict && hasSize(s.path(n.pin), n.Size) {
 		return Missing{}, false
 	}
-	return Missing{r.Name, part, files}, true
+	return Missing{r.Name, part, files, refused(r, files, o)}, true
+}
+
+// refused are the files of mirrors whose size shows that they are not what their
+// names say: a copy that broke off, a page that says "not found".
+func refused(r release.Recipe, files []release.File, o Options) []string {
+	var list []string
+	for _, f := range files {
+		for _, path := range places(r, f, o) {
+			if info, err := os.Stat(path); err == nil && info.Size() != f.Size {
+				list = append(list, fmt.Sprintf("%s: it has %d bytes, not %d", path, info.Size(), f.Size))
+			}
+		}
+	}
+	return list
 }
 
 func (s *Store) present(r release.Recipe, f release.File, o Options) bool {
@@ -61,6 +76,9 @@ func OfflineError(missing []Missing) error {
 			if f.Signature != nil {
 				b.WriteString("\n    and its signature" + wanted(f.Signature.File(f.Part)))
 			}
+		}
+		for _, line := range m.Refused {
+			b.WriteString("\n    not from " + line)
 		}
 	}
 	return fmt.Errorf("offline: these files are not in the store:%s\n"+

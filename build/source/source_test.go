@@ -237,6 +237,19 @@ hint: build once without --offline; or carry them over from another machine with
 	}
 }
 
+// A mirror that has something else by that name is named, with what it has.
+func TestOfflineSaysWhatAMirrorHas(t *testing.T) {
+	mirror := t.TempDir()
+	path := filepath.Join(mirror, "a.tar")
+	if err := os.WriteFile(path, []byte("<html>not found</html>"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m, missing := openStore(t, t.TempDir()).Missing(recipe(fileFor("a.tar", []byte("a"))), "source", Options{Mirrors: []string{mirror}})
+	if want := "\n    not from " + path + ": it has 22 bytes, not 1\nhint: "; !missing || !strings.Contains(OfflineError([]Missing{m}).Error(), want) {
+		t.Errorf("OfflineError = %v\nwant %q in it", OfflineError([]Missing{m}), want)
+	}
+}
+
 func TestStrictNamesEveryPlace(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	url := serve(t, s, http.NotFoundHandler())
