@@ -8,7 +8,7 @@
 #   make test                                                everything CI runs
 #   make test-boards [BOARDS=all]                            build boards, boot each in QEMU, try U-Boot's slots, build each again
 #   make release KEY=tench.sec [SINCE=DIR] [BOARDS=all]      a signed release, see tench release --help
-#   make bench [BOARDS=all]                                  the numbers, with the commands behind them
+#   make bench [BOARDS="apu2 vm" | BOARDS=all]              the numbers, with the commands behind them
 
 BOARD    ?= qemu-amd64
 CONFIG   ?=
@@ -85,7 +85,7 @@ lint:
 	@GOOS=linux GOARCH=arm64 go build -o /dev/null ./cmd/tenchd
 
 bench: bin/tench
-	@bin/tench doctor --quiet --install --for build,run,test $(if $(filter all,$(BOARDS)),--all-boards,$(BOARD))
+	@bin/tench doctor --quiet --install --for build,run,test $(if $(filter all,$(BOARDS)),--all-boards,$(BOARD) $(BOARDS))
 	@bin/tench image $(BOARD)
 	@TENCH_LAB=yes go test ./labs -run '^$$' -bench . -benchtime 3x -timeout 60m -v -skip 'Cold|ImageSize'
 	@TENCH_LAB=yes go test ./pxe/tftp -run '^$$' -bench Beside -benchtime 5x -timeout 60m -v

@@ -72,43 +72,58 @@ func BenchmarkBuildOtherConfig(b *testing.B) {
 func BenchmarkBuildCold(b *testing.B) {
 	lab.Require(b, "go")
 	for range b.N {
-		_, cpu := cold(b, "image", "qemu-amd64")
+		_, cpu := cold(b, b.TempDir(), "qemu-amd64")
 		_, rival := urootInitrd(b)
 		b.ReportMetric(cpu.Seconds()/rival.Seconds(), "ratio-to-u-root's-build")
 	}
 }
 
-// BenchmarkBoardsCold builds every board with an empty cache, which takes more
-// than an hour on two cores, and then again with a full one.
+// BenchmarkBoardsCold builds one board after the other with a cache that is empty
+// before the first, which takes hours for all of them, and then all again.
 func BenchmarkBoardsCold(b *testing.B) {
 	lab.Require(b)
-	if os.Getenv("TENCH_BOARDS") != "all" {
+	if os.Getenv("TENCH_BOARDS") == "" {
 		b.Skip("it takes hours: make bench BOARDS=all")
 	}
-	for range b.N {
-		cache, _ := cold(b, "build", "--all-boards")
-		wall, _ := tenchCommand(b, []string{"TENCH_CACHE=" + cache}, "build", "--all-boards")
-		b.ReportMetric(wall.Seconds(), "warm-wall-s")
+	var names []string
+	for _, board := range boardsNamed(b, "TENCH_BOARDS") {
+		names = append(names, board.Name)
 	}
+	cache := b.TempDir()
+	var wall, cpu time.Duration
+	for _, name := range names {
+		b.Run(name, func(b *testing.B) {
+			for range b.N {
+				w, c := cold(b, cache, name)
+				wall, cpu = wall+w, cpu+c
+			}
+		})
+	}
+	b.Run("together", func(b *testing.B) {
+		for b.Loop() {
+			warm, _ := tenchCommand(b, []string{"TENCH_CACHE=" + cache}, append([]string{"build"}, names...)...)
+			b.ReportMetric(warm.Seconds(), "warm-wall-s")
+		}
+		b.ReportMetric(wall.Seconds(), "wall-s")
+		b.ReportMetric(cpu.Seconds(), "cpu-s")
+		b.ReportMetric(0, "ns/op")
+	})
 }
 
-// cold runs tench with an empty cache, which it returns with its CPU time, and
-// reports what it took, and what each slow step of each board took.
-func cold(b *testing.B, args ...string) (cache string, cpu time.Duration) {
+// cold builds a board with a cache that has nothing of it, and reports what it
+// took, and what each slow step took.
+func cold(b *testing.B, cache, name string) (wall, cpu time.Duration) {
 	b.Helper()
-	cache = b.TempDir()
-	wall, cpu := tenchCommand(b, []string{"TENCH_CACHE=" + cache}, args...)
+	wall, cpu = tenchCommand(b, []string{"TENCH_CACHE=" + cache}, "image", name)
 	b.ReportMetric(wall.Seconds(), "wall-s")
 	b.ReportMetric(cpu.Seconds(), "cpu-s")
 	b.ReportMetric(0, "ns/op")
-	all, err := boards.List(filepath.Join(lab.Root(b), "boards"))
+	board, err := boards.Load(filepath.Join(lab.Root(b), "boards"), name)
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, board := range all {
-		logSteps(b, board, cache)
-	}
-	return cache, cpu
+	logSteps(b, board, cache)
+	return wall, cpu
 }
 
 // logSteps prints the processor time of what was compiled for a board, and the

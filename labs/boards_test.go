@@ -15,7 +15,7 @@ import (
 // boardsNamed are the boards that an environment variable names, separated by
 // spaces; "all" stands for every one. Each costs a kernel where the cache has
 // none.
-func boardsNamed(t *testing.T, variable string) []boards.Board {
+func boardsNamed(t testing.TB, variable string) []boards.Board {
 	t.Helper()
 	all, err := boards.List(filepath.Join(lab.Root(t), "boards"))
 	if err != nil {
