@@ -38,7 +38,7 @@ func (r *rtt) measured(d time.Duration, data bool) {
 // wait is how long the try-th wait for an answer is, counted from 0. The first
 // two are short, two round trips at least as RFC 8985 section 7.2 has it, because
 // what they end with costs little if the client is merely slow; then it is RFC
-// 6298's, doubled each time.
+// 6298's, doubled each time it was in vain.
 func (r *rtt) wait(try int) time.Duration {
 	switch {
 	case r.least == 0:
@@ -46,7 +46,7 @@ func (r *rtt) wait(try int) time.Duration {
 	case !r.known:
 		return doubled(max(2*r.least, waitFirst), try)
 	case try < probes:
-		return doubled(max(r.smooth+max(r.smooth, 4*r.deviation), waitShort), try)
+		return max(r.smooth+max(r.smooth, 4*r.deviation), waitShort)
 	}
 	return doubled(max(r.smooth+4*r.deviation, waitLeast), try-probes)
 }

@@ -14,12 +14,12 @@ func TestWaits(t *testing.T) {
 	}{
 		{name: "nothing measured", want: []time.Duration{250 * ms, 500 * ms, time.Second, time.Second}},
 		{name: "a cable", measured: []time.Duration{ms / 10},
-			want: []time.Duration{10 * ms, 20 * ms, 200 * ms, 400 * ms, 800 * ms, time.Second, time.Second}},
+			want: []time.Duration{10 * ms, 10 * ms, 200 * ms, 400 * ms, 800 * ms, time.Second, time.Second}},
 		// SRTT 300 ms and RTTVAR 150 ms, RFC 6298 section 2.2
 		{name: "a mobile network, measured once", measured: []time.Duration{300 * ms},
-			want: []time.Duration{900 * ms, time.Second, 900 * ms, time.Second}},
+			want: []time.Duration{900 * ms, 900 * ms, 900 * ms, time.Second}},
 		{name: "steady", measured: []time.Duration{40 * ms, 40 * ms, 40 * ms, 40 * ms, 40 * ms, 40 * ms, 40 * ms, 40 * ms, 40 * ms, 40 * ms, 40 * ms},
-			want: []time.Duration{80 * ms, 160 * ms, 200 * ms, 400 * ms}},
+			want: []time.Duration{80 * ms, 80 * ms, 200 * ms, 400 * ms}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -19,6 +19,10 @@ const (
 	paceMost  = 5 * time.Millisecond
 	// paceWindow is the smallest window that is paced: every queue has room for less.
 	paceWindow = 8
+	// lossy is the part of a window that flights bring, on average, below which it
+	// is likelier that a client named a gap, and will not again, than that it heard
+	// nothing of one.
+	lossy = 0.9
 	// together is what is sent at once for all that: timers are not exact.
 	together = 500 * time.Microsecond
 )
@@ -50,7 +54,8 @@ var nothing = span{1, 0}
 //	late                      the rest of the flight, if it is paced and not all sent;
 //	                          or the flight again, in a hurry;
 //	                          or its last block again: if only that or its ACK was
-//	                          lost, nothing else has to be
+//	                          lost, nothing else has to be; but where many are lost
+//	                          the flight
 //	late again                the flight again, and the one behind it
 //
 // The flight behind is for clients that take no notice of a block they have: when
@@ -339,7 +344,7 @@ func (s *sender) late(now time.Time) span {
 	gap := !s.once && s.try == 1
 	s.asks = true
 	switch {
-	case s.base < 0, gap:
+	case s.base < 0, gap, s.try == 1 && s.hurry.share < lossy:
 		return s.start(now)
 	case s.try == 1, s.window == 1 && s.try < lastResort:
 		s.once = false
