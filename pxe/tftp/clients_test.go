@@ -37,6 +37,9 @@ func run(args ...string) func(context.Context, netip.AddrPort, string, string) e
 			line[i] = os.Expand(a, func(v string) string { return values[v] })
 		}
 		out, err := exec.CommandContext(ctx, line[0], line[1:]...).CombinedOutput()
+		for err != nil && ctx.Err() == nil && strings.Contains(string(out), "unexpected OACK") { // so atftp ends when one comes twice
+			out, err = exec.CommandContext(ctx, line[0], line[1:]...).CombinedOutput()
+		}
 		if err == nil && line[0] == "tftp" && strings.Contains(string(out), "Error code ") {
 			err = errors.New("it ends well all the same") // as tftp-hpa does whatever happens
 		}
@@ -47,17 +50,25 @@ func run(args ...string) func(context.Context, netip.AddrPort, string, string) e
 	}
 }
 
-// pxeboot fetches with the client of u-root's pxeboot, and its options. It never
-// sends a request again that was lost on the way.
+// pxeboot fetches with the client of u-root's pxeboot, and its options. That never
+// sends a request again that was lost on the way, and gives up when an OACK comes
+// twice, whoever serves: then it starts again.
 func pxeboot(ctx context.Context, server netip.AddrPort, name, to string) error {
+	for {
+		err := pxebootOnce(server, name, to)
+		if err == nil || ctx.Err() != nil ||
+			!strings.HasPrefix(err.Error(), "receiving request response: ") && !strings.Contains(err.Error(), "unexpected datagram: OPTION_ACK") {
+			return err
+		}
+	}
+}
+
+func pxebootOnce(server netip.AddrPort, name, to string) error {
 	client, err := uroot.NewClient(uroot.ClientMode(uroot.ModeOctet), uroot.ClientBlocksize(1450), uroot.ClientWindowsize(64))
 	if err != nil {
 		return err
 	}
 	file, err := client.Get("tftp://" + server.String() + "/" + name)
-	for err != nil && strings.HasPrefix(err.Error(), "receiving request response: ") && ctx.Err() == nil {
-		file, err = client.Get("tftp://" + server.String() + "/" + name)
-	}
 	if err != nil {
 		return err
 	}
