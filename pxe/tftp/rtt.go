@@ -35,6 +35,10 @@ func (r *rtt) measured(d time.Duration, data bool) {
 	}
 }
 
+// level reports whether a window takes not much longer than a packet: the line does
+// not slow it down.
+func (r *rtt) level() bool { return r.known && r.smooth < 2*r.least }
+
 // wait is how long the try-th wait for an answer is, counted from 0. The first
 // two are short, two round trips at least as RFC 8985 section 7.2 has it, because
 // what they end with costs little if the client is merely slow; then it is RFC

@@ -25,6 +25,9 @@ const (
 	lossy = 0.9
 	// together is what is sent at once for all that: timers are not exact.
 	together = 500 * time.Microsecond
+	// A flight that arrived takes one part of so many from the pace; one with a gap,
+	// which a pace does not help, takes more.
+	whole, broken = 32, 12
 )
 
 // span is the blocks first to last; block 0 is the OACK.
@@ -194,12 +197,8 @@ func (s *sender) slower() {
 	s.pace = min(max(s.pace+more, paceFirst, s.rtt.least/time.Duration(s.window)), paceMost)
 }
 
-// faster is told of a flight that arrived, or had a gap, and takes a part of the
-// pace back.
+// faster takes a part of the pace back.
 func (s *sender) faster(part time.Duration) {
-	if s.try == 0 {
-		s.vain = 0
-	}
 	if s.pace -= s.pace / part; s.pace < paceFirst/4 {
 		s.pace = 0
 	}
@@ -223,23 +222,13 @@ func (s *sender) ack(now time.Time, number uint16) span {
 		return s.again(now)
 	}
 	s.measure(now, block)
-	if s.base >= 0 && s.window >= paceWindow {
-		part := float64(block-s.base) / float64(s.window)
-		if block >= s.high {
-			part = 1
-		}
-		s.hurry.arrived(now, block-s.base, part, s.rtt.known && s.rtt.smooth < 2*s.rtt.least)
-	}
-	s.base = block
-	s.alive = now
-	s.heard = true
-	defer func() { s.try = 0 }()
+	s.advance(now, block)
 	switch {
 	case block == s.blocks:
 		s.over = true
 		return nothing
 	case block >= s.high:
-		s.faster(32)
+		s.faster(whole)
 		return s.next(now)
 	case s.early(now):
 		// The client went on with what was sent before the last start.
@@ -249,8 +238,23 @@ func (s *sender) ack(now time.Time, number uint16) span {
 		return s.extend(now)
 	}
 	s.asks = false
-	s.faster(12)
+	s.faster(broken)
 	return s.start(now)
+}
+
+// advance moves base.
+func (s *sender) advance(now time.Time, block int64) {
+	if s.base >= 0 && s.window >= paceWindow {
+		part := float64(block-s.base) / float64(s.window)
+		if block >= s.high {
+			part = 1
+		}
+		s.hurry.arrived(now, block-s.base, part, s.rtt.level())
+	}
+	if s.try == 0 {
+		s.vain = 0
+	}
+	s.base, s.alive, s.heard, s.try = block, now, true, 0
 }
 
 // again takes an ACK of what was acknowledged before.
@@ -315,9 +319,6 @@ func (s *sender) deadline() time.Time {
 	return from.Add(min(max(s.rtt.wait(s.try), s.hold), waitMost))
 }
 
-// hurries reports whether the next flight does not wait for an ACK.
-func (s *sender) hurries() bool { return s.pace == 0 && s.high < s.blocks && s.hurry.wanted() }
-
 // late is called when the deadline has passed.
 func (s *sender) late(now time.Time) span {
 	switch {
@@ -352,6 +353,9 @@ func (s *sender) late(now time.Time) span {
 	}
 	return s.both(now)
 }
+
+// hurries reports whether the next flight does not wait for an ACK.
+func (s *sender) hurries() bool { return s.pace == 0 && s.high < s.blocks && s.hurry.wanted() }
 
 // both sends the flight and the window behind what was ever sent, within reason.
 func (s *sender) both(now time.Time) span {
