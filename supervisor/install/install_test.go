@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,12 @@ func TestInstallOntoAnEmptyDisk(t *testing.T) {
 	}
 	if got := s.stages(); got != "write verify reboot" {
 		t.Errorf("stages %s", got)
+	}
+	for _, stage := range []netboot.Stage{netboot.Write, netboot.Check} { // is told of when it begins
+		n := slices.IndexFunc(s.posts, func(p netboot.Progress) bool { return p.Stage == stage })
+		if p := s.posts[n]; p.Done >= p.Total {
+			t.Errorf("the first that the server hears of %s is %+v", stage, p)
+		}
 	}
 	if out := b.out.String(); strings.Contains(out, token) || !strings.Contains(out, "disk sda  9437 kB  Carp 3000 S1234ABCD: empty\n") ||
 		!strings.Contains(out, "100 % read back") || strings.Count(out, "% written") > 20 {

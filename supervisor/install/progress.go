@@ -11,7 +11,7 @@ const (
 	// everyPercent is how often a line is written: a console with 9600 bit/s takes
 	// a tenth of a second for one.
 	everyPercent = 5
-	// everyPost is how often the server is told, and pauseAfter how long it is not
+	// everyPost is how often the server is told within a stage, and pauseAfter how long it is not
 	// told again when it did not answer: the image comes first.
 	everyPost  = 2 * time.Second
 	pauseAfter = 20 * time.Second
@@ -43,7 +43,7 @@ func (p *progress) step(stage netboot.Stage, done, total int64) {
 	}
 	now := p.i.Now()
 	if stage != p.stage {
-		p.stage, p.began, p.percent = stage, now, 0
+		p.stage, p.began, p.percent, p.next = stage, now, 0, now
 	}
 	percent := done * 100 / total
 	if percent/everyPercent > p.percent/everyPercent {
