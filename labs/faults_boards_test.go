@@ -22,7 +22,7 @@ import (
 // same command goes on until all four are.
 func TestFaultsBoardsStopped(t *testing.T) {
 	lab.Require(t, tinyNeeds...)
-	random, tree := faultRandom(t), newTinyTree(t)
+	random, tree := seededRandom(t), newTinyTree(t)
 	tree.write(t, map[string]string{
 		"boards/other/board.toml":    strings.Replace(tinyBoard, "data-mib = 16", "data-mib = 18", 1),
 		"boards/other/router.toml":   "hostname = \"other\"\n",
@@ -175,7 +175,7 @@ func partialSize(cache string) int64 {
 // name only when it is whole.
 func TestFaultsBundleKilled(t *testing.T) {
 	lab.Require(t, tinyNeeds...)
-	random, tree, b := faultRandom(t), newTinyTree(t), tinyBuild{cache: t.TempDir()}
+	random, tree, b := seededRandom(t), newTinyTree(t), tinyBuild{cache: t.TempDir()}
 	tree.write(t, map[string]string{"cmd/tench/main.go": "package main\n\nfunc main() {}\n"}) // whose modules are in a bundle
 	bundle := filepath.Join(t.TempDir(), "tench.tar")
 	fetch := []string{"fetch", "tiny", "--offline", "--bundle", bundle}

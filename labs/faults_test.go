@@ -28,7 +28,7 @@ const faultStops = 10
 // the next run completes what an undisturbed one makes.
 func TestFaultsStopped(t *testing.T) {
 	lab.Require(t, tinyNeeds...)
-	random := faultRandom(t)
+	random := seededRandom(t)
 	tree := newTinyTree(t)
 	want := tree.build(t, tinyBuild{cache: t.TempDir()}) // and Go's own cache is filled
 	began := time.Now()
@@ -54,8 +54,9 @@ func TestFaultsStopped(t *testing.T) {
 	tree.check(t, b, want)
 }
 
-// faultRandom draws the points at which builds are stopped.
-func faultRandom(t *testing.T) *rand.Rand {
+// seededRandom draws the points at which something is stopped, the same ones for
+// the same TENCH_LAB_SEED.
+func seededRandom(t testing.TB) *rand.Rand {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("TENCH_LAB_SEED"); text != "" {
@@ -64,7 +65,7 @@ func faultRandom(t *testing.T) *rand.Rand {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("TENCH_LAB_SEED=%d stops at the same points again", seed)
+	t.Logf("TENCH_LAB_SEED=%d draws the same points again", seed)
 	return rand.New(rand.NewPCG(seed, 0))
 }
 

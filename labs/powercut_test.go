@@ -3,13 +3,10 @@ package labs
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"text/tabwriter"
-	"time"
 
 	"tench/internal/lab"
 	"tench/internal/slottest"
@@ -80,16 +77,8 @@ type cutMatrix struct {
 // newCutMatrix boots the box and lets it live through the stories.
 func newCutMatrix(t testing.TB) *cutMatrix {
 	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("TENCH_LAB_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("TENCH_LAB_SEED=%d draws the same points again, of another run", seed)
 	m := &cutMatrix{
-		dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 0)),
+		dir: t.TempDir(), random: seededRandom(t),
 		rows: make([][3]int, len(cutStories)), distinct: map[string]bool{},
 	}
 	log, newer := filepath.Join(m.dir, "writes.log"), newerSlot(t)
