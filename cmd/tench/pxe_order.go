@@ -13,7 +13,6 @@ import (
 	"tench/config"
 	"tench/pxe"
 	"tench/pxe/boxes"
-	"tench/pxe/event"
 	"tench/pxe/track"
 	"tench/release/netboot"
 )
@@ -61,7 +60,7 @@ Start the server before or after: the arming is kept.`,
 			what := strings.TrimSpace(cmp.Or(i.Board, "its system") + " " + i.Release)
 			fmt.Fprintf(c.OutOrStdout(), "%s is armed: switch it on, and it installs %s once\n", args[0], what)
 			if i.Once {
-				fmt.Fprintln(c.OutOrStdout(), o.saysInstalled(args[0]))
+				fmt.Fprintln(c.OutOrStdout(), installedSays)
 			}
 			adviseServer(c, alone)
 			return nil
@@ -75,28 +74,10 @@ Start the server before or after: the arming is kept.`,
 	return c
 }
 
-// How the server hears that a system is installed that is not ours.
-const (
-	freeBSDSays = `the last line of its installerconfig says so: fetch -qo /dev/null "$(kenv tench_installed)"`
-	piSays      = `its installer says so, at its end: wget -qO /dev/null "$(grep -o 'http://[^ ]*/installed' /proc/cmdline)"`
-)
-
-// saysInstalled is which of them is a box's.
-func (o *pxeOptions) saysInstalled(name string) string {
-	t, err := findTree()
-	if err != nil {
-		return freeBSDSays
-	}
-	list, _ := o.inventory(t) // it was armed by it just now
-	box, ok := list.ByName(name)
-	if mac, err := event.ParseMAC(name); err == nil && !ok {
-		box, _ = list.ByMAC(mac)
-	}
-	if box.System == boxes.RaspberryPi {
-		return piSays
-	}
-	return freeBSDSays
-}
+// installedSays is how the server hears that a system is installed that is not ours.
+const installedSays = `the last thing that its installer does says so:
+  FreeBSD       fetch -qo /dev/null "$(kenv tench_installed)"
+  Raspberry Pi  wget -qO /dev/null "$(grep -o 'http://[^ ]*/installed' /proc/cmdline)"`
 
 func pxeRunCommand() *cobra.Command {
 	var o pxeOptions

@@ -2,6 +2,7 @@ package view
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -27,7 +28,7 @@ func (b Box) openPi(path string) (File, error) {
 	}
 	file, err := b.openPiFile(path)
 	dir, rest, inDir := strings.Cut(path, "/")
-	if err == fs.ErrNotExist && inDir && (piSerialRE.MatchString(dir) || strings.EqualFold(dir, b.MAC.Dashed())) {
+	if errors.Is(err, fs.ErrNotExist) && inDir && (piSerialRE.MatchString(dir) || strings.EqualFold(dir, b.MAC.Dashed())) {
 		return b.openPiFile(rest)
 	}
 	return file, err
