@@ -215,15 +215,22 @@ func (s *Server) resume(ctx context.Context) error {
 			return err
 		}
 	}
+	loaded := map[string]error{} // by board: an audit takes its time, and boxes may be many
 	for _, b := range s.table.Snapshot() {
 		switch i := b.Install; {
 		case i == nil || !i.Pending() || i.Board == "":
 		case i.Any:
-			if err := s.table.Disarm(b.MAC); err != nil {
+			a := armory{state: s.o.State}
+			if err := errors.Join(s.table.Disarm(b.MAC), a.keepRouter(b.MAC, nil)); err != nil {
 				return err
 			}
 		default:
-			if _, err := s.load(ctx, i.Board); err != nil {
+			err, tried := loaded[i.Board]
+			if !tried {
+				_, err = s.load(ctx, i.Board)
+				loaded[i.Board] = err
+			}
+			if err != nil {
 				s.say(event.Event{Box: b.MAC, Kind: event.Trouble, Text: oneLine(err)})
 			}
 		}
