@@ -134,11 +134,13 @@ func (s *Server) bsd(b view.Box, box boxes.Box) (view.Box, error) {
 	return b, err
 }
 
-// folder opens a folder once.
+// folder opens a folder, once as long as the path leads to it. Of one that another
+// took the place of, somebody may be about to open a file: Go closes it when nobody
+// has it any more.
 func (s *Server) folder(path string) (view.Folder, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f, ok := s.folders[path]; ok {
+	if f, ok := s.folders[path]; ok && !f.ReplacedAt(path) {
 		return f, nil
 	}
 	f, err := view.OpenFolder(path)

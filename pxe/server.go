@@ -33,6 +33,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -278,6 +279,9 @@ func (s *Server) Close() {
 		_ = c.Close() // what ends has nobody to tell
 	}
 	s.closers = nil
+	if s.dhcp != nil {
+		s.dhcp.Close()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.folders {
@@ -332,11 +336,13 @@ func (s *Server) sink(e event.Event) {
 	s.say(e)
 }
 
-// say is sink for what we say ourselves.
+// say is sink for what we say ourselves. What to do about trouble is on a line of
+// its own, which an event has not.
 func (s *Server) say(e event.Event) {
 	if e.Time.IsZero() {
 		e.Time = s.o.Now()
 	}
+	e.Text = strings.ReplaceAll(e.Text, "\nhint: ", "; hint: ")
 	if s.table != nil {
 		s.table.Event(e)
 	}

@@ -171,6 +171,12 @@ func (t *Table) Pending(mac event.MAC) (Install, bool) {
 	return i, true
 }
 
+// Ordered is what a box was armed for, be it over or not.
+func (t *Table) Ordered(mac event.MAC) (Order, bool) {
+	i, armed := t.find(mac)
+	return i.Order, armed
+}
+
 // Token finds the arming that a box's token is of, whatever its state: after
 // StateWritten it is good for reports only. The error is ErrToken.
 func (t *Table) Token(token string) (Install, error) {
