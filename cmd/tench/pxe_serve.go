@@ -45,6 +45,9 @@ func runPXE(c *cobra.Command, o pxeOptions, then ...func(*pxe.Server) error) err
 	if err != nil {
 		return explainFailure(err)
 	}
+	if err := makeState(opts.State); err != nil {
+		return err
+	}
 	s, err := pxe.Listen(c.Context(), opts)
 	if err != nil {
 		return err
@@ -133,15 +136,42 @@ func (o *pxeOptions) armory(c *cobra.Command) (pxe.Options, error) {
 	return opts, err
 }
 
+// makeState makes the state folder. What had to be made above it, ~/.local say, is
+// the caller's as well.
+func makeState(state string) error {
+	missing := missingFolders(state)
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return fmt.Errorf("pxe: make the state folder: %w\nhint: --state FOLDER", err)
+	}
+	return chownToCaller(missing)
+}
+
+// missingFolders are path and the folders above it that are not there.
+func missingFolders(path string) []string {
+	var missing []string
+	for {
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			return missing
+		}
+		missing, path = append(missing, path), filepath.Dir(path)
+	}
+}
+
 // giveToCaller gives the state folder to who called sudo, who arms boxes without it,
 // but nothing else that lies there: --state may name any folder.
 func giveToCaller(state string) error {
+	paths, err := stateFiles(state)
+	return errors.Join(err, chownToCaller(paths))
+}
+
+// chownToCaller gives files to who called sudo, if anybody did.
+func chownToCaller(paths []string) error {
 	uid, err := strconv.Atoi(os.Getenv("SUDO_UID"))
 	gid, gerr := strconv.Atoi(os.Getenv("SUDO_GID"))
 	if err != nil || gerr != nil || os.Geteuid() != 0 {
 		return nil
 	}
-	paths, err := stateFiles(state)
+	err = nil
 	for _, path := range paths {
 		err = errors.Join(err, os.Lchown(path, uid, gid))
 	}
