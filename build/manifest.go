@@ -141,12 +141,8 @@ func (p *plan) makeOut() error {
 	return nil
 }
 
-// newDir is the folder below Options.Out that products are made in. What an
-// interrupted build left there is removed by the next.
-const newDir = ".new"
-
 func (p *plan) assemble(made parts) (release.Manifest, error) {
-	tmp := filepath.Join(p.o.Out, newDir)
+	tmp := filepath.Join(p.o.Out, release.UnfinishedDir)
 	defer os.RemoveAll(tmp)
 	if err := errors.Join(os.RemoveAll(tmp), os.Mkdir(tmp, 0o755)); err != nil {
 		return release.Manifest{}, fmt.Errorf("disk: %w", err)

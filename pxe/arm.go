@@ -40,6 +40,7 @@ type armory struct {
 	boards  []string                      // that any box may run
 	ports   func(name string) []event.MAC // that have told a box's serial number
 	product func(board string) (Product, error)
+	check   func(boxes.Box) error // its configuration and its identity
 }
 
 // Arm arms one box. The error is for the operator.
@@ -57,6 +58,10 @@ func (a armory) Arm(r Request) (track.Install, error) {
 	case box.System != boxes.Tench && (o.Disk != "" || o.Wipe || r.Router != nil):
 		return track.Install{}, fmt.Errorf("pxe: %s: its folder says what is installed where: name neither disk nor configuration", box.Name)
 	case box.System == boxes.Tench:
+		// boxes.toml and what it names may be others than at the start.
+		if err := a.check(configured(box, r.Router)); err != nil {
+			return track.Install{}, err
+		}
 		p, err := a.product(box.Board)
 		if err != nil {
 			return track.Install{}, err
@@ -76,6 +81,14 @@ func (a armory) Arm(r Request) (track.Install, error) {
 		return track.Install{}, errors.Join(err, a.table.Disarm(mac))
 	}
 	return i, nil
+}
+
+// configured is a box without the router.toml of its own where the order has one.
+func configured(box boxes.Box, router []byte) boxes.Box {
+	if router != nil {
+		box.Config = ""
+	}
+	return box
 }
 
 // names reports whether a word is a box, and not perhaps a board.
@@ -155,11 +168,18 @@ func (a armory) Disarm(name string) error {
 	if err != nil {
 		return err
 	}
-	err = fmt.Errorf("disarm: %s: it is not armed", mac)
+	disarmed := false
 	for _, m := range append(append([]event.MAC{mac}, box.MACs...), a.ports(box.Name)...) {
-		if derr := a.table.Disarm(m); derr == nil {
-			err = a.keepRouter(m, nil)
+		switch derr := a.table.Disarm(m); {
+		case derr == nil:
+			disarmed = true
+			err = errors.Join(err, a.keepRouter(m, nil))
+		case !errors.Is(derr, track.ErrNotArmed):
+			err = errors.Join(err, derr)
 		}
+	}
+	if !disarmed && err == nil {
+		return fmt.Errorf("disarm: %s: %w", mac, track.ErrNotArmed)
 	}
 	return err
 }

@@ -85,7 +85,7 @@ func (s *Server) serveBoxes(ctx context.Context) error {
 func (s *Server) openHTTP(client netip.AddrPort, name string) (web.File, error) {
 	f, err := s.Open(client.Addr(), name, s.view)
 	if errors.Is(err, fs.ErrPermission) {
-		s.sink(event.Event{IP: client.Addr(), Kind: event.Refused, File: name, Text: oneLine(err)})
+		s.sink(event.Event{IP: client.Addr(), Kind: event.Refused, File: name, Text: err.Error()})
 		return nil, fs.ErrNotExist
 	}
 	return f, err

@@ -128,7 +128,7 @@ func DisarmAlone(ctx context.Context, o Options, box string) error {
 
 func (s *Server) armory(ctx context.Context) armory {
 	return armory{state: s.o.State, table: s.table, list: s.inventory(), boards: s.o.Boards, ports: s.register.ports,
-		product: func(board string) (Product, error) { return s.load(ctx, board) }}
+		product: func(board string) (Product, error) { return s.load(ctx, board) }, check: s.o.Check}
 }
 
 // Explain says what was heard of a box, and what it was answered and why.

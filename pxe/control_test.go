@@ -14,6 +14,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"tench/pxe/boxes"
 	"tench/pxe/dhcp"
 	"tench/pxe/event"
 	"tench/pxe/track"
@@ -178,10 +181,94 @@ func TestArmAlone(t *testing.T) {
 	}
 }
 
+// A box is armed with what boxes.toml names by then, and not with what it named at
+// the start.
+func TestArmLooksAtTheBox(t *testing.T) {
+	s := newTestServer(t, twoBoxes)
+	s.o.Check = func(b boxes.Box) error {
+		if b.Config == "" {
+			return nil
+		}
+		return errors.New(b.Name + ".toml: unknown key")
+	}
+	list := strings.Replace(twoBoxes, "board =", "config = \"gw0.toml\"\nboard =", 1)
+	dir := filepath.Dir(s.o.Boxes)
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "gw0.toml"), nil, 0o644), os.Remove(s.o.Boxes), os.WriteFile(s.o.Boxes, []byte(list), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []netboot.Mode{netboot.Install, netboot.Run} {
+		if _, err := s.Arm(t.Context(), Request{Box: "gw0", Mode: mode}); err == nil || err.Error() != "gw0.toml: unknown key" {
+			t.Errorf("Arm for %s with a bad configuration = %v", mode, err)
+		}
+	}
+	if _, pending := s.table.Pending(macA); pending {
+		t.Error("gw0 is armed")
+	}
+	arm(t, s, Request{Box: "gw0", Mode: netboot.Run, Router: []byte("hostname = \"x\"\n")}) // another one instead
+}
+
+// What could not be disarmed is told as that: the box would be installed.
+func TestDisarmThatFails(t *testing.T) {
+	s := newTestServer(t, twoBoxes)
+	arm(t, s, Request{Box: "gw0", Mode: netboot.Install})
+	path := filepath.Join(s.o.State, macA.Dashed()+".json")
+	if err := errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "in the way"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	err := s.armory(t.Context()).Disarm("gw0")
+	if err == nil || errors.Is(err, track.ErrNotArmed) || !strings.Contains(err.Error(), path) {
+		t.Errorf("Disarm = %v, want why it could not be", err)
+	}
+	if _, pending := s.table.Pending(macA); !pending {
+		t.Error("gw0 is not armed any more, and its file is there")
+	}
+	if err := errors.Join(os.RemoveAll(path), s.armory(t.Context()).Disarm("gw0")); err != nil {
+		t.Error(err)
+	}
+	if err := s.armory(t.Context()).Disarm("gw0"); !errors.Is(err, track.ErrNotArmed) {
+		t.Errorf("Disarm, once more = %v", err)
+	}
+}
+
+// A board is audited once, however many boxes are armed with it.
+func TestResumeAuditsABoardOnce(t *testing.T) {
+	s := newTestServer(t, twoBoxes)
+	arm(t, s, Request{Box: "gw0", Mode: netboot.Run})
+	arm(t, s, Request{Box: "sw0", Mode: netboot.Run})
+	for n := range byte(3) {
+		arm(t, s, Request{Box: event.MAC{2, 0, 0, 0, 0, n}.String(), Mode: netboot.Run, Board: "qemu-amd64"})
+	}
+	o := s.o
+	s.Close()
+	audits := map[string]int{}
+	product := o.Product
+	o.Product = func(ctx context.Context, board string) (Product, error) {
+		audits[board]++
+		if board == "nanopi-neo" {
+			return Product{}, errors.New("it is not whole")
+		}
+		return product(ctx, board)
+	}
+	troubles := 0
+	o.Sink = func(e event.Event) {
+		if e.Kind == event.Trouble {
+			troubles++
+		}
+	}
+	next := newServer(o)
+	defer next.Close()
+	if err := next.openState(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]int{"qemu-amd64": 1, "nanopi-neo": 1}, audits); diff != "" || troubles != 1 {
+		t.Errorf("%d troubles, audits (-want +got):\n%s", troubles, diff)
+	}
+}
+
 // A stranger who ran from RAM is forgotten with the server that he came to.
 func TestStrangersEndWithTheServer(t *testing.T) {
 	s := newTestServer(t, twoBoxes)
-	arm(t, s, Request{Box: "qemu-amd64", Mode: netboot.Run})
+	arm(t, s, Request{Box: "qemu-amd64", Mode: netboot.Run, Router: []byte("hostname = \"x\"\n")})
 	initrdOf(t, s, macX)
 	arm(t, s, Request{Box: "gw0", Mode: netboot.Run})
 	named := event.MAC{2, 0, 0, 0, 0, 7} // in no list, and named by the operator
@@ -195,6 +282,9 @@ func TestStrangersEndWithTheServer(t *testing.T) {
 	}
 	if next.who(macX, "").known {
 		t.Error("the stranger is known")
+	}
+	if left, _ := filepath.Glob(filepath.Join(o.State, macX.Dashed()+"*")); len(left) > 0 {
+		t.Errorf("the stranger left %q", left)
 	}
 	for name, mac := range map[string]event.MAC{"gw0": macA, "the box that was named by its MAC": named} {
 		if _, pending := next.table.Pending(mac); !pending {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -317,6 +318,30 @@ func TestIPXEThatIsNamedToItself(t *testing.T) {
 	}
 }
 
+// A port that tells once more what is known of it makes nobody else forgotten.
+func TestPortsThatAreRemembered(t *testing.T) {
+	r := newRegister()
+	port := func(n int) event.MAC { return event.MAC{2, 0, 0, 0, byte(n >> 8), byte(n)} }
+	for n := range strangest {
+		r.bind(port(n), "gw0")
+		r.setUEFI(port(n), true)
+		r.gotIPXE(port(n), time.Unix(1, 0))
+	}
+	r.bind(port(0), "gw0")
+	r.setUEFI(port(0), true)
+	r.gotIPXE(port(0), time.Unix(1, 0))
+	if got := len(r.ports("gw0")); got != strangest {
+		t.Errorf("%d ports of gw0 are known, want all %d", got, strangest)
+	}
+	if !r.isUEFI(port(1)) || !r.isIPXE(port(1), time.Unix(2, 0)) {
+		t.Error("a port is forgotten")
+	}
+	r.bind(port(strangest), "gw0")
+	if got := len(r.ports("gw0")); got > strangest {
+		t.Errorf("%d ports are remembered, want %d at most", got, strangest)
+	}
+}
+
 // boxes.toml is read again when it changed, and a mistake changes nothing.
 func TestInventoryThatChanges(t *testing.T) {
 	s := newTestServer(t, twoBoxes)
@@ -342,6 +367,46 @@ func TestInventoryThatChanges(t *testing.T) {
 	if s.who(macA, "").known || s.who(macX, "").box.Name != "gw9" {
 		t.Error("the new list is not in force")
 	}
+}
+
+// What to do about trouble stands in the same line.
+func TestTroubleIsALine(t *testing.T) {
+	s := newTestServer(t, twoBoxes)
+	var said string
+	s.o.Sink = func(e event.Event) { said = e.Text }
+	s.sink(event.Event{Box: macA, Kind: event.Trouble, Text: "vmlinuz: it is another\nhint: arm the box again"})
+	const want = "vmlinuz: it is another; hint: arm the box again"
+	if said != want || !strings.Contains(s.table.Explain(macA), want+"\n") {
+		t.Errorf("said %q, and the table explains\n%s\nwant %q", said, s.table.Explain(macA), want)
+	}
+}
+
+// A folder of files may be another by the time that a box asks again.
+func TestTreeThatIsReplaced(t *testing.T) {
+	dir := t.TempDir()
+	tree := filepath.Join(dir, "tree")
+	put := func(folder, text string) {
+		t.Helper()
+		if err := errors.Join(os.Mkdir(folder, 0o755), os.WriteFile(filepath.Join(folder, "bsd.rd"), []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(tree, "old")
+	s := newTestServer(t, fmt.Sprintf("[box.ob]\nmac = [%q]\nsystem = \"openbsd\"\ntree = %q\n", macA, tree))
+	arm(t, s, Request{Box: "ob", Mode: netboot.Run})
+	want := func(text string) {
+		t.Helper()
+		if got, err := s.opened(macA, "bsd.rd"); err != nil || got != text {
+			t.Errorf("bsd.rd is %q, %v; want %q", got, err, text)
+		}
+	}
+	want("old")
+	if err := os.Rename(tree, filepath.Join(dir, "before")); err != nil {
+		t.Fatal(err)
+	}
+	want("old") // in between
+	put(tree, "new")
+	want("new")
 }
 
 func initrdOf(t *testing.T, s *Server, mac event.MAC) string {

@@ -52,6 +52,8 @@ func TestOtherBoard(t *testing.T) {
 			text, err := s.opened(macA, "/hardware/"+tc.product+"/boot.ipxe")
 			if refused := errors.Is(err, fs.ErrPermission); refused != tc.refused || err == nil && !strings.Contains(text, "vmlinuz") {
 				t.Errorf("the second script, %v:\n%s", err, text)
+			} else if refused && !strings.HasSuffix(err.Error(), "(\"APU2\")\nhint: board = \"apu2\", or if that is wrong, hardware = \"APU2\" under [box.gw0] in boxes.toml") {
+				t.Errorf("the operator reads %q, want what to do at its end", err)
 			}
 			i, _ := s.table.Pending(macA)
 			c := &content{s: s}

@@ -32,7 +32,7 @@ func (s *Server) openTFTP(client netip.AddrPort, name string) (tftp.File, error)
 func (s *Server) Open(client netip.Addr, name string, v view.View) (view.File, error) {
 	mac, ok := s.dhcp.MAC(client)
 	if !ok {
-		return nil, fmt.Errorf("pxe: whose address %s is, nobody knows: %w", client, fs.ErrPermission)
+		return nil, forbidden{fmt.Errorf("pxe: whose address %s is, nobody knows", client)}
 	}
 	return s.openFor(mac, name, v)
 }
@@ -42,7 +42,7 @@ func (s *Server) openFor(mac event.MAC, name string, v view.View) (view.File, er
 	name, told := hardwareIn(s.serial(mac, strings.TrimLeft(name, "/")))
 	id := s.who(mac, "")
 	if !id.known && !s.inventory().WantsSerial() {
-		return nil, fmt.Errorf("pxe: %s is not in boxes.toml: %w", mac, fs.ErrPermission)
+		return nil, forbidden{fmt.Errorf("pxe: %s is not in boxes.toml", mac)}
 	}
 	b := view.Box{Name: mac.String(), MAC: mac, Job: view.Identify, System: boxes.Tench}
 	if id.known {
@@ -53,7 +53,7 @@ func (s *Server) openFor(mac event.MAC, name string, v view.View) (view.File, er
 	}
 	if told != "" {
 		if err := s.otherBoard(id.box, boards.Hardware{Product: []string{told}}); err != nil {
-			return nil, fmt.Errorf("%w: %w", err, fs.ErrPermission)
+			return nil, forbidden{err}
 		}
 		b.Recognize = false
 	}
@@ -66,6 +66,12 @@ func (s *Server) openFor(mac event.MAC, name string, v view.View) (view.File, er
 	}
 	return f, err
 }
+
+// forbidden is why a box may not have a file, for the operator. It is
+// fs.ErrPermission, whose own words say no more.
+type forbidden struct{ error }
+
+func (forbidden) Is(target error) bool { return target == fs.ErrPermission }
 
 // serialFolder is where a box asks that tells its serial number:
 // serial/NUMBER/boot.ipxe.
@@ -134,11 +140,13 @@ func (s *Server) bsd(b view.Box, box boxes.Box) (view.Box, error) {
 	return b, err
 }
 
-// folder opens a folder once.
+// folder opens a folder, once as long as the path leads to it. Of one that another
+// took the place of, somebody may be about to open a file: Go closes it when nobody
+// has it any more.
 func (s *Server) folder(path string) (view.Folder, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f, ok := s.folders[path]; ok {
+	if f, ok := s.folders[path]; ok && !f.ReplacedAt(path) {
 		return f, nil
 	}
 	f, err := view.OpenFolder(path)

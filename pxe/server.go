@@ -33,6 +33,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -215,15 +216,22 @@ func (s *Server) resume(ctx context.Context) error {
 			return err
 		}
 	}
+	loaded := map[string]error{} // by board: an audit takes its time, and boxes may be many
 	for _, b := range s.table.Snapshot() {
 		switch i := b.Install; {
 		case i == nil || !i.Pending() || i.Board == "":
 		case i.Any:
-			if err := s.table.Disarm(b.MAC); err != nil {
+			a := armory{state: s.o.State}
+			if err := errors.Join(s.table.Disarm(b.MAC), a.keepRouter(b.MAC, nil)); err != nil {
 				return err
 			}
 		default:
-			if _, err := s.load(ctx, i.Board); err != nil {
+			err, tried := loaded[i.Board]
+			if !tried {
+				_, err = s.load(ctx, i.Board)
+				loaded[i.Board] = err
+			}
+			if err != nil {
 				s.say(event.Event{Box: b.MAC, Kind: event.Trouble, Text: oneLine(err)})
 			}
 		}
@@ -271,6 +279,9 @@ func (s *Server) Close() {
 		_ = c.Close() // what ends has nobody to tell
 	}
 	s.closers = nil
+	if s.dhcp != nil {
+		s.dhcp.Close()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.folders {
@@ -325,11 +336,13 @@ func (s *Server) sink(e event.Event) {
 	s.say(e)
 }
 
-// say is sink for what we say ourselves.
+// say is sink for what we say ourselves. What to do about trouble is on a line of
+// its own, which an event has not.
 func (s *Server) say(e event.Event) {
 	if e.Time.IsZero() {
 		e.Time = s.o.Now()
 	}
+	e.Text = strings.ReplaceAll(e.Text, "\nhint: ", "; hint: ")
 	if s.table != nil {
 		s.table.Event(e)
 	}

@@ -11,7 +11,6 @@ import (
 
 	"tench/pxe/boxes"
 	"tench/pxe/event"
-	"tench/pxe/track"
 	"tench/release/netboot"
 )
 
@@ -28,18 +27,23 @@ func newRegister() *register {
 	return &register{bySerial: map[event.MAC]string{}, uefi: map[event.MAC]bool{}, loaded: map[event.MAC]time.Time{}}
 }
 
-// strangest is how many ports are remembered that nobody listed. Beyond it they
-// are forgotten: each of them tells its serial number at its next boot.
+// strangest is how many ports are remembered. Before there is one more all are
+// forgotten: each of them tells at its next boot what was known of it.
 const strangest = 1024
+
+// remember notes something of a port.
+func remember[T any](of map[event.MAC]T, mac event.MAC, what T) {
+	if _, known := of[mac]; !known && len(of) >= strangest {
+		clear(of)
+	}
+	of[mac] = what
+}
 
 // bind notes that a port told a box's serial number.
 func (r *register) bind(mac event.MAC, name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.bySerial) >= strangest {
-		clear(r.bySerial)
-	}
-	r.bySerial[mac] = name
+	remember(r.bySerial, mac, name)
 }
 
 func (r *register) bound(mac event.MAC) string {
@@ -65,10 +69,7 @@ func (r *register) ports(name string) []event.MAC {
 func (r *register) setUEFI(mac event.MAC, uefi bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.uefi) >= strangest {
-		clear(r.uefi)
-	}
-	r.uefi[mac] = uefi
+	remember(r.uefi, mac, uefi)
 }
 
 func (r *register) isUEFI(mac event.MAC) bool {
@@ -87,10 +88,7 @@ const soon = 2 * time.Minute
 func (r *register) gotIPXE(mac event.MAC, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.loaded) >= strangest {
-		clear(r.loaded)
-	}
-	r.loaded[mac] = now
+	remember(r.loaded, mac, now)
 }
 
 // isIPXE reports whether a box that asks for iPXE is iPXE, once.
@@ -131,7 +129,7 @@ func (s *Server) who(mac event.MAC, uuid string) identity {
 // any at all.
 func (s *Server) unlisted(mac event.MAC) identity {
 	b := boxes.Box{Name: mac.Dashed(), MACs: []event.MAC{mac}, System: boxes.Tench}
-	order, armed := s.ordered(mac)
+	order, armed := s.table.Ordered(mac)
 	if any := s.anyBoard(); any != "" && !(armed && order.Mode == netboot.Install) {
 		b.Board = any
 		return identity{b, true, true, "any box is a " + any}
@@ -140,16 +138,6 @@ func (s *Server) unlisted(mac event.MAC) identity {
 		return identity{b, true, false, "armed by its MAC"}
 	}
 	return identity{}
-}
-
-// ordered is what a port was armed for, be it over or not.
-func (s *Server) ordered(mac event.MAC) (track.Order, bool) {
-	for _, b := range s.table.Snapshot() {
-		if b.MAC == mac && b.Install != nil {
-			return b.Install.Order, true
-		}
-	}
-	return track.Order{}, false
 }
 
 // piSerials are what the serial number of a Raspberry Pi may be whose ROM tells

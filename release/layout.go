@@ -9,6 +9,11 @@ const (
 	NotesFile     = "NOTES.md"
 )
 
+// UnfinishedDir is the folder in out/BOARD in which a build makes its products,
+// before they take the place of the last one's. What an interrupted build left there
+// is removed by the next.
+const UnfinishedDir = ".new"
+
 // ImageName is the file name of a board's stick image.
 func ImageName(board string) string { return "tench-" + board + ".img" }
 

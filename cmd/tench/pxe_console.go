@@ -180,7 +180,7 @@ func (all transcripts) run(ctx context.Context) {
 // of is the transcript of a box, by its MAC or its name; nil for none.
 func (all transcripts) of(box event.MAC, name string) []string {
 	for _, t := range all {
-		if strings.EqualFold(t.box, box.String()) || name != "" && t.box == name {
+		if mac, err := event.ParseMAC(t.box); err == nil && mac == box || name != "" && t.box == name {
 			return t.said()
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"tench/pxe/event"
 )
 
 func TestParseTranscript(t *testing.T) {
@@ -76,6 +78,23 @@ func TestTranscriptForgets(t *testing.T) {
 	got := tr.said()
 	if len(got) != consoleLines || got[0] != "line 10" || got[len(got)-1] != fmt.Sprintf("line %d", consoleLines+9) {
 		t.Errorf("%d lines from %q to %q, want the last %d", len(got), got[0], got[len(got)-1], consoleLines)
+	}
+}
+
+// A console is of a box by its name, or by its MAC in each way that one is written.
+func TestTranscriptOf(t *testing.T) {
+	for box, want := range map[string]bool{"gw0": true, "52:54:00:00:00:01": true, "52-54-00-00-00-01": true, "52-54-00-00-00-0A": false, "gw1": false} {
+		list, err := parseTranscripts([]string{box + "=/dev/ttyUSB0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(list[0], "words")
+		if got := list.of(pxeBox0, "gw0"); (got != nil) != want {
+			t.Errorf("--console %s: gw0 has %q", box, got)
+		}
+	}
+	if got := (transcripts{{box: ""}}).of(event.MAC{}, ""); got != nil {
+		t.Errorf("nobody has %q", got)
 	}
 }
 

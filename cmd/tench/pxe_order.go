@@ -170,14 +170,26 @@ func (o *pxeOptions) arm(c *cobra.Command, r pxe.Request) (i track.Install, alon
 	}
 	i, err = pxe.Dial(state).Arm(c.Context(), r)
 	if errors.Is(err, pxe.ErrNoServer) {
-		opts, optErr := o.armory(c)
-		if optErr != nil {
-			return track.Install{}, false, optErr
-		}
 		alone = true
-		i, err = pxe.ArmAlone(c.Context(), opts, r)
+		err = o.alone(c, func(opts pxe.Options) error {
+			i, err = pxe.ArmAlone(c.Context(), opts, r)
+			return err
+		})
 	}
 	return i, alone, err
+}
+
+// alone does what no server does. What it leaves in the state folder is the caller's,
+// who may take sudo this time and not the next.
+func (o *pxeOptions) alone(c *cobra.Command, do func(pxe.Options) error) error {
+	opts, err := o.armory(c)
+	if err != nil {
+		return err
+	}
+	if err := makeState(opts.State); err != nil {
+		return err
+	}
+	return errors.Join(do(opts), giveToCaller(opts.State))
 }
 
 // adviseServer says how a server is started where none runs.
@@ -206,11 +218,7 @@ the disk boot. A box that runs from RAM goes on until it is switched off.`,
 			}
 			err = pxe.Dial(state).Disarm(c.Context(), args[0])
 			if errors.Is(err, pxe.ErrNoServer) {
-				opts, optErr := o.armory(c)
-				if optErr != nil {
-					return optErr
-				}
-				err = pxe.DisarmAlone(c.Context(), opts, args[0])
+				err = o.alone(c, func(opts pxe.Options) error { return pxe.DisarmAlone(c.Context(), opts, args[0]) })
 			}
 			return err
 		},

@@ -45,6 +45,9 @@ func runPXE(c *cobra.Command, o pxeOptions, then ...func(*pxe.Server) error) err
 	if err != nil {
 		return explainFailure(err)
 	}
+	if err := makeState(opts.State); err != nil {
+		return err
+	}
 	s, err := pxe.Listen(c.Context(), opts)
 	if err != nil {
 		return err
@@ -133,15 +136,42 @@ func (o *pxeOptions) armory(c *cobra.Command) (pxe.Options, error) {
 	return opts, err
 }
 
+// makeState makes the state folder. What had to be made above it, ~/.local say, is
+// the caller's as well.
+func makeState(state string) error {
+	missing := missingFolders(state)
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return fmt.Errorf("pxe: make the state folder: %w\nhint: --state FOLDER", err)
+	}
+	return chownToCaller(missing)
+}
+
+// missingFolders are path and the folders above it that are not there.
+func missingFolders(path string) []string {
+	var missing []string
+	for {
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			return missing
+		}
+		missing, path = append(missing, path), filepath.Dir(path)
+	}
+}
+
 // giveToCaller gives the state folder to who called sudo, who arms boxes without it,
 // but nothing else that lies there: --state may name any folder.
 func giveToCaller(state string) error {
+	paths, err := stateFiles(state)
+	return errors.Join(err, chownToCaller(paths))
+}
+
+// chownToCaller gives files to who called sudo, if anybody did.
+func chownToCaller(paths []string) error {
 	uid, err := strconv.Atoi(os.Getenv("SUDO_UID"))
 	gid, gerr := strconv.Atoi(os.Getenv("SUDO_GID"))
 	if err != nil || gerr != nil || os.Geteuid() != 0 {
 		return nil
 	}
-	paths, err := stateFiles(state)
+	err = nil
 	for _, path := range paths {
 		err = errors.Join(err, os.Lchown(path, uid, gid))
 	}
@@ -168,6 +198,7 @@ type pxeProducts struct {
 
 	mu    sync.Mutex
 	whole *pxe.Products // of --release
+	seal  [2]string     // what vouched for it when it was audited
 
 	told sync.Once // that the release is not signed
 }
@@ -190,8 +221,8 @@ func (p *pxeProducts) get(ctx context.Context, name string) (pxe.Product, error)
 	return pxe.Product{Board: b, Args: args, Router: router, Files: files}, nil
 }
 
-// files are those of --release, which is audited once, or of out/BOARD, which a
-// build may have made anew.
+// files are those of --release, which is audited once as long as what vouches for it
+// is the same, or of out/BOARD, which a build may have made anew.
 func (p *pxeProducts) files(ctx context.Context, b boards.Board) (*pxe.Products, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -206,16 +237,28 @@ func (p *pxeProducts) files(ctx context.Context, b boards.Board) (*pxe.Products,
 		}
 		return p.audit(ctx, dir)
 	}
-	if p.whole == nil {
+	if seal := sealOf(dir); p.whole == nil || p.seal != seal {
 		var err error
 		if p.whole, err = p.audit(ctx, dir); err != nil {
 			return nil, err
 		}
+		p.seal = seal
 	}
 	if !p.whole.Has(b.Name) {
 		return nil, fmt.Errorf("pxe: the release in %s has no board %s", dir, b.Name)
 	}
 	return p.whole, nil
+}
+
+// sealOf are the checksums of a release and their signature; "" for what cannot be
+// read, of which the audit says why.
+func sealOf(dir string) (seal [2]string) {
+	for n, name := range []string{release.SumsFile, release.SignatureFile} {
+		if data, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
+			seal[n] = string(data)
+		}
+	}
+	return seal
 }
 
 func (p *pxeProducts) missing(dir string) bool {
@@ -257,7 +300,7 @@ func (p *pxeProducts) trusted(dir string) (*signify.PublicKey, error) {
 	}
 	sig, err := signify.ParseSignature(data)
 	if err != nil {
-		return nil, fmt.Errorf("pxe: %s: %w", dir, err)
+		return nil, fmt.Errorf("pxe: %s: %w", filepath.Join(dir, release.SignatureFile), err)
 	}
 	keys, err := p.keys()
 	if err != nil {
@@ -306,6 +349,9 @@ func (p *pxeProducts) keys() ([]signify.PublicKey, error) {
 func (p *pxeProducts) image(ctx context.Context, i pxe.Image) (pxe.Stream, error) {
 	path, sum, err := i.Product.Files.Image(i.Product.Board.Name)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := p.trusted(i.Product.Files.Dir); err != nil { // it was, when the box was armed
 		return nil, err
 	}
 	keys, err := p.keys()

@@ -27,7 +27,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Parse("desk/boxes.toml", data, known)
+	got, err := parse("desk/boxes.toml", data, options{known: known})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,19 +40,19 @@ func TestExample(t *testing.T) {
 		{Name: "pi", MACs: []event.MAC{mac(t, "dc:a6:32:12:34:62")}, System: RaspberryPi, Tree: "desk/raspberrypi"},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("Parse (-want +got)\n%s", diff)
+		t.Errorf("parse (-want +got)\n%s", diff)
 	}
 }
 
 func TestFinding(t *testing.T) {
-	inv, err := Parse("b", []byte(`
+	inv, err := parse("b", []byte(`
 [box.a]
 mac = ["52-54-00-12-34-56"]
 board = "apu2"
 [box.b]
 serial = "00112233-4455-6677-8899-AABBCCDDEEFF"
 board = "apu2"
-`), known)
+`), options{known: known})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,9 +111,9 @@ func TestErrors(t *testing.T) {
 		"speed":                  {"[box.a]\nserial = \"X1\"\nsystem = \"freebsd\"\ntree = \"x\"\nspeed = 9601\n", "b:5: box.a.speed: 9601 is not one of"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Parse("b", []byte(tc.in), known)
+			_, err := parse("b", []byte(tc.in), options{known: known})
 			if err == nil || !strings.HasPrefix(err.Error(), tc.want) {
-				t.Errorf("Parse(%q) =\n%v\nwant\n%s", tc.in, err, tc.want)
+				t.Errorf("parse(%q) =\n%v\nwant\n%s", tc.in, err, tc.want)
 			}
 		})
 	}
@@ -162,7 +162,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(example)
 	f.Add([]byte("[box.a]\nmac = [\"\"]\nserial = \"\\u0000\"\nboard = \"apu2\"\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		inv, err := Parse("b", data, known)
+		inv, err := parse("b", data, options{known: known})
 		if err != nil {
 			return
 		}

@@ -41,18 +41,13 @@ func Load(path string, known []string) (Inventory, error) {
 	return parse(path, data, options{known: known, stat: os.Stat})
 }
 
-// Parse decodes a list; file is its name in errors, and known are the boards
-// there are. What its paths lead to is not looked at.
-func Parse(file string, data []byte, known []string) (Inventory, error) {
-	return parse(file, data, options{known: known})
-}
-
 // options say what the list is held against.
 type options struct {
 	known []string
 	stat  func(string) (os.FileInfo, error) // nil to believe every path
 }
 
+// parse decodes a list; file is its name in errors.
 func parse(file string, data []byte, o options) (Inventory, error) {
 	var r raw
 	f, err := tomlfile.Decode(file, data, &r)

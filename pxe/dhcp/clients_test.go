@@ -13,8 +13,8 @@ import (
 	"tench/pxe/event"
 )
 
-// The clients below send what netboot.md and bsd.md (of the design) saw on the
-// wire, or what the client's documentation says where it is named.
+// The clients below send what such clients were seen to send, or what their
+// documentation says, where that is named.
 
 var (
 	self     = netip.MustParsePrefix("192.0.2.1/24")

@@ -110,9 +110,6 @@ type Options struct {
 	// goroutine, and must not block.
 	Decide func(Client) Boot
 	Sink   event.Sink
-	// NoAdvert keeps full mode from answering router solicitations. The answer
-	// names no router; it ends a wait of 13 s in iPXE.
-	NoAdvert bool
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
 	// Random gives transaction numbers of probes; nil for crypto/rand.

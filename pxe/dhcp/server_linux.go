@@ -88,10 +88,8 @@ func (s *Server) open(ctx context.Context) error {
 	if s.core.pool, err = newPool(o.Server); err != nil {
 		return err
 	}
-	if !o.NoAdvert {
-		if s.advert, err = newAdvertiser(ctx, o.Interface); err != nil {
-			s.trouble("no router advertisement, so that iPXE waits 13 s longer: %v", err)
-		}
+	if s.advert, err = newAdvertiser(ctx, o.Interface); err != nil {
+		s.trouble("no router advertisement, so that iPXE waits 13 s longer: %v", err)
 	}
 	return nil
 }

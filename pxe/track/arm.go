@@ -18,6 +18,8 @@ var (
 	ErrToken = errors.New("no such token")                      // it never was, or another took its place
 	ErrEarly = errors.New("done, before the image was fetched") // in this boot
 	ErrOver  = errors.New("the token has done what it was for") // installed, or given up
+
+	ErrNotArmed = errors.New("it is not armed")
 )
 
 // digest is of a token: looking it up takes no longer for one that is nearly right.
@@ -132,13 +134,13 @@ func (t *Table) find(mac event.MAC) (Install, bool) {
 }
 
 // Disarm takes an arming back, and forgets how it went, once that is on disk. Its
-// token is dead.
+// token is dead. The error is ErrNotArmed where there is none.
 func (t *Table) Disarm(mac event.MAC) error {
 	t.saving.Lock()
 	defer t.saving.Unlock()
 	old, armed := t.find(mac)
 	if !armed {
-		return fmt.Errorf("disarm: %s: it is not armed", mac)
+		return fmt.Errorf("disarm: %s: %w", mac, ErrNotArmed)
 	}
 	err := os.Remove(t.path(mac))
 	if errors.Is(err, os.ErrNotExist) {
@@ -167,6 +169,12 @@ func (t *Table) Pending(mac event.MAC) (Install, bool) {
 		return Install{}, false
 	}
 	return i, true
+}
+
+// Ordered is what a box was armed for, be it over or not.
+func (t *Table) Ordered(mac event.MAC) (Order, bool) {
+	i, armed := t.find(mac)
+	return i.Order, armed
 }
 
 // Token finds the arming that a box's token is of, whatever its state: after

@@ -123,6 +123,29 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// The table's own words come back to it, and are not the box's.
+func TestArmedIsNotHeardOf(t *testing.T) {
+	d := newDesk(t)
+	d.arm(install0)
+	if err := d.Disarm(gw0); err != nil {
+		t.Fatal(err)
+	}
+	d.arm(install0)
+	for _, e := range d.log {
+		d.Event(e)
+	}
+	if b := d.Snapshot()[0]; !b.Seen.IsZero() {
+		t.Errorf("a box that said nothing was heard of at %v", b.Seen)
+	}
+	if got := d.Explain(gw0); !strings.Contains(got, "was not heard of since this server started") || !strings.Contains(got, "armed install") {
+		t.Errorf("Explain:\n%s", got)
+	}
+	d.hear(gw0, kind(event.Solicit))
+	if got := d.Explain(gw0); !strings.Contains(got, "(gw0): last heard of at") {
+		t.Errorf("Explain of a box that only asked for a router:\n%s", got)
+	}
+}
+
 func TestExplain(t *testing.T) {
 	d := newDesk(t)
 	if got := d.Explain(gw0); !strings.Contains(got, "was not heard of") {

@@ -82,7 +82,11 @@ func (t *Table) explainNow(w *strings.Builder, b *box, now time.Time) {
 		fmt.Fprintln(w, " was not heard of since this server started.")
 		return
 	}
-	fmt.Fprintf(w, ": %s, since %s; last heard of at %s.\n", b.boot.stage, clock(b.boot.since), clock(b.seen))
+	w.WriteString(": ")
+	if b.boot.stage != Quiet {
+		fmt.Fprintf(w, "%s, since %s; ", b.boot.stage, clock(b.boot.since))
+	}
+	fmt.Fprintf(w, "last heard of at %s.\n", clock(b.seen))
 	if why := t.diagnose(b, now); why != "" {
 		fmt.Fprintf(w, "What is wrong: %s.\n", why)
 	}

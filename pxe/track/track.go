@@ -169,7 +169,9 @@ func (t *Table) take(e event.Event) (failed Install, ok bool) {
 		return Install{}, false
 	}
 	b := t.box(e.Box)
-	b.seen = e.Time
+	if e.Kind != event.Armed && e.Kind != event.Disarmed { // the desk speaks, and not the box
+		b.seen = e.Time
+	}
 	t.address(b, e)
 	b.history.add(e)
 

@@ -10,14 +10,27 @@ import (
 // it, no name and no link. Its zero value is empty.
 type Folder struct{ root *os.Root }
 
-// OpenFolder opens the folder at path. It stays open, so that a folder that is
-// renamed meanwhile is the same.
+// OpenFolder opens the folder at path. It stays open, and is the same when it is
+// renamed; ReplacedAt tells whether another one has its path by now.
 func OpenFolder(path string) (Folder, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return Folder{}, fmt.Errorf("folder: %w", err)
 	}
 	return Folder{root}, nil
+}
+
+// ReplacedAt reports whether path leads to something else than this folder.
+func (f Folder) ReplacedAt(path string) bool {
+	if f.root == nil {
+		return true
+	}
+	now, err := os.Stat(path)
+	if err != nil {
+		return false // nothing took its place
+	}
+	own, err := f.root.Stat(".")
+	return err != nil || !os.SameFile(own, now)
 }
 
 // Close closes it; files that are open stay so.

@@ -430,6 +430,24 @@ func TestTokensThatThereAreNot(t *testing.T) {
 	}
 }
 
+// No path is cleaned, neither into another one nor by a redirect to that.
+func TestPathsThatAreNotClean(t *testing.T) {
+	b := newBench(t)
+	b.files["vmlinuz"], b.files["y"] = []byte("kernel"), []byte("y")
+	at := b.arm(netboot.Install)
+	for _, path := range []string{"/b/x/../../y", "/b/../vmlinuz", "/b//progress", "/b/./x/progress", at + "../../vmlinuz", at + "./progress", at + "/progress", at + "progress/", at} {
+		for _, method := range []string{"GET", "POST"} {
+			status, answer, header := b.do(method, path, `{"stage":"disks"}`)
+			if status != 404 || header.Get("Location") != "" {
+				t.Errorf("%s %s: %d %q, to %q; want 404", method, path, status, answer, header.Get("Location"))
+			}
+		}
+	}
+	if got := b.kinds(); got != "" {
+		t.Errorf("events %q, want none", got)
+	}
+}
+
 func TestBodies(t *testing.T) {
 	b := newBench(t)
 	at := b.arm(netboot.Install)

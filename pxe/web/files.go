@@ -105,13 +105,24 @@ type paced struct {
 }
 
 func (p *paced) Write(data []byte) (int, error) {
-	_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(stall)) // a recorder of tests has none
+	p.more()
 	n, err := p.ResponseWriter.Write(data)
 	p.any = true
 	if err != nil && p.err == nil {
 		p.err = err
 	}
 	return n, err
+}
+
+// WriteHeader is all that is written of an answer without a body.
+func (p *paced) WriteHeader(status int) {
+	p.more()
+	p.ResponseWriter.WriteHeader(status)
+}
+
+// more gives the next piece its time.
+func (p *paced) more() {
+	_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(stall)) // a recorder of tests has none
 }
 
 // Unwrap gives http.ResponseController what is below.

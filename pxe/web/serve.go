@@ -76,8 +76,9 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, limits Limits) e
 
 // withDeadlines limits the time of a body, also of one that nobody reads: the
 // server does so itself before the next request. A limit of the whole request
-// (http.Server's ReadTimeout) would end long answers. An answer that is longer
-// than one write gets more time as it goes, see paced.
+// (http.Server's ReadTimeout) would end long answers. The time for an answer begins
+// anew with each piece of it, see paced: what a handler does first may take as long
+// as it takes, the audit of a release for an arming some minutes.
 func withDeadlines(h http.Handler, body time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, now := http.NewResponseController(w), time.Now()
@@ -90,7 +91,7 @@ func withDeadlines(h http.Handler, body time.Duration) http.Handler {
 			http.Error(w, "too many connections are open already: close a page, or try again later", http.StatusServiceUnavailable)
 			return
 		}
-		h.ServeHTTP(w, r)
+		h.ServeHTTP(&paced{ResponseWriter: w}, r)
 	})
 }
 

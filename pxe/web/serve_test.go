@@ -86,6 +86,33 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
+// What a handler does before it answers may take longer than a client has to take a
+// piece of an answer.
+func TestAnAnswerThatTookLong(t *testing.T) {
+	for name, answer := range map[string]func(http.ResponseWriter){
+		"200": func(w http.ResponseWriter) { fmt.Fprintln(w, "ok") },
+		"204": func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) },
+		"409": func(w http.ResponseWriter) { http.Error(w, "no", http.StatusConflict) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if err := http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)); err != nil { // as if it had passed meanwhile
+					t.Error(err)
+				}
+				answer(w)
+			})
+			res, err := http.Get("http://" + serve(t, h, Limits{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if !strings.HasPrefix(res.Status, name) {
+				t.Errorf("the answer is %s, want %s", res.Status, name)
+			}
+		})
+	}
+}
+
 func TestLongHeader(t *testing.T) {
 	c := dial(t, serve(t, ok, Limits{}))
 	go func() { // the server stops reading in the middle

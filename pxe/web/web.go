@@ -21,6 +21,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"path"
 	"strings"
 	"time"
 
@@ -94,12 +95,16 @@ func Boxes(o Options) http.Handler {
 	api.HandleFunc("GET /b/{token}/installed", b.installed)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		// The mux would clean paths by redirects, which loaders do not follow.
-		if strings.HasPrefix(r.URL.Path, "/b/") {
+		// The mux would clean paths by redirects, which neither loaders nor installers
+		// follow.
+		switch p := r.URL.EscapedPath(); {
+		case !strings.HasPrefix(r.URL.Path, "/b/"):
+			b.file(w, r)
+		case path.Clean(p) != p:
+			http.NotFound(w, r)
+		default:
 			api.ServeHTTP(w, r)
-			return
 		}
-		b.file(w, r)
 	})
 }
 

@@ -166,10 +166,15 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
-// extra finds what lies in the directory and in no list.
+// extra finds what lies in the directory and in no list. Beside the last build's
+// products the next one's may be being made.
 func (a *auditor) extra(entries []fs.DirEntry) {
 	own := []string{release.SumsFile, release.SignatureFile, release.ManifestFile}
+	_, isRelease := a.sums[release.ManifestFile] // a build's own manifest is in no list
 	for _, e := range entries {
+		if !isRelease && e.IsDir() && e.Name() == release.UnfinishedDir {
+			continue
+		}
 		if _, listed := a.sums[e.Name()]; !listed && !slices.Contains(own, e.Name()) {
 			a.found(e.Name(), "is not listed in %s", release.SumsFile)
 		}

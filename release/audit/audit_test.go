@@ -139,6 +139,9 @@ func TestDirectory(t *testing.T) {
 			d.must(os.Mkdir(filepath.Join(d.path, "sub"), 0o755))
 		}, want: []string{"tench-b.cdx.json: no such file or directory", "tench-b.img: its SHA-256 is " + hash("imagf") + ", SHA256 has " + hash("image"),
 			"more: is not listed in SHA256", "sub: is not listed in SHA256"}},
+		"beside a build that goes on": {build: true, change: func(d dir) { d.must(os.Mkdir(filepath.Join(d.path, ".new"), 0o755)) }},
+		"a file of that name":         {build: true, change: func(d dir) { d.put(".new", "") }, want: []string{".new: is not listed in SHA256"}},
+		"that folder in a release":    {change: func(d dir) { d.must(os.Mkdir(filepath.Join(d.path, ".new"), 0o755)) }, want: []string{".new: is not listed in SHA256"}},
 		"link instead of a file": {build: true, change: func(d dir) {
 			d.must(os.Rename(filepath.Join(d.path, "tench-b.img"), filepath.Join(d.t.TempDir(), "elsewhere")))
 			d.must(os.Symlink("/dev/zero", filepath.Join(d.path, "tench-b.img")))
