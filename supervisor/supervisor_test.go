@@ -320,6 +320,33 @@ func TestUnhealthyWithoutALease(t *testing.T) {
 	}
 }
 
+// A DHCP client that is to ask otherwise must not take the address away until it
+// has looked for its lease: the operator may have come in by it.
+func TestAddressStaysWhenItsClientIsChanged(t *testing.T) {
+	const wan = "[interface.wan]\ndevice = \"eth0\"\ndhcp4 = { metric = 50 }\n"
+	l := newTestLoop(t, strings.Replace(wan, "50", "100", 1))
+	l.fake.Boot = "b1"
+	l.fake.Net.Links[0].Carrier = false // no sockets
+	lease := `{"boot-id":"b1","mac":"52:54:00:00:00:00","lease":{"address":"10.0.2.15/24","server":"10.0.2.2","duration":3600000000000,"t1":1800000000000,"t2":3000000000000}}`
+	if err := os.WriteFile(filepath.Join(l.stateDir(), "dhcp-wan.json"), []byte(lease), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.takeOver(t.Context())
+	l.cycle(t.Context())
+	if calls := strings.Join(l.fake.TakeCalls(), "\n"); !strings.Contains(calls, "add address eth0 10.0.2.15/24") {
+		t.Fatalf("the lease was not taken up:\n%s", calls)
+	}
+	var err error
+	if l.cfg, err = config.Parse(configName, []byte(wan)); err != nil {
+		t.Fatal(err)
+	}
+	l.cycle(t.Context()) // starts another client
+	l.cycle(t.Context()) // which has not said anything yet
+	if calls := l.fake.TakeCalls(); len(calls) > 0 {
+		t.Errorf("while the client was exchanged: %q, want no change", calls)
+	}
+}
+
 // hanging is a unit that a dead disk keeps from ending.
 type hanging struct{ released chan struct{} }
 

@@ -257,7 +257,9 @@ func (r *run) complain(err error) {
 	r.emit(unit.Event{From: r.name, Text: r.failure})
 }
 
-// report sends the loop what changed. A log line alone is reported, too.
+// report sends the loop what changed. A log line alone is reported, too. That
+// there is no lease is said with each report: the client before this one may have
+// had one.
 func (r *run) report(change leaseChange, log string) {
 	text := r.m.text()
 	if text == r.text && change == leaseKept && log == "" {
@@ -267,6 +269,7 @@ func (r *run) report(change leaseChange, log string) {
 		r.text, r.since = text, r.sys.Now()
 	}
 	name, iface := r.name, r.cfg.Interface
+	lost := change == leaseLost || r.m.held == nil
 	state := unit.State{Since: r.since, Text: text, OK: r.m.held != nil}
 	var granted unit.Lease
 	if change == leaseGranted {
@@ -274,11 +277,11 @@ func (r *run) report(change leaseChange, log string) {
 	}
 	r.emit(unit.Event{From: name, Text: log, Apply: func(f *unit.Facts) {
 		f.Units[name] = state
-		switch change {
-		case leaseGranted:
-			f.Leases[iface] = granted
-		case leaseLost:
+		switch {
+		case lost:
 			delete(f.Leases, iface)
+		case change == leaseGranted:
+			f.Leases[iface] = granted
 		}
 	}})
 }

@@ -67,6 +67,7 @@ func TestClientTakesUpItsLease(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- New(Config{Interface: "wan", Link: "eth0", StateDir: dir}, f).Run(ctx, events) }()
 			facts := unit.Facts{}.Clone()
+			facts.Leases["wan"] = unit.Lease{} // of the client before this one
 			(<-events).Apply(&facts)
 			lease, held := facts.Leases["wan"]
 			if held != tc.held || held && (!lease.Restored || lease.Address != testGrant().Address || lease.HWAddress != mac) {
