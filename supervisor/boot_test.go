@@ -302,6 +302,15 @@ func TestLogFileRotates(t *testing.T) {
 	check(path, "[  100.000] init: fourth\n[  100.000] init: fifth\n")
 }
 
+// All that was wrong with a slot on trial can be longer than the kernel takes.
+func TestLongAlarmIsCut(t *testing.T) {
+	for text, want := range map[string]int{"short": len("<3>tench: short"), strings.Repeat("x", 2*maxRecord): maxRecord} {
+		if got := kmsgRecord(text); len(got) != want || !strings.HasPrefix(got, "<3>tench: "+text[:5]) {
+			t.Errorf("kmsgRecord of %d bytes has %d; want %d", len(text), len(got), want)
+		}
+	}
+}
+
 func TestChooseWatchdog(t *testing.T) {
 	for _, tc := range []struct {
 		name, driver, want string
