@@ -201,8 +201,26 @@ func TestBrokenConfigIsTold(t *testing.T) {
 	if !strings.Contains(l.told.String(), "ready router.toml") {
 		t.Errorf("PID 1 was told %q, want ready without router.toml", l.told.String())
 	}
-	if n, ok := l.tree().Find("config"); !ok || n.OK {
-		t.Errorf("config node = %+v, want one that is not OK", n)
+	if n, ok := l.tree().Find("config"); !ok || n.OK || strings.Contains(n.Cause, "\n") || !strings.Contains(n.Cause, "; hint: did you mean") {
+		t.Errorf("config node = %+v, want one that is not OK, and its cause in a line", n)
+	}
+}
+
+// What PID 1 knows of the data partition is in the status, and `why` has a cause.
+func TestDataProblemIsTold(t *testing.T) {
+	l := newTestLoop(t, testConfig)
+	l.cycle(t.Context())
+	if _, there := l.tree().Find("data partition"); there {
+		t.Error("the status has a data partition that is well")
+	}
+	note := "data: ext4 found an error on sda4\nhint: reboot\n"
+	if err := os.WriteFile(filepath.Join(l.o.RunDir, DataProblemName), []byte(note), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	root := l.tree()
+	lines, err := status.Why(root, root.Name)
+	if err != nil || root.OK || !slices.Contains(lines, "data partition trouble: data: ext4 found an error on sda4; hint: reboot") {
+		t.Errorf("why %s = %q, %v; want what is wrong with the data partition", root.Name, lines, err)
 	}
 }
 
