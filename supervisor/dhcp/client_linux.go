@@ -3,6 +3,7 @@ package dhcp
 import (
 	"context"
 	crand "crypto/rand"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -91,8 +92,11 @@ func (r *run) loop(tokens <-chan struct{}) error {
 		case <-r.ctx.Done():
 			return nil
 		case _, open := <-tokens:
+			if !open && r.ctx.Err() == nil {
+				return errors.New("netlink: the kernel closed the socket")
+			}
 			if !open {
-				return nil // the context has ended
+				return nil
 			}
 			if err := r.look(); err != nil {
 				return err
