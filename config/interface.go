@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -100,7 +101,7 @@ func (p *parser) parseDHCP4(at place, v any) DHCP4 {
 			return DHCP4{}
 		}
 	}
-	for key := range table {
+	for _, key := range slices.Sorted(maps.Keys(table)) {
 		if !slices.Contains(dhcp4Keys, key) {
 			p.problems = append(p.problems, tomlfile.Problem{
 				File: p.file.Name, Line: p.line(at.key(key)),

@@ -2,21 +2,23 @@ package config
 
 import (
 	"net/netip"
+	"regexp"
 	"strings"
 )
+
+// askRE finds the words that ask for a value, e.g. "CHANGE-ME" or "replaceme2".
+// They stand alone: "gw0-replacement" and "exchange-melbourne" are good names.
+var askRE = regexp.MustCompile(`(^|[^a-z])(change|replace)[-_ ]?me([^a-z]|$)`)
 
 // placeholder reports whether s is what an example holds until somebody writes
 // the real value: "changeme", "<your name>", "x.x.x.x", and the names that RFC
 // 2606 sets aside for examples.
 func placeholder(s string) bool {
 	s = strings.ToLower(strings.TrimSpace(s))
-	bare := strings.NewReplacer("-", "", "_", "", " ", "").Replace(s)
 	switch {
-	case s == "", strings.ContainsAny(s, "<>"):
+	case s == "", strings.ContainsAny(s, "<>"), askRE.MatchString(s):
 		return true
-	case strings.Contains(bare, "changeme"), strings.Contains(bare, "replaceme"):
-		return true
-	case bare == "todo", bare == "fixme", bare == "tbd", bare == "xxx":
+	case s == "todo", s == "fixme", s == "tbd", s == "xxx":
 		return true
 	}
 	host, _, _ := strings.Cut(s, "/")

@@ -161,21 +161,22 @@ func TestEmptyFile(t *testing.T) {
 
 func TestAccepted(t *testing.T) {
 	for name, text := range map[string]string{
-		"DHCP beside a static address":        "[interface.wan]\ndevice = 'eth0'\ndhcp4 = true\naddress = ['192.168.100.2/24']\n",
-		"DHCP switched off":                   "[interface.wan]\ndevice = 'eth0'\ndhcp4 = false\n",
-		"two addresses in one network":        "[interface.lan]\ndevice = 'eth0'\naddress = ['192.168.1.1/24', '192.168.1.2/24']\n",
-		"address on lo in a LAN's network":    "[interface.lo]\naddress = ['192.168.1.3/32']\n[interface.lan]\ndevice = 'eth0'\naddress = ['192.168.1.1/24']\n",
-		"both ends of a /31":                  "[interface.a]\ndevice = 'eth0'\naddress = ['192.0.2.0/31', '2001:db8::/127']\n[interface.b]\ndevice = 'eth1'\naddress = ['192.0.2.3/31']\n",
-		"VLAN over a VLAN":                    "[interface.lan]\ndevice = 'eth0'\n[interface.s]\nover = 'lan'\nvlan = 5\n[interface.c]\nover = 's'\nvlan = 5\n",
-		"VLAN over a bridge":                  "[interface.lan]\ndevice = 'eth0'\n[interface.br]\nbridge = ['lan']\n[interface.v]\nover = 'br'\nvlan = 5\n",
-		"jumbo frames on both":                "[interface.lan]\ndevice = 'eth0'\nmtu = 9000\n[interface.v]\nover = 'lan'\nvlan = 5\nmtu = 9000\n",
-		"gateway that DHCP may make known":    "[interface.wan]\ndevice = 'eth0'\ndhcp4 = true\n[[route]]\nto = '10.0.0.0/8'\nvia = '192.0.2.1'\n",
-		"learned IPv6 gateway":                "[interface.wan]\ndevice = 'eth0'\nslaac = true\n[[route]]\nto = '2001:db8:f::/48'\nvia = '2001:db8::1'\ninterface = 'wan'\n",
-		"route without a gateway":             "[interface.wan]\ndevice = 'eth0'\n[[route]]\nto = '0.0.0.0/0'\ninterface = 'wan'\n",
-		"same route with two metrics":         "[interface.a]\ndevice = 'eth0'\naddress = ['192.0.2.1/24']\n[[route]]\nto = 'default'\nvia = '192.0.2.2'\n[[route]]\nto = 'default'\nvia = '192.0.2.3'\nmetric = 5\n",
-		"two DHCP clients with metrics":       "[interface.a]\ndevice = 'eth0'\ndhcp4 = true\n[interface.b]\ndevice = 'eth1'\ndhcp4 = { metric = 5 }\n",
-		"switched off with what stands on it": "[interface.a]\ndevice = 'eth0'\nup = false\n[interface.b]\nover = 'a'\nvlan = 5\nup = false\n",
-		"sysctl of an interface with a dot":   "[interface.'lan.5']\ndevice = 'eth0'\n[sysctl]\n'net.ipv4.conf.lan/5.rp_filter' = true\n",
+		"DHCP beside a static address":           "[interface.wan]\ndevice = 'eth0'\ndhcp4 = true\naddress = ['192.168.100.2/24']\n",
+		"DHCP switched off":                      "[interface.wan]\ndevice = 'eth0'\ndhcp4 = false\n",
+		"two addresses in one network":           "[interface.lan]\ndevice = 'eth0'\naddress = ['192.168.1.1/24', '192.168.1.2/24']\n",
+		"address on lo in a LAN's network":       "[interface.lo]\naddress = ['192.168.1.3/32']\n[interface.lan]\ndevice = 'eth0'\naddress = ['192.168.1.1/24']\n",
+		"both ends of a /31":                     "[interface.a]\ndevice = 'eth0'\naddress = ['192.0.2.0/31', '2001:db8::/127']\n[interface.b]\ndevice = 'eth1'\naddress = ['192.0.2.3/31']\n",
+		"VLAN over a VLAN":                       "[interface.lan]\ndevice = 'eth0'\n[interface.s]\nover = 'lan'\nvlan = 5\n[interface.c]\nover = 's'\nvlan = 5\n",
+		"VLAN over a bridge":                     "[interface.lan]\ndevice = 'eth0'\n[interface.br]\nbridge = ['lan']\n[interface.v]\nover = 'br'\nvlan = 5\n",
+		"jumbo frames on both":                   "[interface.lan]\ndevice = 'eth0'\nmtu = 9000\n[interface.v]\nover = 'lan'\nvlan = 5\nmtu = 9000\n",
+		"gateway that DHCP may make known":       "[interface.wan]\ndevice = 'eth0'\ndhcp4 = true\n[[route]]\nto = '10.0.0.0/8'\nvia = '192.0.2.1'\n",
+		"learned IPv6 gateway":                   "[interface.wan]\ndevice = 'eth0'\nslaac = true\n[[route]]\nto = '2001:db8:f::/48'\nvia = '2001:db8::1'\ninterface = 'wan'\n",
+		"route without a gateway":                "[interface.wan]\ndevice = 'eth0'\n[[route]]\nto = '0.0.0.0/0'\ninterface = 'wan'\n",
+		"same route with two metrics":            "[interface.a]\ndevice = 'eth0'\naddress = ['192.0.2.1/24']\n[[route]]\nto = 'default'\nvia = '192.0.2.2'\n[[route]]\nto = 'default'\nvia = '192.0.2.3'\nmetric = 5\n",
+		"two DHCP clients with metrics":          "[interface.a]\ndevice = 'eth0'\ndhcp4 = true\n[interface.b]\ndevice = 'eth1'\ndhcp4 = { metric = 5 }\n",
+		"switched off with what stands on it":    "[interface.a]\ndevice = 'eth0'\nup = false\n[interface.b]\nover = 'a'\nvlan = 5\nup = false\n",
+		"names that only look like placeholders": "hostname = 'gw0-replacement'\n[ntp]\nserver = ['exchange-melbourne.home.arpa']\n",
+		"sysctl of an interface with a dot":      "[interface.'lan.5']\ndevice = 'eth0'\n[sysctl]\n'net.ipv4.conf.lan/5.rp_filter' = true\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := Parse("router.toml", []byte(text)); err != nil {

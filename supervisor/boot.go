@@ -27,7 +27,7 @@ import (
 //	boot.go           Init: the order of things, and the one goroutine that decides
 //	boot_mount.go     early mounts
 //	boot_cmdline.go   build.json, the ready line
-//	boot_data.go      finding and mounting the data partition
+//	boot_data.go      finding, mounting and watching the data partition
 //	boot_netboot.go   booted over the network: diskless, or to install
 //	boot_super.go     mending its super block after a power cut
 //	boot_watchdog.go  the hardware watchdog
@@ -78,6 +78,8 @@ type pid1 struct {
 	pulse    pulse
 	dogErr   error // why it cannot be fed, told once
 	told     bool  // that it waits for the data partition
+	disk     dataWatch
+	dataErr  error // what is wrong with the data partition; nil for nothing
 	ready    bool
 	loop     *running
 	loopAt   time.Time // when loop was made
@@ -223,9 +225,12 @@ func (p *pid1) run() order {
 		case err := <-p.data:
 			if err == nil && p.loop != nil {
 				p.lateData()
-				continue
+			} else {
+				p.startLoop(err)
 			}
-			p.startLoop(err)
+			if err == nil {
+				p.disk = watchData("/sys", DataDir)
+			}
 		case m := <-p.messages:
 			p.take(m)
 		case task := <-p.tasks:
@@ -246,6 +251,9 @@ func (p *pid1) tick(now time.Time) {
 			p.dogErr = err
 			p.problem("%v", err)
 		}
+	}
+	if err := p.disk.look(); err != nil && p.dataErr == nil {
+		p.dataWrong(err)
 	}
 	if p.loop == nil && !p.told && p.netboot.Mode == "" && now.Sub(p.pulse.born) > tellWait {
 		p.told = true

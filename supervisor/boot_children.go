@@ -69,15 +69,11 @@ func (r *running) kill(why string) {
 // It is started once.
 func (p *pid1) startLoop(dataErr error) {
 	if dataErr != nil {
-		p.problem("%v", dataErr)
+		p.dataWrong(dataErr)
 		if p.loop == nil && !isMounted(DataDir) {
 			if err := mountSpare(DataDir); err != nil {
 				p.problem("%v", err)
 			}
-		}
-		note := filepath.Join(RunDir, DataProblemName)
-		if err := os.WriteFile(note, []byte(dataErr.Error()+"\n"), 0o644); err != nil {
-			p.problem("%v", err)
 		}
 	}
 	if p.loop != nil {
@@ -103,6 +99,16 @@ func (p *pid1) startLoop(dataErr error) {
 	}, p.reaper))
 }
 
+// dataWrong tells everybody what is wrong with the data partition.
+func (p *pid1) dataWrong(err error) {
+	p.dataErr = err
+	p.problem("%v", err)
+	note := filepath.Join(RunDir, DataProblemName)
+	if err := os.WriteFile(note, []byte(err.Error()+"\n"), 0o644); err != nil {
+		p.problem("%v", err)
+	}
+}
+
 // lateData brings router.toml into force when the mount of the data partition
 // returned after the loop was started without it: a slow disk must not leave the
 // box without a network, and cost a slot its trial.
@@ -113,6 +119,7 @@ func (p *pid1) lateData() {
 			return
 		}
 	}
+	p.dataErr = nil
 	if err := os.Remove(filepath.Join(RunDir, DataProblemName)); err != nil {
 		p.problem("data: %v", err)
 	}

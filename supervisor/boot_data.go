@@ -3,6 +3,7 @@ package supervisor
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -27,8 +28,8 @@ const (
 // spares the flash.
 const dataFlags = unix.MS_NOATIME | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
-// DataProblemName is a file below the run directory with one line that tells
-// why the data partition is not as it should be. There is none when it is.
+// DataProblemName is a file below the run directory that tells why the data
+// partition is not as it should be, and what to do. There is none when it is.
 const DataProblemName = "data-problem"
 
 // mountData mounts the data partition of the disk with the given MBR id on dir.
@@ -89,6 +90,61 @@ func isSpare(dir string) bool {
 func isMounted(dir string) bool {
 	var here, above unix.Stat_t
 	return unix.Stat(dir, &here) == nil && unix.Stat(filepath.Dir(dir), &above) == nil && here.Dev != above.Dev
+}
+
+// dataWatch notices when the kernel gives the data partition up. After an error in
+// it Linux 6.12 neither writes nor reads it, and says "Remounting filesystem
+// read-only", but the mount table still has rw (ext4_handle_error in
+// fs/ext4/super.c). What tells is the number of errors that ext4 has found in it.
+// That outlives a reboot, so it is compared with what it was. The zero value
+// watches nothing.
+type dataWatch struct {
+	name   string // of the device, e.g. "sda4"
+	device string // the device below /sys
+	file   string // where the kernel counts the errors
+	count  string // what that held at the start
+}
+
+// watchData watches the file system that is mounted on dir, unless it is a RAM
+// disk. sys is /sys.
+func watchData(sys, dir string) dataWatch {
+	var st unix.Stat_t
+	if unix.Stat(dir, &st) != nil {
+		return dataWatch{}
+	}
+	return watchDevice(sys, unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)))
+}
+
+func watchDevice(sys string, major, minor uint32) dataWatch {
+	device, err := filepath.EvalSymlinks(filepath.Join(sys, "dev/block", fmt.Sprintf("%d:%d", major, minor)))
+	if err != nil {
+		return dataWatch{}
+	}
+	name := filepath.Base(device)
+	w := dataWatch{name: name, device: device, file: filepath.Join(sys, "fs/ext4", name, "errors_count")}
+	count, err := os.ReadFile(w.file)
+	if err != nil {
+		return dataWatch{}
+	}
+	w.count = string(count)
+	return w
+}
+
+// look returns what has become wrong since, nil for nothing. It reads what the
+// kernel has in memory: a disk that hangs cannot hold it up.
+func (w dataWatch) look() error {
+	if w.file == "" {
+		return nil
+	}
+	const after = "what is in force goes on, but nothing can be stored"
+	if _, err := os.Stat(w.device); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("data: %s is gone: %s\nhint: put the disk back and reboot", w.name, after)
+	}
+	if now, err := os.ReadFile(w.file); err == nil && string(now) != w.count {
+		return fmt.Errorf("data: ext4 found an error on %s and stopped using it: %s\n"+
+			"hint: `tenchd report` has the kernel's words, a reboot mounts it again; if it happens again, replace the disk", w.name, after)
+	}
+	return nil
 }
 
 // waitForDisk returns the data partition's device once the disk is there. The

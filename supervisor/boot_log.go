@@ -72,7 +72,17 @@ func say(format string, args ...any) {
 // alarm writes an error into the kernel's ring, from where it reaches the
 // console, and a pstore after a crash.
 func alarm(format string, args ...any) {
-	writeDevice("/dev/kmsg", "<3>tench: "+fmt.Sprintf(format, args...))
+	writeDevice("/dev/kmsg", kmsgRecord(fmt.Sprintf(format, args...)))
+}
+
+// maxRecord is how many bytes the kernel takes for its ring at once
+// (PRINTKRB_RECORD_MAX in kernel/printk/internal.h); it refuses more.
+const maxRecord = 1024
+
+// kmsgRecord is an error as it is written into the kernel's ring.
+func kmsgRecord(text string) string {
+	record := "<3>tench: " + text
+	return record[:min(len(record), maxRecord)]
 }
 
 func writeDevice(path, text string) {

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,6 +149,8 @@ func TestFacts(t *testing.T) {
 		want health.Facts
 	}{
 		{"waiting for the disk", pid1{}, health.Facts{Loop: []string{"the network loop waits for the data partition"}}},
+		{"data partition read-only", pid1{dataErr: errors.New("data: /dev/sda4 is read-only\nhint: replace it"), loop: &running{}, pulse: pulse{started: at(1), cycled: at(19)}, trial: slotTrial{reported: true}},
+			health.Facts{Data: []string{"data: /dev/sda4 is read-only; hint: replace it"}}},
 		{"loop started anew", pid1{loop: &running{}, pulse: pulse{started: at(20), cycled: at(19)}, trial: slotTrial{reported: true}},
 			health.Facts{Loop: []string{"the network loop has completed no cycle since it was started"}}},
 		{"loop hangs", pid1{loop: &running{}, pulse: pulse{started: at(1), cycled: at(10)}, trial: slotTrial{reported: true}},
@@ -166,6 +169,32 @@ func TestFacts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The count of errors is of all boots; what counts is whether it rises in this one.
+func TestDataWatch(t *testing.T) {
+	root := fakeRoot(t, map[string]string{"devices/usb/sda/sda4/partition": "4\n", "fs/ext4/sda4/errors_count": "2\n", "dev/block/x": ""})
+	if err := os.Symlink("../../devices/usb/sda/sda4", filepath.Join(root, "dev/block/8:4")); err != nil {
+		t.Fatal(err)
+	}
+	w, none := watchDevice(root, 8, 4), watchDevice(root, 0, 31)
+	look := func(w dataWatch, want string) {
+		t.Helper()
+		err := w.look()
+		if want == "" && err != nil || want != "" && (err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), "\nhint: ")) {
+			t.Errorf("look = %v; want %q", err, want)
+		}
+	}
+	look(w, "")
+	if err := os.WriteFile(filepath.Join(root, "fs/ext4/sda4/errors_count"), []byte("3\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	look(w, "data: ext4 found an error on sda4 and stopped using it: ")
+	if err := os.RemoveAll(filepath.Join(root, "devices/usb")); err != nil {
+		t.Fatal(err)
+	}
+	look(w, "data: sda4 is gone: ")
+	look(none, "")
 }
 
 // A box without slots keeps its crashes too; the next boot has no news of them.
@@ -300,6 +329,15 @@ func TestLogFileRotates(t *testing.T) {
 	l = &logFile{path: path, max: 100, uptime: l.uptime}
 	l.add("init", "fifth")
 	check(path, "[  100.000] init: fourth\n[  100.000] init: fifth\n")
+}
+
+// All that was wrong with a slot on trial can be longer than the kernel takes.
+func TestLongAlarmIsCut(t *testing.T) {
+	for text, want := range map[string]int{"short": len("<3>tench: short"), strings.Repeat("x", 2*maxRecord): maxRecord} {
+		if got := kmsgRecord(text); len(got) != want || !strings.HasPrefix(got, "<3>tench: "+text[:5]) {
+			t.Errorf("kmsgRecord of %d bytes has %d; want %d", len(text), len(got), want)
+		}
+	}
 }
 
 func TestChooseWatchdog(t *testing.T) {

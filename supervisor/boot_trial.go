@@ -60,6 +60,9 @@ func (p *pid1) menuUp(port string, up bool) {
 // facts is how the box does at the time now.
 func (p *pid1) facts(now time.Time) health.Facts {
 	var f health.Facts
+	if p.dataErr != nil {
+		f.Data = []string{inLine(p.dataErr.Error())}
+	}
 	switch {
 	case p.loop == nil:
 		f.Loop = []string{"the network loop waits for the data partition"}

@@ -128,8 +128,8 @@ func (b bundle) boardAndBuild() (boards.Board, buildInfo, error) {
 	text, err := os.ReadFile(filepath.Join(b.root, buildFile))
 	info, err2 := parseBuildInfo(text)
 	data, err3 := os.ReadFile(filepath.Join(b.root, BoardFile))
-	if err != nil || err2 != nil || err3 != nil {
-		return boards.Board{}, info, errors.Join(err, err3)
+	if err := errors.Join(cmp.Or(err, err2), err3); err != nil {
+		return boards.Board{}, info, err
 	}
 	board, err := boards.Parse(BoardFile, info.Board, data)
 	return board, info, err

@@ -127,3 +127,28 @@ func TestBundle(t *testing.T) {
 		}
 	}
 }
+
+// What the box does not know of itself, the report says.
+func TestBundleOfADamagedBox(t *testing.T) {
+	board, err := os.ReadFile("../boards/apu2/board.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"no files":           {nil, "== board\nopen "},
+		"build.json damaged": {map[string]string{BoardFile: string(board), buildFile: "{"}, "== board\nbuild.json: unexpected end of JSON input\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var text strings.Builder
+			if err := (bundle{root: fakeRoot(t, tc.files), runDir: "/run/tench"}).write(t.Context(), &text, time.Unix(0, 0)); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(text.String(), tc.want) {
+				t.Errorf("the report lacks %q; it is\n%s", tc.want, text.String())
+			}
+		})
+	}
+}

@@ -27,7 +27,7 @@ func (l *loop) tree() status.Node {
 		root.Detail = append(root.Detail, l.board.Title)
 	}
 	root.Detail = append(root.Detail, "release "+cmp.Or(l.release, "unknown"), "up "+l.sys.Boottime().Round(time.Second).String())
-	root.Children = slices.Concat(l.image(), slotNodes(l.o.RunDir), []status.Node{l.configNode()})
+	root.Children = slices.Concat(l.image(), slotNodes(l.o.RunDir), dataNodes(l.o.RunDir), []status.Node{l.configNode()})
 	for _, i := range l.cfg.Interfaces {
 		root.Children = append(root.Children, l.interfaceNode(i))
 	}
@@ -57,7 +57,7 @@ func (l *loop) configNode() status.Node {
 		n.State = "none"
 	}
 	if l.current.Problem != "" {
-		n.OK, n.Cause = false, l.current.Problem
+		n.OK, n.Cause = false, inLine(l.current.Problem)
 	}
 	if l.ended != "" {
 		n.Detail = append(n.Detail, l.ended)
@@ -68,11 +68,29 @@ func (l *loop) configNode() status.Node {
 			Facts: map[string]string{"generation": fmt.Sprint(t.Generation), "back": fmt.Sprint(t.Back),
 				"seconds-left": fmt.Sprint(t.Left), "session": t.Session}})
 	}
-	if note, err := os.ReadFile(filepath.Join(l.o.RunDir, DataProblemName)); err == nil {
-		n.OK = false
-		n.Detail = append(n.Detail, strings.TrimSpace(string(note)))
-	}
 	return n
+}
+
+// dataNodes tell what is wrong with the data partition, as PID 1 says; there is
+// none where it is well.
+func dataNodes(runDir string) []status.Node {
+	note, err := os.ReadFile(filepath.Join(runDir, DataProblemName))
+	if err != nil {
+		return nil
+	}
+	return []status.Node{{Name: "data partition", State: "trouble", Cause: inLine(string(note))}}
+}
+
+// inLine puts a text of several lines, such as an error with a hint, into one: a
+// node has no more.
+func inLine(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
 }
 
 // interfaceNode tells how one interface of router.toml does.
@@ -124,7 +142,7 @@ func (l *loop) linkState(i config.Interface, want desired.Link, found bool) (sta
 	}
 	for _, change := range slices.Sorted(maps.Keys(l.refused)) {
 		if strings.HasPrefix(change, i.Name+": ") {
-			return "refused", l.refused[change].Error()
+			return "refused", inLine(l.refused[change].Error())
 		}
 	}
 	return "up", ""
@@ -228,7 +246,7 @@ func (l *loop) clockNode() status.Node {
 func (l *loop) refusedNode() status.Node {
 	n := status.Node{Name: "refused", State: "errors", Cause: "the kernel refused a change"}
 	for _, change := range slices.Sorted(maps.Keys(l.refused)) {
-		n.Detail = append(n.Detail, l.refused[change].Error())
+		n.Detail = append(n.Detail, inLine(l.refused[change].Error()))
 	}
 	return n
 }

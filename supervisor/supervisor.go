@@ -9,7 +9,9 @@
 //	door.go         where the SSH door listens, and how it does
 //	report.go       the status tree
 //	health.go       what is wrong with the network, for PID 1's judge
+//	quirks.go       the board's own settings, and whether they are in force
 //	image.go        which image this is; sbom.go: what it is made of
+//	updater.go      what writes images into the slots, and notices sticks
 //	bundle*.go      tenchd report
 //	backup.go       tenchd backup
 //	netboot.go      the installer, and the first boot after it

@@ -1,16 +1,13 @@
 package supervisor
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -201,8 +198,26 @@ func TestBrokenConfigIsTold(t *testing.T) {
 	if !strings.Contains(l.told.String(), "ready router.toml") {
 		t.Errorf("PID 1 was told %q, want ready without router.toml", l.told.String())
 	}
-	if n, ok := l.tree().Find("config"); !ok || n.OK {
-		t.Errorf("config node = %+v, want one that is not OK", n)
+	if n, ok := l.tree().Find("config"); !ok || n.OK || strings.Contains(n.Cause, "\n") || !strings.Contains(n.Cause, "; hint: did you mean") {
+		t.Errorf("config node = %+v, want one that is not OK, and its cause in a line", n)
+	}
+}
+
+// What PID 1 knows of the data partition is in the status, and `why` has a cause.
+func TestDataProblemIsTold(t *testing.T) {
+	l := newTestLoop(t, testConfig)
+	l.cycle(t.Context())
+	if _, there := l.tree().Find("data partition"); there {
+		t.Error("the status has a data partition that is well")
+	}
+	note := "data: ext4 found an error on sda4\nhint: reboot\n"
+	if err := os.WriteFile(filepath.Join(l.o.RunDir, DataProblemName), []byte(note), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	root := l.tree()
+	lines, err := status.Why(root, root.Name)
+	if err != nil || root.OK || !slices.Contains(lines, "data partition trouble: data: ext4 found an error on sda4; hint: reboot") {
+		t.Errorf("why %s = %q, %v; want what is wrong with the data partition", root.Name, lines, err)
 	}
 }
 
@@ -318,38 +333,4 @@ func TestUnhealthyWithoutALease(t *testing.T) {
 			t.Errorf("%q: unhealthy (-want +got):\n%s", tc.health, diff)
 		}
 	}
-}
-
-// hanging is a unit that a dead disk keeps from ending.
-type hanging struct{ released chan struct{} }
-
-func (h hanging) String() string { return "hanging" }
-
-func (h hanging) Run(context.Context, chan<- unit.Event) error {
-	<-h.released
-	return nil
-}
-
-// The loop cycles on although units do not end, and PID 1 feeds the watchdog.
-func TestUnitsThatHangAreLeftBehind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newTestLoop(t, testConfig)
-		h := hanging{make(chan struct{})}
-		for _, name := range []string{"dhcp wan", "dhcp umts", "reach gateway", "one", "two", "three", "four"} {
-			l.units.start(t.Context(), name, wanted{spec: name, make: func() unit.Unit { return h }})
-		}
-		synctest.Wait() // all of them hang now
-		began := time.Now()
-		l.cycle(t.Context())
-		if took := time.Since(began); took >= silenceLimit {
-			t.Errorf("the cycle took %v; PID 1 kills the loop after %v", took, silenceLimit)
-		}
-		if len(l.units.running) != 1 || l.units.running["clock"] == nil {
-			t.Errorf("running units: %v; want the clock alone", slices.Collect(maps.Keys(l.units.running)))
-		}
-		if log := strings.Join(l.log, "\n"); !strings.Contains(log, "dhcp wan: it does not end") {
-			t.Errorf("log:\n%s\nwant that dhcp wan does not end", log)
-		}
-		close(h.released)
-	})
 }

@@ -74,7 +74,7 @@ func (u *units) match(ctx context.Context, d desired.Desired) {
 			old[name] = r
 		}
 	}
-	u.stop(old)
+	u.stop(old, want)
 	for name, w := range want {
 		if u.running[name] == nil {
 			u.start(ctx, name, w)
@@ -108,10 +108,11 @@ func (l *loop) keep(ctx context.Context, make func() unit.Unit) {
 	}
 }
 
-// stop ends units and forgets what they reported. One that hangs in a write to a
+// stop ends units and forgets what they reported, but for a lease that the client
+// in the place of an old one will find on flash. One that hangs in a write to a
 // disk that does not answer is left behind: the loop would otherwise count as
 // hung, too, and the watchdog reset a box whose network is well.
-func (u *units) stop(old map[string]*startedUnit) {
+func (u *units) stop(old map[string]*startedUnit, want map[string]wanted) {
 	for _, r := range old {
 		r.cancel()
 	}
@@ -124,10 +125,18 @@ func (u *units) stop(old map[string]*startedUnit) {
 		u.l.drain()
 		delete(u.running, name)
 		delete(u.l.facts.Units, name)
-		if d, ok := r.spec.(desired.DHCP); ok {
+		if d, ok := r.spec.(desired.DHCP); ok && !takesOver(want[name].spec, d) {
 			delete(u.l.facts.Leases, d.Interface)
 		}
 	}
+}
+
+// takesOver reports whether a unit is a DHCP client on the same device as an old
+// one, which is only to ask otherwise. It says itself when it has no lease; until
+// then the address must not go away.
+func takesOver(spec any, old desired.DHCP) bool {
+	d, ok := spec.(desired.DHCP)
+	return ok && d.Link == old.Link && d.MAC == old.MAC
 }
 
 // ended waits for the end of a unit that was told to, and reports whether it
@@ -146,4 +155,4 @@ func (u *units) ended(patience context.Context, r *startedUnit) bool {
 	}
 }
 
-func (u *units) stopAll() { u.stop(maps.Clone(u.running)) }
+func (u *units) stopAll() { u.stop(maps.Clone(u.running), nil) }

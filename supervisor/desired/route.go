@@ -81,7 +81,7 @@ func (c *computer) addLeaseRoutes(l leased) {
 	}
 	direct := []netip.Prefix{l.Address.Masked()}
 	for _, r := range l.Routes {
-		if !hasGateway(r) {
+		if _, owner := c.hijacked(l.Name, r.To); !hasGateway(r) && owner == "" {
 			direct = append(direct, r.To)
 		}
 	}

@@ -3,6 +3,7 @@ package dhcp
 import (
 	"context"
 	crand "crypto/rand"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -91,8 +92,11 @@ func (r *run) loop(tokens <-chan struct{}) error {
 		case <-r.ctx.Done():
 			return nil
 		case _, open := <-tokens:
+			if !open && r.ctx.Err() == nil {
+				return errors.New("netlink: the kernel closed the socket")
+			}
 			if !open {
-				return nil // the context has ended
+				return nil
 			}
 			if err := r.look(); err != nil {
 				return err
@@ -257,7 +261,9 @@ func (r *run) complain(err error) {
 	r.emit(unit.Event{From: r.name, Text: r.failure})
 }
 
-// report sends the loop what changed. A log line alone is reported, too.
+// report sends the loop what changed. A log line alone is reported, too. That
+// there is no lease is said with each report: the client before this one may have
+// had one.
 func (r *run) report(change leaseChange, log string) {
 	text := r.m.text()
 	if text == r.text && change == leaseKept && log == "" {
@@ -267,6 +273,7 @@ func (r *run) report(change leaseChange, log string) {
 		r.text, r.since = text, r.sys.Now()
 	}
 	name, iface := r.name, r.cfg.Interface
+	lost := change == leaseLost || r.m.held == nil
 	state := unit.State{Since: r.since, Text: text, OK: r.m.held != nil}
 	var granted unit.Lease
 	if change == leaseGranted {
@@ -274,11 +281,11 @@ func (r *run) report(change leaseChange, log string) {
 	}
 	r.emit(unit.Event{From: name, Text: log, Apply: func(f *unit.Facts) {
 		f.Units[name] = state
-		switch change {
-		case leaseGranted:
-			f.Leases[iface] = granted
-		case leaseLost:
+		switch {
+		case lost:
 			delete(f.Leases, iface)
+		case change == leaseGranted:
+			f.Leases[iface] = granted
 		}
 	}})
 }

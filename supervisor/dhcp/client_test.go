@@ -42,6 +42,26 @@ func TestClientGivesUp(t *testing.T) {
 	}
 }
 
+// deaf is a kernel whose notices end.
+type deaf struct{ *system.Fake }
+
+func (deaf) Notify(context.Context, system.Topic) (<-chan struct{}, error) {
+	ended := make(chan struct{})
+	close(ended)
+	return ended, nil
+}
+
+// A client that can hear nothing of its link any more says so; the loop starts
+// another one.
+func TestClientWithoutNoticesGivesUp(t *testing.T) {
+	f := deaf{&system.Fake{Boot: "b1"}}
+	f.Net.Links = []system.Link{{Name: "eth0", Index: 2, MAC: "52:54:00:12:34:56"}}
+	err := New(Config{Interface: "wan", Link: "eth0", StateDir: t.TempDir()}, f).Run(t.Context(), make(chan unit.Event, 10))
+	if err == nil || err.Error() != "netlink: the kernel closed the socket" {
+		t.Errorf("Run = %v, want why it gave up", err)
+	}
+}
+
 // TestClientTakesUpItsLease restarts a client within one boot and in the next.
 func TestClientTakesUpItsLease(t *testing.T) {
 	const mac = "52:54:00:12:34:56"
@@ -67,6 +87,7 @@ func TestClientTakesUpItsLease(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- New(Config{Interface: "wan", Link: "eth0", StateDir: dir}, f).Run(ctx, events) }()
 			facts := unit.Facts{}.Clone()
+			facts.Leases["wan"] = unit.Lease{} // of the client before this one
 			(<-events).Apply(&facts)
 			lease, held := facts.Leases["wan"]
 			if held != tc.held || held && (!lease.Restored || lease.Address != testGrant().Address || lease.HWAddress != mac) {

@@ -26,13 +26,14 @@ var Default = Policy{For: time.Minute, Within: 5 * time.Minute}
 // Facts are what PID 1 knows of the box at one moment. Each text says what is
 // wrong, e.g. "no menu runs on ttyS0"; an empty list means that all is well.
 type Facts struct {
+	Data    []string // of the data partition: it is missing, or takes no writes
 	Loop    []string // of the process: it does not cycle, it has not reported
 	Network []string // what the loop reports: an interface, a lease, a host that does not answer
 	Console []string // of the menus
 }
 
 // Reasons lists all that is wrong, what the rest may follow from first.
-func (f Facts) Reasons() []string { return slices.Concat(f.Loop, f.Network, f.Console) }
+func (f Facts) Reasons() []string { return slices.Concat(f.Data, f.Loop, f.Network, f.Console) }
 
 // Outcome is what a Verdict comes to.
 type Outcome string

@@ -48,8 +48,8 @@ func TestJudge(t *testing.T) {
 
 func TestReasons(t *testing.T) {
 	var j Judge
-	v := j.Look(Default, Facts{Console: []string{"c"}, Loop: []string{"a"}, Network: []string{"b"}}, time.Second)
-	if diff := cmp.Diff([]string{"a", "b", "c"}, v.Reasons); diff != "" {
+	v := j.Look(Default, Facts{Console: []string{"d"}, Loop: []string{"b"}, Data: []string{"a"}, Network: []string{"c"}}, time.Second)
+	if diff := cmp.Diff([]string{"a", "b", "c", "d"}, v.Reasons); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
 	}
 }

@@ -124,6 +124,20 @@ func (p *planner) configure(w desired.Link) {
 	}
 }
 
+// freePorts takes ports that nobody wants out of our bridges: what is plugged into
+// one would go on being in that network. A member that is no port, e.g. a tap
+// device, was put there by somebody, and stays.
+func (p *planner) freePorts() {
+	for _, l := range p.have.Links {
+		_, wanted := p.wanted[l.Name]
+		bridged := p.managed(l.Master) && p.wanted[l.Master].Kind == "bridge"
+		if wanted || !bridged || l.Kind != "" {
+			continue
+		}
+		p.add(l.Name, "leave bridge "+l.Master, func(sys system.System) error { return sys.SetMaster(l.Name, "") })
+	}
+}
+
 // setSysctls sets the settings of a link that differ; those of a link that the
 // plan makes are not known and all set. accept_ra is 2 and not 1 because 1
 // means "unless this is a router", which it is.

@@ -16,7 +16,8 @@
 // What it manages, and what it leaves alone:
 //
 //   - Only links that Desired names are touched, and lo, which is always up. But
-//     another port loses addresses in a network that Desired has on one of its own.
+//     another port loses addresses in a network that Desired has on one of its own,
+//     and leaves a bridge that Desired names.
 //   - On those, permanent addresses that are not desired are removed, but never
 //     link-local ones, 127.0.0.1/8 and ::1/128 on lo, or addresses with a
 //     lifetime that somebody else looks after. Addresses and routes from router

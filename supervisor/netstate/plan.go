@@ -19,6 +19,7 @@ func Plan(have State, want desired.Desired) []Change {
 	for _, w := range p.links {
 		p.configure(w)
 	}
+	p.freePorts()
 	p.raise()
 	p.planAddresses()
 	p.planRoutes()

@@ -242,6 +242,29 @@ func TestPlanChange(t *testing.T) {
 			want: []string{"port2: join bridge br0"},
 		},
 		{
+			name: "members that nobody names: a port leaves, what somebody made stays",
+			kernel: func(f *system.Fake) {
+				f.Net.Links = append(f.Net.Links, system.Link{Name: "eth3", Index: 99, MTU: 1500, Up: true, Master: "br0"},
+					system.Link{Name: "tap0", Index: 100, Kind: "tun", MTU: 1500, Up: true, Master: "br0"},
+					system.Link{Name: "eth4", Index: 101, MTU: 1500, Up: true, Master: "virbr0"},
+					system.Link{Name: "virbr0", Index: 102, Kind: "bridge", MTU: 1500, Up: true},
+					system.Link{Name: "eth5", Index: 103, MTU: 1500, Up: true, Master: "bond0"},
+					system.Link{Name: "bond0", Index: 104, Kind: "bond", MTU: 1500, Up: true})
+			},
+			wish: func(d *desired.Desired) {
+				d.Links = append(d.Links, desired.Link{Name: "bond0", Interface: "trunk", Up: true})
+			},
+			want: []string{"eth3: leave bridge br0"},
+		},
+		{
+			name: "port no longer named, and its bridge neither",
+			wish: func(d *desired.Desired) {
+				d.Links = append([]desired.Link{d.Links[1], d.Links[2]}, d.Links[4:]...)
+				d.Addresses = d.Addresses[1:]
+			},
+			want: []string{"br0: remove bridge"},
+		},
+		{
 			name: "MTU of parent and VLAN shrink: VLAN first",
 			wish: func(d *desired.Desired) { d.Links[2].MTU, d.Links[4].MTU = 1400, 1400 },
 			want: []string{"guest: set MTU 1400", "lan: set MTU 1400"},

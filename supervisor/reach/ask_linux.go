@@ -17,6 +17,9 @@ import (
 	"tench/config"
 )
 
+// maxAddrs is how many addresses of a host are asked.
+const maxAddrs = 8
+
 // ask asks a target once. The error says why it does not count as reached.
 func ask(ctx context.Context, t config.Target) error {
 	if t.Port != 0 {
@@ -31,8 +34,22 @@ func ask(ctx context.Context, t config.Target) error {
 	if err != nil {
 		return plain(err)
 	}
+	return anyOf(ctx, addrs[:min(len(addrs), maxAddrs)], echo)
+}
+
+// anyOf asks all addresses of a host at once and returns nil when one answers. In
+// turn, a silent one would use up the time of the others: one of IPv6, say, where
+// that leads nowhere.
+func anyOf(ctx context.Context, addrs []netip.Addr, ask func(context.Context, netip.Addr) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make(chan error, len(addrs))
 	for _, a := range addrs {
-		if err = echo(ctx, a.Unmap()); err == nil {
+		go func() { errs <- ask(ctx, a.Unmap()) }()
+	}
+	var err error
+	for range addrs {
+		if err = <-errs; err == nil {
 			return nil
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,29 @@ func TestAskTCP(t *testing.T) {
 	defer cancel()
 	if err := ask(late, target); err == nil || err.Error() != "no answer" {
 		t.Errorf("ask too late: %v", err)
+	}
+}
+
+// A host with an address that is silent answers by its other one.
+func TestAnyOf(t *testing.T) {
+	silent, refuses, answers := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	ask := func(ctx context.Context, a netip.Addr) error {
+		switch a {
+		case silent:
+			<-ctx.Done()
+			return ctx.Err()
+		case refuses:
+			return errors.New("network is unreachable")
+		}
+		return nil
+	}
+	if err := anyOf(t.Context(), []netip.Addr{silent, refuses, answers}, ask); err != nil {
+		t.Errorf("one of three answers: %v", err)
+	}
+	late, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
+	defer cancel()
+	if err := anyOf(late, []netip.Addr{silent, refuses}, ask); err == nil {
+		t.Error("nobody answers, and there is no error")
 	}
 }
 
