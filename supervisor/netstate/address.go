@@ -91,7 +91,7 @@ func (p *planner) unwanted(a system.Address) bool {
 // the old port, also without a cable in it.
 func (p *planner) leftBehind(a system.Address) bool {
 	l, exists := p.now[a.Link]
-	if !exists || p.managed(a.Link) || l.Kind != "" || l.Loopback {
+	if !exists || p.managed(a.Link) || !l.IsPort() {
 		return false
 	}
 	if a.Dynamic || a.Peer.IsValid() || a.Prefix.IsSingleIP() || a.Prefix.Addr().IsLinkLocalUnicast() {

@@ -131,7 +131,7 @@ func (p *planner) freePorts() {
 	for _, l := range p.have.Links {
 		_, wanted := p.wanted[l.Name]
 		bridged := p.managed(l.Master) && p.wanted[l.Master].Kind == "bridge"
-		if wanted || !bridged || l.Kind != "" {
+		if wanted || !bridged || !l.IsPort() {
 			continue
 		}
 		p.add(l.Name, "leave bridge "+l.Master, func(sys system.System) error { return sys.SetMaster(l.Name, "") })

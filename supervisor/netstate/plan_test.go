@@ -245,6 +245,7 @@ func TestPlanChange(t *testing.T) {
 			name: "members that nobody names: a port leaves, what somebody made stays",
 			kernel: func(f *system.Fake) {
 				f.Net.Links = append(f.Net.Links, system.Link{Name: "eth3", Index: 99, MTU: 1500, Up: true, Master: "br0"},
+					system.Link{Name: "lan4", Index: 105, Kind: "dsa", MTU: 1500, Up: true, Master: "br0"},
 					system.Link{Name: "tap0", Index: 100, Kind: "tun", MTU: 1500, Up: true, Master: "br0"},
 					system.Link{Name: "eth4", Index: 101, MTU: 1500, Up: true, Master: "virbr0"},
 					system.Link{Name: "virbr0", Index: 102, Kind: "bridge", MTU: 1500, Up: true},
@@ -254,7 +255,7 @@ func TestPlanChange(t *testing.T) {
 			wish: func(d *desired.Desired) {
 				d.Links = append(d.Links, desired.Link{Name: "bond0", Interface: "trunk", Up: true})
 			},
-			want: []string{"eth3: leave bridge br0"},
+			want: []string{"eth3: leave bridge br0", "lan4: leave bridge br0"},
 		},
 		{
 			name: "port no longer named, and its bridge neither",

@@ -117,7 +117,7 @@ type Dump struct {
 type Link struct {
 	Name     string
 	Index    int
-	Kind     string // kernel's link kind: "" for physical devices, "vlan", "bridge", "veth" …
+	Kind     string // kernel's link kind: "" for physical devices, "dsa", "vlan", "bridge", "veth" …
 	MAC      string // lower case with colons; "" where there is none
 	PermMAC  string // the one in the hardware; "" where the kernel knows none
 	Path     string // bus path as udev's ID_PATH, e.g. "pci-0000:00:10.0"; "" for made devices
@@ -131,6 +131,10 @@ type Link struct {
 	Loopback bool
 	Ours     bool // made by tench: its alias (ip-link(8)) is OurAlias
 }
+
+// IsPort reports whether a link is a port of the box: the kernel names no kind for
+// one, and "dsa" for those of a switch chip.
+func (l Link) IsPort() bool { return (l.Kind == "" || l.Kind == "dsa") && !l.Loopback }
 
 // OurAlias is the interface alias that marks devices made by tench. It outlives
 // a restart of the loop, and `ip link` shows it.
