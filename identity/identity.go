@@ -251,7 +251,7 @@ func readPrivate(path string) ([]byte, error) {
 		return nil, withoutPath(err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("its mode %04o lets others read it\nhint: chmod 600 %s", mode, path)
+		return nil, fmt.Errorf("its mode %04o lets others read it\nhint: chmod 600 %s; on a FAT stick, which keeps no modes, that does nothing: copy the identity to this machine's disk, and chmod -R go-rwx the copy", mode, path)
 	}
 	return readFile(path)
 }

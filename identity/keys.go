@@ -144,24 +144,6 @@ func unquote(value string) (string, error) {
 	return strings.ReplaceAll(inside, `\"`, `"`), nil
 }
 
-// LoadAuthorizedKeys reads the keys that may log in to the box with the
-// directory dir; none where there is no file. See ParseAuthorizedKeys for keys
-// that come together with an error.
-func LoadAuthorizedKeys(dir string) ([]AuthorizedKey, error) {
-	data, err := readFile(filepath.Join(dir, AuthorizedKeysFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("identity: %s: %w", AuthorizedKeysFile, err)
-	}
-	list, err := ParseAuthorizedKeys(data)
-	if err != nil {
-		return list, fmt.Errorf("identity: %w", err)
-	}
-	return list, nil
-}
-
 // LoadUpdateKeys reads the keys whose signature an update needs; none where
 // there is no folder. A key that cannot be read comes as an error beside the
 // others.

@@ -48,6 +48,9 @@ func (id Identity) create(dir string) error {
 		return err
 	}
 	fresh, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+"-*") // mode 0700
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w\nhint: make the folder %s first", withoutPath(err), filepath.Dir(dir))
+	}
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,7 @@ func NewUpdater(runDir string) (*update.Updater, error) {
 		Identity: filepath.Join(DataDir, "identity"), State: filepath.Join(DataDir, "state"), Run: runDir,
 		Log:  func(format string, args ...any) { log.add(updateLogName, fmt.Sprintf(format, args...)) },
 		Step: func(string, int64, int64) {},
+		Wait: wait,
 	}, nil
 }
 

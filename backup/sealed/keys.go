@@ -18,10 +18,11 @@ func ParseRecipient(text string) (age.Recipient, error) {
 	var r age.Recipient
 	var err error
 	switch {
-	// A secret key is not repeated: errors end up in logs.
-	case strings.HasPrefix(text, "AGE-SECRET-KEY-"):
+	// A secret key is not repeated: errors end up in logs. In the file of age-keygen
+	// comments come before it.
+	case strings.Contains(strings.ToUpper(text), "AGE-SECRET-KEY-"):
 		return nil, errors.New("backup: recipient: this is a secret key\nhint: age-keygen -y FILE prints its public key")
-	case strings.HasPrefix(text, "-----BEGIN"):
+	case strings.Contains(text, "-----BEGIN"):
 		return nil, errors.New("backup: recipient: this is a secret key\nhint: the public key of an SSH key is in the .pub file beside it")
 	case strings.HasPrefix(text, "ssh-"):
 		r, err = agessh.ParseRecipient(text)

@@ -34,10 +34,15 @@ func Seal(a backup.Archive, to ...age.Recipient) ([]byte, error) {
 	return file.Bytes(), nil
 }
 
+// maxFile is the most that is read of a file, in bytes: age adds 16 to each 64 KiB
+// of an archive, and a header.
+const maxFile = backup.MaxTotal + 1<<20
+
 // Open reads what Seal wrote, with the first of the identities that fits. A file
-// that is cut short or altered is refused.
+// that is cut short or altered is refused; of one that is no backup, e.g. the
+// image of a disk, no more is read than a backup can have.
 func Open(r io.Reader, as ...age.Identity) (backup.Archive, error) {
-	plain, err := age.Decrypt(r, as...)
+	plain, err := age.Decrypt(io.LimitReader(r, maxFile), as...)
 	var none *age.NoIdentityMatchError
 	switch {
 	case errors.As(err, &none):

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,13 +148,36 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// A disk, or its image, is no backup, and does not fill the memory.
+func TestFileWithoutAnEnd(t *testing.T) {
+	disk := &zeros{}
+	if _, err := Open(disk, ByPassphrase(answer("x"))); err == nil || disk.read > 2*backup.MaxTotal {
+		t.Errorf("Open of a disk = %v, after %d bytes", err, disk.read)
+	}
+}
+
+// zeros is a disk of 64 MiB.
+type zeros struct{ read int }
+
+func (z *zeros) Read(p []byte) (int, error) {
+	if z.read >= 64<<20 {
+		return 0, io.EOF
+	}
+	clear(p)
+	z.read += len(p)
+	return len(p), nil
+}
+
 func TestRecipientsThatAreNone(t *testing.T) {
 	for text, want := range map[string]string{
 		"age1xyz":                  "hint: age1... of age-keygen",
 		"ssh-ed25519 nonsense":     "hint: age1...",
 		"":                         "hint: age1...",
 		"AGE-SECRET-KEY-1QQQSECRE": "this is a secret key",
-		"-----BEGIN OPENSSH PRIVATE KEY-----\nQQQSECRE": "hint: the public key of an SSH key is in the .pub file",
+		"-----BEGIN OPENSSH PRIVATE KEY-----\nQQQSECRE":                          "hint: the public key of an SSH key is in the .pub file",
+		"# created: 2026-11-26\n# public key: age1xyz\nAGE-SECRET-KEY-1QQQSECRE": "hint: age-keygen -y FILE prints its public key",
+		"age-secret-key-1QQQSECRE":                                               "this is a secret key",
+		"# mine\n-----BEGIN OPENSSH PRIVATE KEY-----\nQQQSECRE":                  "hint: the public key of an SSH key is in the .pub file",
 	} {
 		_, err := ParseRecipient(text)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "QQQSECRE") {

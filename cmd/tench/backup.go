@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -38,6 +40,9 @@ stick that takes the place of the box.`,
   tench backup list gw0.age`,
 		Args: between(2, 2),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkPlace(args[1]); err != nil {
+				return err
+			}
 			to, err := backupRecipients(c, recipients, args[1])
 			if err != nil {
 				return err
@@ -93,6 +98,28 @@ func askBackupPassphrase(c *cobra.Command, file string) ([]byte, error) {
 		return nil, fmt.Errorf("backup: %w", err)
 	}
 	return words, nil
+}
+
+// checkPlace finds out whether a backup can be written to file before it is fetched
+// over a line that may be slow.
+func checkPlace(file string) error {
+	hint := fmt.Sprintf("is there a folder %s, and may you write to it?", filepath.Dir(file))
+	info, err := os.Stat(file)
+	if err == nil && !info.Mode().IsRegular() {
+		return usageError{fmt.Errorf("backup: %s is not a file\nhint: name the file to write, e.g. gw0.age", file)}
+	}
+	f, err := renameio.NewPendingFile(file, renameio.WithPermissions(0o600))
+	if err == nil {
+		err = f.Cleanup()
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) { // of a name that nobody gave
+		err = path.Err
+	}
+	if err != nil {
+		return fmt.Errorf("backup: write %s: %w\nhint: %s", file, err, hint)
+	}
+	return nil
 }
 
 // saveBackup reads an archive from a box and writes it to file, encrypted. What

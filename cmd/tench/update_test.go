@@ -48,7 +48,7 @@ func standInBox() {
 	switch {
 	case len(words) > 1 && words[0] == "update":
 		u := &update.Updater{Board: "apu2", Release: "2026.11", Epoch: 2_000_000_000, Slots: b, Open: update.OpenDevice,
-			Identity: b.path("identity"), State: b.dir, Run: b.dir, Log: func(string, ...any) {}, Step: func(string, int64, int64) {}}
+			Identity: b.path("identity"), State: b.dir, Run: b.dir, Log: func(string, ...any) {}, Step: func(string, int64, int64) {}, Wait: pause}
 		err = u.Serve(context.Background(), os.Stdin, os.Stdout, true)
 	case len(words) > 1 && words[0] == "slots":
 		slot, _ := os.ReadFile(b.path("armed"))

@@ -15,7 +15,7 @@
 //	slots.go     tenchd slots
 //
 // Exit codes: 0 done; 1 it could not be done, or the box refused it; 2 the
-// command line was wrong.
+// command line was wrong; 3 an update is older than what was confirmed here.
 package main
 
 import (

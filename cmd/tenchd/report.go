@@ -21,7 +21,7 @@ source, PCI and USB devices, the kernel's log and the box's own. It has no
 secrets. Without FILE it goes to report.txt beside the control socket; a single -
 prints it.`,
 		Example: "  tenchd report\n  tenchd report - | less",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := filepath.Join(c.runDir, "report.txt")
 			if len(args) == 1 {

@@ -18,7 +18,7 @@ func (c *client) sbom() *cobra.Command {
 		Long: `sbom prints the software bill of materials that the build put into the image, or
 the one in FILE, as a table. With -json it prints the file as it is (CycloneDX).`,
 		Example: "  tenchd sbom\n  tenchd sbom -json > sbom.json",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			file := supervisor.SBOMFile
 			if len(args) == 1 {

@@ -28,6 +28,14 @@ no list of arguments, no log and no report. No key of router.toml takes one yet.
 		Example: `  tenchd secret set isp
   tenchd secret set wg0 < wg0.key
   tenchd secret list`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			// It may be a secret, and is not repeated.
+			return usageError{errors.New("secret: that is not set, list or remove\nhint: tenchd secret --help")}
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().StringVar(&c.identity, "identity", filepath.Join(supervisor.DataDir, "identity"), "`directory` of the identity")
 	cmd.AddCommand(c.setSecret(), c.listSecrets(), c.removeSecret())

@@ -38,10 +38,11 @@ slots". A power cut at any moment leaves the slot that runs as it is.`,
 				return err
 			}
 			u.Downgrade = downgrade
+			// A line that breaks ends an update while it writes, and does so in order: a
+			// stick would stay mounted otherwise. Once the slot is armed it must not: the
+			// box would not reboot into it.
+			signal.Ignore(unix.SIGPIPE)
 			if args[0] == "-" {
-				// A line that breaks ends an update while it writes. Once the slot is
-				// armed it must not: the box would not reboot into it.
-				signal.Ignore(unix.SIGPIPE)
 				ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGHUP)
 				defer stop()
 				err = u.Serve(ctx, cmd.InOrStdin(), cmd.OutOrStdout(), !stay)
@@ -61,7 +62,7 @@ slots". A power cut at any moment leaves the slot that runs as it is.`,
 
 // updateFrom updates from a place that the box reads itself.
 func updateFrom(cmd *cobra.Command, u *update.Updater, from string) error {
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, unix.SIGHUP)
 	defer stop()
 	out := cmd.OutOrStdout()
 	u.Step = (&update.Steps{Out: out, Now: time.Now}).Step

@@ -171,10 +171,15 @@ func (l *lockedKey) unlock() (ssh.Signer, error) {
 
 // explain adds to the error of a login which keys were offered.
 func (x *authentication) explain(err error) error {
-	if !strings.Contains(err.Error(), "unable to authenticate") { // the library has no type for it
+	// The library has no types for these, and servers write the words as they like.
+	text := strings.ToLower(err.Error())
+	tried := strings.Join(x.tried, ", ")
+	if strings.Contains(text, "too many authentication failures") {
+		return fmt.Errorf("ssh: log in as %s: the host hung up after the first of our keys (%s): %w\nhint: name the right one with --identity FILE", x.t.user, tried, err)
+	}
+	if !strings.Contains(text, "unable to authenticate") {
 		return err
 	}
-	tried := strings.Join(x.tried, ", ")
 	if tried == "" {
 		tried = "none: there is no agent and no key in ~/.ssh"
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"tench/internal/remote"
 	"tench/internal/slottest"
@@ -33,9 +34,10 @@ type fakeBox struct {
 	role    string   // in `status --json`; "" for none
 	answers []string // to `slots --json`, one a look; "" is no answer. The last stays
 
-	breakAfter int // bytes that a line lets through before it breaks; 0 for all
-	loseDone   int // how often the answer that the slot is armed gets lost
-	speed      int // bytes a second of the line, on the test's clock; 0 for any
+	breakAfter int      // bytes that a line lets through before it breaks; 0 for all
+	loseDone   int      // how often the answer that the slot is armed gets lost
+	speed      int      // bytes a second of the line, on the test's clock; 0 for any
+	busy       *os.File // locked by an update whose line broke, for two minutes of the test's clock; nil for none
 	clock      *clock
 	dials      int
 	commands   []string
@@ -118,7 +120,7 @@ func (b *fakeBox) Run(ctx context.Context, command string, stdin io.Reader, stdo
 func (b *fakeBox) update(ctx context.Context, command string, stdin io.Reader, stdout io.Writer) error {
 	u := &update.Updater{Board: b.board, Release: b.release, Epoch: b.epoch, Slots: b, Open: update.OpenDevice,
 		Identity: filepath.Join(b.dir, "identity"), State: b.dir, Run: b.dir, Downgrade: strings.Contains(command, "--allow-downgrade"),
-		Log: func(string, ...any) {}, Step: func(string, int64, int64) {}}
+		Log: func(string, ...any) {}, Step: func(string, int64, int64) {}, Wait: b.wait}
 	if b.loseDone > 0 {
 		b.loseDone--
 		stdout = withoutDone{stdout}
@@ -128,6 +130,15 @@ func (b *fakeBox) update(ctx context.Context, command string, stdin io.Reader, s
 		return &remote.ExitError{Status: 1, Words: err.Error()}
 	}
 	return nil
+}
+
+// wait is what the box waits with.
+func (b *fakeBox) wait(ctx context.Context, d time.Duration) error {
+	err := b.clock.Pause(ctx, d)
+	if b.busy != nil && b.clock.now.Sub(time.Time{}) >= 2*time.Minute {
+		b.busy.Close()
+	}
+	return err
 }
 
 // slowReader is the direction to the box: it takes time on the test's clock, and
@@ -390,6 +401,35 @@ func TestBrokenLineGoesOn(t *testing.T) {
 			}
 			if results[0].Sent > int64(len(newImage.Bytes()))+int64(b.dials)*200_000 {
 				t.Errorf("%d bytes were sent over %d lines", results[0].Sent, b.dials)
+			}
+		})
+	}
+}
+
+// The desk is quicker than the box to see that a line broke: what came over it
+// holds the lock for two minutes more.
+func TestBoxThatWaitsForTheLineBefore(t *testing.T) {
+	for name, ends := range map[string]bool{"it ends": true, "another desk's goes on": false} {
+		t.Run(name, func(t *testing.T) {
+			c := &clock{}
+			b := newFakeBox(t, c)
+			lock, err := os.OpenFile(filepath.Join(b.dir, "update.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer lock.Close()
+			if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+				t.Fatal(err)
+			}
+			if ends {
+				b.busy = lock
+			}
+			results, _, err := rollOut(t, c, map[string]*fakeBox{"gw": b}, []string{"gw"}, nil)
+			if ends && (err != nil || !b.holdsNew()) {
+				t.Errorf("error %v, state %s", err, results[0].State)
+			}
+			if want := "gw: update: another update is under way\nhint: "; !ends && (err == nil || !strings.HasPrefix(err.Error(), want)) {
+				t.Errorf("error %v\nwant %s", err, want)
 			}
 		})
 	}

@@ -15,14 +15,15 @@ const (
 
 // findEnv returns where slot.env begins. The root folder of a FAT16 lies
 // right behind the FATs, and the clusters, which count from 2, behind it.
-// slot.env is taken to be in one piece, as GRUB's save_env wants it.
-func (h *headReader) findEnv() (int, error) {
+// slot.env is taken to be in one piece, as GRUB's save_env wants it. Anybody may
+// have written the numbers, of which the products need more than 32 bits.
+func (h *headReader) findEnv() (int64, error) {
 	if err := h.upTo(sector); err != nil {
 		return 0, err
 	}
 	b := h.data
-	u16 := func(at int) int { return int(binary.LittleEndian.Uint16(b[at:])) }
-	cluster, reserved, fats, entries, fatSectors := int(b[13])*sector, u16(14), int(b[16]), u16(17), u16(22)
+	u16 := func(at int) int64 { return int64(binary.LittleEndian.Uint16(b[at:])) }
+	cluster, reserved, fats, entries, fatSectors := int64(b[13])*sector, u16(14), int64(b[16]), u16(17), u16(22)
 	if b[510] != 0x55 || b[511] != 0xaa || u16(11) != sector || cluster == 0 || reserved == 0 || fats == 0 || entries == 0 || fatSectors == 0 {
 		return 0, errors.New("it does not begin with the boot sector of a FAT16")
 	}
@@ -35,7 +36,7 @@ func (h *headReader) findEnv() (int, error) {
 		if string(e[:len(shortName)]) != shortName || e[11]&attrLabel != 0 {
 			continue
 		}
-		first := int(binary.LittleEndian.Uint16(e[26:]))
+		first := int64(binary.LittleEndian.Uint16(e[26:]))
 		if size := binary.LittleEndian.Uint32(e[28:]); size != envSize || first < 2 {
 			return 0, fmt.Errorf("slot.env has %d bytes, want %d", size, envSize)
 		}

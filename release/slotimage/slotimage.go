@@ -114,14 +114,15 @@ type headReader struct {
 const maxHead = 1 << 20
 
 // upTo reads until the first n bytes are there.
-func (h *headReader) upTo(n int) error {
+func (h *headReader) upTo(n int64) error {
 	if n > maxHead {
 		return fmt.Errorf("it would end after %d bytes, more than %d", n, maxHead)
 	}
-	if n <= len(h.data) {
+	have := int64(len(h.data))
+	if n <= have {
 		return nil
 	}
-	more := make([]byte, n-len(h.data))
+	more := make([]byte, n-have)
 	if _, err := io.ReadFull(h.r, more); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return errors.New("the image is cut short")

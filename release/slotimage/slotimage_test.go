@@ -68,6 +68,14 @@ func TestReadHeadRefuses(t *testing.T) {
 		}
 		return bytes.Replace(good, []byte(old), []byte(with), 1)
 	}
+	changed := func(places ...int) []byte { // to 255
+		b := bytes.Clone(good)
+		for _, at := range places {
+			b[at] = 0xff
+		}
+		return b
+	}
+	folder := bytes.Index(good, []byte("SLOT    ENV"))
 	for name, tc := range map[string]struct {
 		data []byte
 		want string
@@ -83,7 +91,10 @@ func TestReadHeadRefuses(t *testing.T) {
 		"no epoch":           {replaced("epoch=", "epxch="), `slot image: slot.env: epoch="" is no number of seconds since 1970`},
 		"negative epoch":     {replaced("epoch=1", "epoch=-"), `slot image: slot.env: epoch="-763683200" is no number of seconds since 1970`},
 		"no place":           {replaced("ramfs=", "ramfs=x"), `slot image: slot.env: ramfs="x` + ramfsPlace(good) + `" is no block list such as 305+9000`},
-		"huge table":         {append(append(bytes.Clone(good[:22]), 0xff, 0xff), good[24:]...), "slot image: read root folder: it would end after 67126272 bytes, more than 1048576"},
+		"huge table":         {changed(22, 23), "slot image: read root folder: it would end after 67126272 bytes, more than 1048576"},
+		// These go round beyond 32 bits.
+		"huge tables, many":     {changed(16, 22, 23), "slot image: read root folder: it would end after 8556268032 bytes, more than 1048576"},
+		"huge clusters, a late": {changed(13, folder+26, folder+27), "slot image: read slot.env: it would end after 8556040704 bytes, more than 1048576"},
 	} {
 		_, _, err := ReadHead(bytes.NewReader(tc.data))
 		if err == nil || err.Error() != tc.want {

@@ -8,7 +8,7 @@
 //	conn.go      Conn: messages over a stream
 //	sums.go      hashes of a slot's blocks
 //	plan.go      Plan: what of an image has to be sent
-//	image.go     Send and Image: the image as orders, and back
+//	image.go     SendImage and Image: the image as orders, and back
 //
 // The conversation, with the desk's messages on the left:
 //

@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if os.Args[0] == "tenchd" {
+		standInUpdate(os.Args)
+	}
 	os.Exit(m.Run())
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tench/supervisor/status"
 )
 
@@ -26,14 +28,19 @@ const ExitOlder = 3
 // The reason is on the terminal already.
 var ErrOlder = errors.New("nothing was changed")
 
-// Update implements Box with tenchd itself, as a child that ctrl-C ends. On
-// success that reboots the box.
+// endTime is how long an update has to end in order after ctrl-C: what it has
+// written to a slow disk is waited for.
+const endTime = 10 * time.Second
+
+// Update implements Box with tenchd itself, as a child that ctrl-C ends, in order:
+// a stick would stay mounted otherwise. On success that reboots the box.
 func (l Live) Update(ctx context.Context, from string, downgrade bool, w io.Writer) error {
 	args := []string{"update", "--run", l.RunDir, fmt.Sprintf("--allow-downgrade=%v", downgrade), "--", from}
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", args...)
 	cmd.Args[0] = "tenchd"
 	cmd.Stdout, cmd.Stderr = w, w
-	cmd.WaitDelay = time.Second
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+	cmd.WaitDelay = endTime
 	var exit *exec.ExitError
 	err := cmd.Run()
 	if errors.As(err, &exit) && exit.ExitCode() == ExitOlder {

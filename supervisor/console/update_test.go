@@ -2,11 +2,18 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // person types an answer once a question is on the terminal.
@@ -91,3 +98,33 @@ func TestStickRefused(t *testing.T) {
 		t.Errorf("updated from %q; the terminal shows\n%s", box.updates, p.text())
 	}
 }
+
+// standInUpdate stands in for `tenchd update --run DIR …`: it writes until it is
+// told to end, and then gives the stick back.
+func standInUpdate(args []string) {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, unix.SIGTERM)
+	fmt.Println("write slot b")
+	<-told
+	if err := os.WriteFile(filepath.Join(args[3], "unmounted"), nil, 0o600); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(1)
+}
+
+// ctrl-C ends an update in order: a stick would stay mounted otherwise.
+func TestInterruptedUpdate(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	l := Live{RunDir: t.TempDir()}
+	begun := writer(func(b []byte) (int, error) { cancel(); return len(b), nil })
+	if err := l.Update(ctx, "/dev/sdb1", false, begun); !errors.Is(err, context.Canceled) {
+		t.Errorf("Update = %v, want that it was interrupted", err)
+	}
+	if _, err := os.Stat(filepath.Join(l.RunDir, "unmounted")); err != nil {
+		t.Errorf("it did not end in order: %v", err)
+	}
+}
+
+type writer func(b []byte) (int, error)
+
+func (w writer) Write(b []byte) (int, error) { return w(b) }

@@ -246,7 +246,10 @@ func TestTerminal(t *testing.T) {
 	p := openTerminal(t, d.open(t))
 	must(t, p.Shell()) // the menu
 	expect(t, p.out, "24 80\r\n")
-	must(t, p.WindowChange(50, 132))
+	// With an answer: what is typed may overtake a request that nobody waits for.
+	if ok, err := p.SendRequest("window-change", true, ssh.Marshal(winSize{Columns: 132, Rows: 50})); !ok || err != nil {
+		t.Errorf("window-change: %v, %v", ok, err)
+	}
 	_, err := io.WriteString(p.in, "hello\n")
 	must(t, err)
 	expect(t, p.out, "said hello\r\n50 132\r\n")

@@ -21,7 +21,7 @@ const needed = 1<<unix.CAP_NET_BIND_SERVICE | 1<<unix.CAP_NET_RAW
 // have all of root's privileges again, because exec(2) gives them: it is no cage
 // for somebody who runs code in here. It is for a process of its own.
 func DropPrivileges() error {
-	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, politeness); err != nil {
+	if err := lowerPriority(); err != nil {
 		return fmt.Errorf("door: lower priority: %w", err)
 	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -31,6 +31,16 @@ func DropPrivileges() error {
 		uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0)
 	if errno != 0 {
 		return fmt.Errorf("door: drop privileges: %w", errno)
+	}
+	return nil
+}
+
+// lowerPriority makes politeness the nice value of the process. Linux has one for
+// each thread (setpriority(2)); those that are made later have that of their maker.
+func lowerPriority() error {
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, politeness)
+	if errno != 0 {
+		return errno
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func (i *Installer) choose(ctx context.Context) (choice, error) {
 		case err == nil:
 			return c, nil
 		case errors.Is(err, errAgain):
-			shown = ""
+			began, shown = i.Now(), "" // a person took time, and may have plugged in another
 		case conflict(err) && i.Now().Sub(began) < settle:
 			if err := i.Wait(ctx, lookAgain); err != nil {
 				return choice{}, err

@@ -1,9 +1,14 @@
 package install
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"tench/release/netboot"
 	"tench/release/writestream"
@@ -86,6 +91,30 @@ func TestDisksComeAndGo(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("the console lacks %q:\n%s", want, out)
 		}
+	}
+}
+
+// A person took a minute to unplug a disk, and the next one takes its time.
+func TestDiskAfterAPerson(t *testing.T) {
+	s := newServer(t)
+	b := newBox(t, s.url)
+	b.disk("sda", "S1111", make([]byte, 8*mib))
+	s.plan = func(n int, q netboot.Question) any {
+		switch n {
+		case 1:
+			return netboot.Plan{Disk: "sda", Ask: "sure?"}
+		case 2:
+			b.disk("sda", "S2222", make([]byte, 8*mib))
+			return "the box has no disk"
+		}
+		return netboot.Plan{Disk: "sda"}
+	}
+	b.i.Console.Ask = func(ctx context.Context) (string, error) {
+		return "", errors.Join(b.i.Wait(ctx, time.Minute), os.RemoveAll(filepath.Join(b.root, "sys/block/sda")))
+	}
+	s.image = func(_ int, r writestream.Request, w http.ResponseWriter) { stream(newDisk(), r.Size, w) }
+	if err := b.i.Run(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
 

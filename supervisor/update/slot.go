@@ -25,6 +25,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -64,6 +65,8 @@ type Updater struct {
 	// Step is told what is done at the moment, and how many bytes of it; total is 0
 	// where there is nothing to count.
 	Step func(text string, done, total int64)
+	// Wait waits, unless ctx ends. Serve alone needs it.
+	Wait func(ctx context.Context, d time.Duration) error
 }
 
 // keys are the public keys that may sign. One that cannot be read must not lock
@@ -156,6 +159,9 @@ func (u *Updater) open(slot string, write bool) (Device, error) {
 // lockName is a file below Run that is locked while a slot is written.
 const lockName = "update.lock"
 
+// errBusy is in the chain of the error of whoever finds it locked.
+var errBusy = errors.New("another update is under way")
+
 func (j *Job) takeLock() error {
 	f, err := os.OpenFile(filepath.Join(j.u.Run, lockName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -164,7 +170,7 @@ func (j *Job) takeLock() error {
 	j.lock = f
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return errors.New("update: another update is under way\nhint: wait until it has ended; `tenchd log` shows how far it is")
+		return fmt.Errorf("update: %w\nhint: wait until it has ended; `tenchd log` shows how far it is", errBusy)
 	}
 	if err != nil {
 		return fmt.Errorf("update: lock: %w", err)

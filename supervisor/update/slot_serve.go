@@ -5,10 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"tench/release/slotimage"
 	"tench/release/transfer"
 	"tench/supervisor/health"
+)
+
+const (
+	// lineSilence is a little more than it takes the door until a line that is
+	// silent counts as broken, and what ran over it ends.
+	lineSilence = 150 * time.Second
+	lookAgain   = 5 * time.Second
 )
 
 // maxAsked bounds how often a desk may have the line measured or slots hashed.
@@ -57,7 +65,7 @@ func (u *Updater) serve(ctx context.Context, conn *transfer.Conn) (transfer.Done
 	if err != nil {
 		return fail(err)
 	}
-	j, err := u.Begin(slotimage.Ticket(offer.Ticket))
+	j, err := u.await(ctx, slotimage.Ticket(offer.Ticket))
 	if err != nil {
 		return fail(err)
 	}
@@ -74,6 +82,21 @@ func (u *Updater) serve(ctx context.Context, conn *transfer.Conn) (transfer.Done
 	}
 	info, err := j.Install(ctx, src)
 	return transfer.DoneBody{Slot: j.target, Release: info.Release, Epoch: info.Epoch}, err
+}
+
+// await is Begin, once the update before has ended: the line of that one may have
+// broken, as the desk knows, which goes on over a new one, and the box not yet.
+func (u *Updater) await(ctx context.Context, ticket slotimage.Ticket) (*Job, error) {
+	for waited := time.Duration(0); ; waited += lookAgain {
+		j, err := u.Begin(ticket)
+		if !errors.Is(err, errBusy) || waited >= lineSilence {
+			return j, err
+		}
+		u.Step("wait for another update to end", 0, 0)
+		if err := u.Wait(ctx, lookAgain); err != nil {
+			return nil, fmt.Errorf("update: %w", err)
+		}
+	}
 }
 
 // Unwell lists what keeps this box from being healthy now. As long as that

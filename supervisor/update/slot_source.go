@@ -60,11 +60,20 @@ func fromFile(path, board, run string) (Source, error) {
 	if err != nil {
 		return Source{}, err
 	}
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Source{}, fmt.Errorf("%w\nhint: is this a release for board %s?", err, board)
 	}
 	return Source{ticket, mediumReader{f}}, err
+}
+
+// openFile opens a plain file. An ext4 on a stick of somebody's may have a FIFO of
+// that name, which open(2) would wait for.
+func openFile(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
+	return os.Open(path)
 }
 
 func fromStick(device, board, run string) (Source, error) {
@@ -82,7 +91,7 @@ func fromStick(device, board, run string) (Source, error) {
 
 // readTicket reads SHA256.sig.
 func readTicket(path string) (slotimage.Ticket, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w\nhint: an update must be signed: SHA256.sig lies beside the slot image", err)
 	}

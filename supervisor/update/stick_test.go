@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"tench/internal/slottest"
 )
 
@@ -23,11 +25,16 @@ func TestLookAt(t *testing.T) {
 		want    string // how the error begins; "" for none
 		none    bool   // it is ErrNoUpdate
 	}{
-		"nothing":        {func(string) {}, "there is no update for this board on it: ", true},
-		"for this box":   {func(dir string) { slottest.Release(t, dir, known, newImage) }, "", false},
-		"for others":     {func(dir string) { i := newImage; i.Board = "alix2d3"; slottest.Release(t, dir, known, i) }, "there is no update for this board on it: ", true},
-		"a stranger's":   {func(dir string) { slottest.Release(t, dir, stranger, newImage) }, "ticket: signed by key ", false},
-		"older":          {func(dir string) { slottest.Release(t, dir, known, older) }, "update: release 2026.12 (2033-05-18) is older than the newest that was confirmed on this box", false},
+		"nothing":                {func(string) {}, "there is no update for this board on it: ", true},
+		"for this box":           {func(dir string) { slottest.Release(t, dir, known, newImage) }, "", false},
+		"for others":             {func(dir string) { i := newImage; i.Board = "alix2d3"; slottest.Release(t, dir, known, i) }, "there is no update for this board on it: ", true},
+		"a stranger's":           {func(dir string) { slottest.Release(t, dir, stranger, newImage) }, "ticket: signed by key ", false},
+		"older":                  {func(dir string) { slottest.Release(t, dir, known, older) }, "update: release 2026.12 (2033-05-18) is older than the newest that was confirmed on this box", false},
+		"a FIFO for a signature": {func(dir string) { fifo(t, dir+"/SHA256.sig") }, "there is no update for this board on it: ", true},
+		"a FIFO for an image": {func(dir string) {
+			slottest.Release(t, dir, known, newImage)
+			fifo(t, dir+"/tench-apu2.slot")
+		}, "there is no update for this board on it: ", true},
 		"no image in it": {func(dir string) { slottest.Release(t, dir, known, newImage); write(t, dir+"/tench-apu2.slot", "x") }, "slot image: ", false},
 		"another's inside": {func(dir string) {
 			i := newImage
@@ -45,6 +52,14 @@ func TestLookAt(t *testing.T) {
 		if tc.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tc.want) || errors.Is(err, ErrNoUpdate) != tc.none) {
 			t.Errorf("%s: error %v\nwant %s", name, err, tc.want)
 		}
+	}
+}
+
+// fifo puts a FIFO in the place of a file.
+func fifo(t *testing.T, path string) {
+	t.Helper()
+	if err := errors.Join(os.RemoveAll(path), unix.Mkfifo(path, 0o600)); err != nil {
+		t.Fatal(err)
 	}
 }
 
