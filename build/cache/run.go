@@ -85,7 +85,7 @@ func (s *Store) build(ctx context.Context, step Step, key string, progress func(
 	scratch, final := s.workDir(step.Name, key), s.productDir(step.Name, key)
 	tmp, logPath := scratch+".new", scratch+".log"
 	for _, dir := range []string{tmp, final} { // an interrupted run's, a damaged one
-		if err := removeAll(dir); err != nil {
+		if err := RemoveAll(dir); err != nil {
 			return Product{}, err
 		}
 	}
@@ -94,7 +94,7 @@ func (s *Store) build(ctx context.Context, step Step, key string, progress func(
 			return Product{}, err
 		}
 	}
-	defer removeAll(tmp)
+	defer RemoveAll(tmp)
 	s.touch(scratch)
 	log, err := os.Create(logPath)
 	if err != nil {
@@ -121,7 +121,7 @@ func (s *Store) build(ctx context.Context, step Step, key string, progress func(
 		return Product{}, err
 	}
 	// The product is safe: leftovers are only a waste of space, and Prune's.
-	_ = removeAll(scratch)
+	_ = RemoveAll(scratch)
 	_ = os.Remove(logPath)
 	s.touch(final)
 	return s.load(step.Name, key)
