@@ -32,6 +32,17 @@ func TestLoadNamesTheNearestBoard(t *testing.T) {
 	}
 }
 
+// A board that is there and cannot be read is not told to be missing.
+func TestLoadOfAFileThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "small", FileName), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(dir, "small"); err == nil || !strings.HasSuffix(err.Error(), "small/board.toml: is a directory") {
+		t.Errorf("Load = %v, want why it cannot be read", err)
+	}
+}
+
 func TestParse(t *testing.T) {
 	good, err := os.ReadFile("qemu-amd64/board.toml")
 	if err != nil {

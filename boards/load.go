@@ -1,7 +1,9 @@
 package boards
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -105,13 +107,16 @@ var nameRE = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
 func Load(dir, name string) (Board, error) {
 	path := filepath.Join(dir, name, FileName)
 	data, err := os.ReadFile(path)
-	if err != nil || !nameRE.MatchString(name) {
+	if !nameRE.MatchString(name) || errors.Is(err, fs.ErrNotExist) {
 		names := Names(dir)
 		hint := "boards: " + strings.Join(names, ", ")
 		if near := nearest.Of(name, names); near != "" {
 			hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 		}
 		return Board{}, fmt.Errorf("board %q: there is no such board\nhint: %s", name, hint)
+	}
+	if err != nil {
+		return Board{}, fmt.Errorf("board %q: %w", name, err)
 	}
 	b, err := Parse(path, name, data)
 	b.Dir = filepath.Dir(path)

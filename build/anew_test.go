@@ -10,6 +10,37 @@ import (
 	"tench/build/cache"
 )
 
+// What a killed run left is removed by the next; what a process works in is not.
+func TestAnewFolderOfAKilledRun(t *testing.T) {
+	dir := t.TempDir()
+	killed := filepath.Join(dir, "rebuild-1")
+	if err := os.MkdirAll(filepath.Join(killed, "read-only", "deep"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(killed, "read-only"), 0o500); err != nil {
+		t.Fatal(err)
+	}
+	folder := func() (string, func()) {
+		t.Helper()
+		made, done, err := AnewFolder(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made, done
+	}
+	one, doneOne := folder()
+	two, doneTwo := folder()
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(left) != 2 || one == two {
+		t.Errorf("with two at work the cache has %q, %v, want their two folders", left, err)
+	}
+	doneOne()
+	doneTwo()
+	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || left != nil {
+		t.Errorf("afterwards the cache has %q, %v", left, err)
+	}
+}
+
 // A build anew must believe no product of an earlier one, and leave none there.
 func TestAnewBelievesNoProduct(t *testing.T) {
 	usual, _ := newTestPlan(t)

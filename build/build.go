@@ -12,6 +12,7 @@
 //	sbom.go      what the image consists of
 //	manifest.go  the files beside the image, manifest.json and SHA256
 //	farm.go      the compile farm, where there is one
+//	anew.go      where a board is built anew, believing nothing of the cache
 //	lock.go      release.lock: what a release is made of, and holding a build to it
 //	fetch.go     getting what boards need, and nothing else
 //	bundle.go    all of that in one file, for a machine without a network

@@ -37,11 +37,7 @@ func WriteBundle(ctx context.Context, path string, needs []Need, o Options) erro
 	if err != nil {
 		return err
 	}
-	var modules []userland.ModuleFile
-	err = o.timed(ctx, StepReport{Step: "modules", Detail: "of Go", Outcome: Fetched}, func() (err error) {
-		modules, err = userland.Modules(ctx, o.Root, all, o.Offline)
-		return err
-	})
+	modules, err := bundleModules(ctx, all, o)
 	if err != nil {
 		return err
 	}
@@ -58,6 +54,20 @@ func WriteBundle(ctx context.Context, path string, needs []Need, o Options) erro
 		files = append(files, bundle.File{Name: bundle.Modules + "/" + m.Name, Path: m.Path, Data: m.Data})
 	}
 	return o.timed(ctx, StepReport{Step: "bundle", Detail: path, Outcome: Built}, func() error { return writeBundle(ctx, path, files, o) })
+}
+
+// bundleModules finds the Go modules that go into a bundle.
+func bundleModules(ctx context.Context, list []boards.Board, o Options) (modules []userland.ModuleFile, err error) {
+	dir, done, err := bundleDir(ctx, o.Cache)
+	if err != nil {
+		return nil, fmt.Errorf("bundle: %w", err)
+	}
+	defer done()
+	err = o.timed(ctx, StepReport{Step: "modules", Detail: "of Go", Outcome: Fetched}, func() (err error) {
+		modules, err = userland.Modules(ctx, o.Root, list, userland.ModuleOptions{Scratch: dir, Offline: o.Offline})
+		return err
+	})
+	return modules, err
 }
 
 // writeBundle writes the file whole or not at all.
@@ -116,8 +126,9 @@ func TakeBundle(ctx context.Context, path string, o Options) error {
 	})
 }
 
-// bundleDir makes an empty folder in the cache to take a bundle apart in, and
-// says how to be done with it. What a killed run left there is removed.
+// bundleDir makes an empty folder in the cache for what a bundle is made of, or is
+// taken apart into, and says how to be done with it. What a killed run left there
+// is removed.
 func bundleDir(ctx context.Context, cacheDir string) (dir string, done func(), err error) {
 	if err := os.MkdirAll(cacheDir, 0o755); err != nil {
 		return "", nil, fmt.Errorf("%w\nhint: set TENCH_CACHE to a folder that can be written to", err)

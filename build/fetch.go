@@ -16,8 +16,7 @@ type Need struct {
 }
 
 // eachPart calls do for every part of a recipe that is needed, and for those of
-// the loaders for netboot, each once. Of o
-// it takes all but the release.
+// the loaders for netboot, each once. Of o it takes all but the release.
 func eachPart(ctx context.Context, needs []Need, o Options, do func(*plan, part) error) error {
 	have := map[string]bool{}
 	for _, n := range needs {
@@ -68,7 +67,8 @@ func Fetch(ctx context.Context, needs []Need, o Options) ([]source.Fetched, erro
 }
 
 // withSignature fetches a part, and the signature that vouches for it. The
-// patches of a source come with the source, since they go with its version.
+// patches of a source come with the source, since they go with its version, and
+// with a signature of their own where the recipe names one.
 func (p *plan) withSignature(ctx context.Context, n part) ([]source.Fetched, error) {
 	var files []source.Fetched
 	switch patches := n.recipe.Quilt.Part; {
@@ -87,14 +87,20 @@ func (p *plan) withSignature(ctx context.Context, n part) ([]source.Fetched, err
 		}
 		files = append(files, src, quilt)
 	}
-	for _, f := range n.recipe.Part(n.name) {
-		if f.Signature == nil || f.SHA256 != files[0].SHA256 {
-			continue
+	for _, got := range files {
+		for _, f := range n.recipe.Files {
+			if f.Signature == nil || f.SHA256 != got.SHA256 {
+				continue
+			}
+			// It is in the store: the file was checked with it.
+			r := n.recipe
+			r.Files = []release.File{f.Signature.File(f.Part)}
+			signature, err := p.dl.Fetch(ctx, r, f.Part, source.Options{Offline: true, Strict: true})
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, signature)
 		}
-		// It is in the store: the file was checked with it.
-		n.recipe.Files = []release.File{f.Signature.File(n.name)}
-		signature, err := p.dl.Fetch(ctx, n.recipe, n.name, source.Options{Offline: true, Strict: true})
-		return append(files, signature), err
 	}
 	return files, nil
 }

@@ -110,6 +110,18 @@ func TestOwnLists(t *testing.T) {
 	}
 }
 
+// Two recipes that install one file are told: which of them the box would get is
+// chance otherwise.
+func TestOneFileOfTwoPrograms(t *testing.T) {
+	p, _ := newTestPlan(t)
+	one := fake(t, p, "one", map[string][]byte{"bin/route": program(p.b)})
+	two := fake(t, p, "two", map[string][]byte{"bin/route": program(p.b)})
+	_, err := p.initrd(t.Context(), programs{daemons: []cache.Product{one, two}})
+	if want := fmt.Sprintf("initrd: /bin/route comes from two places: %s and %s", one.Path("bin/route"), two.Path("bin/route")); err == nil || err.Error() != want {
+		t.Errorf("initrd = %v, want %s", err, want)
+	}
+}
+
 // alter replaces old by new in a file of the tree.
 func alter(t *testing.T, file, old, new string) {
 	t.Helper()

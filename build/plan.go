@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -190,7 +189,7 @@ func (p *plan) fetch(ctx context.Context, r release.Recipe, part, follow string)
 	})
 	if err != nil {
 		p.o.Report.Done(StepReport{Step: step, Outcome: failure(ctx), Took: time.Since(began), Detail: detail})
-		return source.Fetched{}, &StepError{Step: step, Log: log.Name(), Tail: tailOf(log.Name()), Err: err}
+		return source.Fetched{}, &StepError{Step: step, Log: log.Name(), Tail: cache.Tail(log.Name()), Err: err}
 	}
 	p.o.Report.Done(StepReport{Step: step, Outcome: outcome(!fetching, Fetched), Took: time.Since(began), Size: f.Size, Detail: detail + " " + f.Version})
 	return f, nil
@@ -330,21 +329,6 @@ func (p *plan) logFile(name string) (*os.File, error) {
 		return nil, fmt.Errorf("log: %w", err)
 	}
 	return f, nil
-}
-
-// tailOf is the last 20 lines of a log.
-func tailOf(path string) []string {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	data, err := io.ReadAll(f)
-	if err != nil || len(data) == 0 {
-		return nil
-	}
-	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
-	return lines[max(0, len(lines)-20):]
 }
 
 // use adds a file of this tree to the manifest's inputs and returns it as an

@@ -3,6 +3,7 @@ package build
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -16,6 +17,7 @@ import (
 
 	"tench/build/cache"
 	"tench/release"
+	"tench/release/signify"
 )
 
 // tarOf is an archive with one top folder.
@@ -194,6 +196,33 @@ func TestQuiltIsApplied(t *testing.T) {
 		if got := l.Patch["x/debian/one.patch"]; got != hexOf([]byte(patchOne)) || len(l.Patch) != 2 {
 			t.Errorf("%s: the lock has the patches %v", order, l.Patch)
 		}
+	}
+}
+
+// A bundle has the signature of the patches, too: without it no machine takes them.
+func TestSignatureOfPatchesComesAlong(t *testing.T) {
+	q := newQuiltPlan(t, "before")
+	public, secret, err := signify.Generate(rand.Reader, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := secret.Sign(q.patch)
+	recipe := &q.release.Recipes[0]
+	recipe.Files[1].Signature = &release.Signature{Format: release.Signify, Key: "x.pub", Name: "x.sig", Size: int64(len(signature)), SHA256: hexOf(signature)}
+	writeFile(t, filepath.Join(recipe.Dir, "x.pub"), string(public.Marshal()))
+	for _, data := range [][]byte{q.source, q.patch, signature} {
+		q.keep(t, data)
+	}
+	files, err := q.withSignature(t.Context(), part{*recipe, "source"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name)
+	}
+	if diff := cmp.Diff([]string{"x_1.0.orig.tar.xz", "x_1.0-1.debian.tar.xz", "x.sig"}, names); diff != "" {
+		t.Errorf("files for the bundle (-want +got)\n%s", diff)
 	}
 }
 

@@ -238,6 +238,9 @@ func (p *plan) initrd(ctx context.Context, made programs) (cache.Product, error)
 	for _, d := range made.daemons {
 		inputs = append(inputs, d.Input())
 		for _, f := range d.Files {
+			if other, twice := daemons[f.Name]; twice {
+				return cache.Product{}, fmt.Errorf("initrd: /%s comes from two places: %s and %s", f.Name, other, d.Path(f.Name))
+			}
 			daemons[f.Name] = d.Path(f.Name)
 		}
 	}

@@ -46,14 +46,14 @@ func Layers(b boards.Board) []string {
 }
 
 // Load reads the overlays of the board below dir: common, then those of its
-// daemons, then its own.
-// Of two files with one path the later wins. The result is sorted by path and
-// holds every parent folder.
+// daemons, then its own. Of two files with one path the later wins. The result is
+// sorted by path and holds every parent folder.
 //
 // Permissions are 0755 for folders and executable files and 0644 for others,
 // whatever the umask of the clone; the layer's list names what is different. A
 // difference of another kind between tree and list is not mended: it is for the
 // check of the finished root file system to show.
+//
 // Links are kept, never followed. Anything but files, folders and links is
 // refused, and so is a file that looks like a private key: an image is no place
 // for secrets.

@@ -54,6 +54,20 @@ func LockFolder(ctx context.Context, dir string, wait func()) (unlock func(), er
 	return func() { _ = f.Close() }, nil
 }
 
+// Locked reports whether a process that lives has the folder locked by LockFolder.
+func Locked(dir string) (bool, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return false, fmt.Errorf("lock: %w", err)
+	}
+	defer f.Close()
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
+}
+
 // acquire takes flock(2) of fd. It asks again and again instead of blocking,
 // because a blocked call does not end with ctx.
 func acquire(ctx context.Context, fd int, wait func()) error {

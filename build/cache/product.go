@@ -75,7 +75,8 @@ const (
 )
 
 // load returns the product of a key, if the store has it whole: every file
-// that step.json names, with its size and mode. Contents are for Verify.
+// that step.json names, with its size and mode. What is in them is believed;
+// `tench verify --rebuild` believes nothing.
 func (s *Store) load(step, key string) (Product, error) {
 	dir := s.productDir(step, key)
 	data, err := os.ReadFile(filepath.Join(dir, recordName))

@@ -81,7 +81,7 @@ func (s *Store) drop(list []entry) (errs []error) {
 		if got, err := l.TryLock(); err != nil || !got {
 			continue // in use
 		}
-		errs = append(errs, removeAll(e.path))
+		errs = append(errs, RemoveAll(e.path))
 		_ = l.Unlock()
 	}
 	return errs

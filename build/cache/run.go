@@ -85,7 +85,7 @@ func (s *Store) build(ctx context.Context, step Step, key string, progress func(
 	scratch, final := s.workDir(step.Name, key), s.productDir(step.Name, key)
 	tmp, logPath := scratch+".new", scratch+".log"
 	for _, dir := range []string{tmp, final} { // an interrupted run's, a damaged one
-		if err := removeAll(dir); err != nil {
+		if err := RemoveAll(dir); err != nil {
 			return Product{}, err
 		}
 	}
@@ -94,7 +94,7 @@ func (s *Store) build(ctx context.Context, step Step, key string, progress func(
 			return Product{}, err
 		}
 	}
-	defer removeAll(tmp)
+	defer RemoveAll(tmp)
 	s.touch(scratch)
 	log, err := os.Create(logPath)
 	if err != nil {
@@ -111,7 +111,7 @@ func (s *Store) build(ctx context.Context, step Step, key string, progress func(
 		err = s.finish(step, key, tmp, log, began)
 	}
 	if err != nil {
-		last := tail(logPath, 20)
+		last := Tail(logPath)
 		if s.full(err, last) {
 			err = fmt.Errorf("%w: %w", err, syscall.ENOSPC)
 		}
@@ -121,7 +121,7 @@ func (s *Store) build(ctx context.Context, step Step, key string, progress func(
 		return Product{}, err
 	}
 	// The product is safe: leftovers are only a waste of space, and Prune's.
-	_ = removeAll(scratch)
+	_ = RemoveAll(scratch)
 	_ = os.Remove(logPath)
 	s.touch(final)
 	return s.load(step.Name, key)
@@ -219,9 +219,9 @@ func (s *Store) full(err error, log []string) bool {
 		unix.Statfs(s.dir, &fs) == nil && fs.Bavail*uint64(fs.Bsize) < little
 }
 
-// tail returns the last n lines of the file at path. It reads no more than its
-// last 64 KiB.
-func tail(path string, n int) []string {
+// Tail returns the last lines of the log at path, 20 at most and those of its last
+// 64 KiB.
+func Tail(path string) []string {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil
@@ -236,5 +236,5 @@ func tail(path string, n int) []string {
 		return nil
 	}
 	lines := strings.Split(string(data), "\n")
-	return lines[max(0, len(lines)-n):]
+	return lines[max(0, len(lines)-20):]
 }

@@ -60,9 +60,9 @@ func (s *Store) own() []string {
 	return []string{filepath.Join(s.dir, "steps"), filepath.Join(s.dir, "work"), filepath.Join(s.dir, "history")}
 }
 
-// removeAll removes a tree even if it has folders that may not be written to,
+// RemoveAll removes a tree even if it has folders that may not be written to,
 // as Go's module cache and some packages have.
-func removeAll(dir string) error {
+func RemoveAll(dir string) error {
 	if os.RemoveAll(dir) == nil {
 		return nil
 	}

@@ -2,7 +2,6 @@ package imagediff
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -86,8 +85,12 @@ func unpacked(packed io.Reader) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := os.Remove(f.Name()); err != nil { // first, so that whoever is killed leaves nothing
+		f.Close()
+		return nil, err
+	}
 	size, err := unpackInto(f, packed)
-	if err = errors.Join(err, os.Remove(f.Name())); err == nil {
+	if err == nil {
 		err = f.Truncate(size)
 	}
 	if err != nil {

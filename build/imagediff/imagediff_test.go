@@ -273,6 +273,25 @@ func TestComparePackedImage(t *testing.T) {
 	}
 }
 
+// An image has gigabytes: one who is killed meanwhile leaves none of it.
+func TestUnpackedImageHasNoName(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	packed := readerFunc(func([]byte) (int, error) {
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("while it is unpacked there is %v, %v", left, err)
+		}
+		return 0, io.EOF
+	})
+	if f, err := unpacked(packed); err == nil {
+		f.Close()
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (r readerFunc) Read(b []byte) (int, error) { return r(b) }
+
 func TestImageThatIsNone(t *testing.T) {
 	one := usual().make(t)
 	image, err := os.ReadFile(one)

@@ -137,8 +137,8 @@ func systemGroup(m modRM, with prefixes) Group {
 	return ""
 }
 
-// stateGroup is the group of an instruction 0F AE. FXSAVE and FXRSTOR came
-// before SSE, and belong to no group.
+// stateGroup is the group of an instruction 0F AE. FXSAVE and FXRSTOR are of the
+// Pentium II already, but whatever lacks them lacks SSE too, as a Geode LX does.
 func stateGroup(m modRM, with prefixes) Group {
 	switch {
 	case m.register() && with == none && m.reg() == 7:
@@ -147,12 +147,10 @@ func stateGroup(m modRM, with prefixes) Group {
 		return ""
 	case m.register():
 		return SSE // LFENCE, MFENCE, RDFSBASE, UMWAIT and others
-	case with == none && m.reg() < 2:
-		return ""
 	case with == none && m.reg() == 7:
 		return CLFlush
 	case with == xF2:
 		return ""
 	}
-	return SSE // LDMXCSR, STMXCSR, XSAVE, CLWB and others
+	return SSE // FXSAVE, FXRSTOR, LDMXCSR, STMXCSR, XSAVE, CLWB and others
 }

@@ -24,7 +24,7 @@ type Group string
 
 // The groups.
 const (
-	SSE     Group = "sse"     // SSE and later, with xmm registers or without: PADDQ, MFENCE, MONITOR, POPCNT, AVX
+	SSE     Group = "sse"     // SSE and later, with xmm registers or without: FXSAVE, PADDQ, MFENCE, MONITOR, POPCNT, AVX
 	MMXExt  Group = "mmxext"  // SSE's additions to MMX, prefetches, SFENCE (Athlon, Geode LX, Pentium III)
 	CLFlush Group = "clflush" // CLFLUSH (Pentium 4, Geode LX)
 	NOPL    Group = "nopl"    // multi-byte NOPs, 0F 18 to 1F (Pentium Pro)

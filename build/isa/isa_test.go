@@ -52,6 +52,7 @@ func TestScanC(t *testing.T) {
 		"endbr":            {plainC, []string{"-march=i686", "-fcf-protection=branch"}, "plain endbr"},
 		"long NOP":         {nopC, geode, "pad nopl"},
 		"no xmm register":  {strings.Replace(sseC, "INSTRUCTION", "paddq %mm0, %mm1", 1), geode, "more sse"},
+		"FXSAVE":           {strings.Replace(sseC, "INSTRUCTION", "fxsave (%eax)", 1), geode, "more sse"},
 		"FISTTP":           {strings.Replace(sseC, "INSTRUCTION", "fisttpl (%eax)", 1), geode, "more sse"},
 		"x86asm lacks it":  {strings.Replace(sseC, "INSTRUCTION", "sha1nexte %xmm0, %xmm1", 1), geode, "more sse"},
 		"EVEX":             {strings.Replace(sseC, "INSTRUCTION", "vpaddq %zmm0, %zmm1, %zmm2", 1), geode, "more sse"},

@@ -20,6 +20,15 @@ var kernelGuards = []guard{
 	{"", "0f 01 e8", "SERIALIZE of sync_core, behind X86_FEATURE_SERIALIZE (include/asm/sync_core.h)"},
 	{"kernel_fpu_begin_mask", "ldmxcsr", "behind X86_FEATURE_XMM (kernel/fpu/core.c)"},
 
+	{"save_fpregs_to_fpstate", "fxsave", useFXSR},
+	{"save_fsave_header", "fxsave", useFXSR},
+	{"copy_fpstate_to_sigframe", "fxsave", useFXSR},
+	{"fxrstor", "fxrstor", useFXSR},
+	{"fxrstor_from_user_sigframe", "fxrstor", useFXSR},
+	{"__fpu_restore_sig", "fxrstor", "only with ia32_fxstate, which fpu__restore_sig sets behind use_fxsr (kernel/fpu/signal.c)"},
+	{"fpu__init_system", "fxsave", "behind X86_FEATURE_FXSR, in fpu__init_system_mxcsr (kernel/fpu/init.c)"},
+	{"fpu__init_system_xstate", "fxsave", "behind X86_FEATURE_XSAVE, which includes FXSR, in setup_init_fpu_buf (kernel/fpu/xstate.c)"},
+
 	{"os_xrstor", "xrstor", useXSave},
 	{"save_fpregs_to_fpstate", "xsave", useXSave},
 	{"fpu__clear_user_states", "xrstor", useXSave},
@@ -53,6 +62,7 @@ var kernelGuards = []guard{
 }
 
 const (
+	useFXSR       = "behind use_fxsr or use_xsave, here or in who calls it: X86_FEATURE_FXSR (kernel/fpu/core.c, signal.c)"
 	useXSave      = "behind use_xsave, here or in who calls it: X86_FEATURE_XSAVE (kernel/fpu/core.c, signal.c)"
 	deadlineTimer = "set as the timer's function only with X86_FEATURE_TSC_DEADLINE_TIMER (kernel/apic/apic.c)"
 	mwaitIdle     = "set as the idle function only with X86_FEATURE_MWAIT (kernel/process.c)"

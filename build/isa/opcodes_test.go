@@ -21,7 +21,7 @@ const (
 
 // noGroup are instructions that belong to no group of ours: older than SSE, or
 // harmless on a CPU without them (TZCNT, WBNOINVD, PREFETCHWT1), or 3DNow!.
-var noGroup = regexp.MustCompile(`^(sysenter|sysexit[dl]?|syscall|sysret[dl]?|rdpmc|fxsave|fxrstor|cmpxchg8b|xstore.*|xcrypt.*|xsha.*|montmul|` +
+var noGroup = regexp.MustCompile(`^(sysenter|sysexit[dl]?|syscall|sysret[dl]?|rdpmc|cmpxchg8b|xstore.*|xcrypt.*|xsha.*|montmul|` +
 	`tzcnt|wbnoinvd|prefetchwt1|ud[012].*|rsm|pf.*|pi2f.|pswapd|swapgs)$`)
 
 // TestOpcodes walks through all opcodes behind 0F, 0F 38 and 0F 3A and through the

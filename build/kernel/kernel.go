@@ -35,7 +35,7 @@ import (
 
 // Source is an unpacked and patched Linux tree. It is only read.
 type Source struct {
-	Tree    string // e.g. "/home/me/.cache/tench/steps/source/…/out"
+	Tree    string // e.g. "/home/me/.cache/tench/work/kernel/…/source"
 	Version string // e.g. "6.12.117"
 }
 

@@ -69,6 +69,7 @@ const (
 	startC    = "void start(void) { for (;;); }\n"
 	fenceC    = "void fence(void) { asm volatile(\"lfence\"); }\n"
 	guardedC  = "void kernel_fpu_begin_mask(int *p) { asm volatile(\"ldmxcsr %0\" : : \"m\"(*p)); }\n"
+	savingC   = "void save_fpregs_to_fpstate(char *p) { asm volatile(\"fxsave (%0)\" : : \"r\"(p)); }\n"
 	halfC     = "void kernel_fpu_begin_mask(int *p) { asm volatile(\"ldmxcsr %0; lfence\" : : \"m\"(*p)); }\n"
 	serialC   = "void sync(void) { asm volatile(\".byte 0x0f, 0x01, 0xe8\"); }\n"
 	replacedC = "asm(\".section .altinstr_replacement, \\\"ax\\\"; lfence; .text\");\n"
@@ -83,6 +84,8 @@ func TestScan(t *testing.T) {
 		"nothing":                    {startC, "", ""},
 		"fence":                      {startC + fenceC, "", "1 functions have instructions that the board's CPU lacks:\n  fence at 0xc10"},
 		"function that asks":         {startC + guardedC, "kernel_fpu_begin_mask at 0xc10", ""},
+		"asks for FXSR":              {startC + savingC, "save_fpregs_to_fpstate at 0xc10", ""},
+		"FXSAVE elsewhere":           {startC + strings.Replace(savingC, "save_fpregs_to_fpstate", "save", 1), "", "save at 0xc10"},
 		"it asks for another":        {startC + halfC, "", "kernel_fpu_begin_mask at 0xc10"},
 		"asks in any function":       {startC + serialC, "sync at 0xc10", ""},
 		"vDSO":                       {startC + vdsoC, "", "vDSO: 1 functions have instructions that the board's CPU lacks:\n  fence at 0x"},

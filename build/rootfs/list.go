@@ -3,7 +3,6 @@ package rootfs
 import (
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"sort"
@@ -80,14 +79,14 @@ func ownEntries(f Files) ([]overlays.Entry, error) {
 		{Path: "dev/console", Mode: fs.ModeDevice | fs.ModeCharDevice | 0o600, From: "the build"},
 		{Path: "dev/null", Mode: fs.ModeDevice | fs.ModeCharDevice | 0o666, From: "the build"},
 	}
-	programs := map[string]string{"bin/tenchd": f.Tenchd}
-	maps.Copy(programs, f.Programs)
-	for name, file := range programs {
-		e, err := programEntry(name, file)
-		if err != nil {
-			return nil, err
+	for _, programs := range []map[string]string{{"bin/tenchd": f.Tenchd}, f.Programs} {
+		for name, file := range programs {
+			e, err := programEntry(name, file)
+			if err != nil {
+				return nil, err
+			}
+			own = append(own, e)
 		}
-		own = append(own, e)
 	}
 	packed, err := os.ReadFile(f.Packed)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 )
 
 // checkPrograms looks at every ELF file of the tree, wherever it comes from: it
-// must be for the board's CPU, without instructions that this one lacks, and what it is linked to must be in the tree.
-// All mistakes are reported together.
+// must be for the board's CPU, without instructions that this one lacks, and what
+// it is linked to must be in the tree. All mistakes are reported together.
 func checkPrograms(b boards.Board, list []overlays.Entry) error {
 	paths, names := map[string]bool{}, map[string]bool{}
 	for _, e := range list {

@@ -284,6 +284,16 @@ func TestBuildRefuses(t *testing.T) {
 	}
 }
 
+// A program in C that took the place of tenchd would be PID 1.
+func TestProgramOverTenchd(t *testing.T) {
+	f := testFiles(t)
+	f.Programs = map[string]string{"bin/tenchd": f.Busybox}
+	_, err := Build(t.Context(), board, f, Options{Out: t.TempDir(), Epoch: epoch})
+	if want := "rootfs: /bin/tenchd comes from two places: " + f.Tenchd + " and " + f.Busybox; err == nil || err.Error() != want {
+		t.Errorf("Build = %v, want %s", err, want)
+	}
+}
+
 func TestLoaderInTheTreeIsFine(t *testing.T) {
 	f := testFiles(t, file("opt/tool", dynamic("/lib/ld.so")), file("lib/ld.so", program(class64, emAMD64)))
 	if _, err := Build(t.Context(), board, f, Options{Out: t.TempDir(), Epoch: epoch, Log: io.Discard}); err != nil {

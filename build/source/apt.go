@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/renameio/v2"
+
 	"tench/release"
 )
 
@@ -161,7 +163,8 @@ func (a apt) setUp(ctx context.Context, archive Archive) error {
 		"empty.apt.conf": "",
 	}
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(a.dir, name), []byte(text), 0o644); err != nil {
+		// A proxy of the host may have a password.
+		if err := renameio.WriteFile(filepath.Join(a.dir, name), []byte(text), 0o600); err != nil {
 			return fmt.Errorf("apt: %w", err)
 		}
 	}

@@ -385,6 +385,9 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 	if err := a.setUp(t.Context(), Archive{Keyring: keyring}.orDebian()); err != nil {
 		t.Fatal(err)
 	}
+	if info, err := os.Stat(filepath.Join(a.dir, "apt.conf")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("apt.conf, which may have the password of a proxy, is %v, %v", info.Mode(), err)
+	}
 	// apt-config is the independent reader of our apt.conf.
 	out, err := a.run(t.Context(), nil, "apt-config", "dump")
 	if err != nil {

@@ -36,6 +36,10 @@ func (s *Store) ftpTransfer(ctx context.Context, address string, out *os.File, p
 		return 0, wrongSize(size, p)
 	}
 	body, err := c.RetrFrom(u.Path, uint64(start))
+	if start > 0 && notUnderstood(err) { // REST: the next attempt begins anew
+		_ = os.Remove(out.Name())
+		return 0, transient{fmt.Errorf("the server resumes nothing: %w", err)}
+	}
 	if err != nil {
 		return 0, ftpError(ctx, err)
 	}
@@ -125,6 +129,13 @@ func ftpError(ctx context.Context, err error) error {
 		return err
 	}
 	return transient{err}
+}
+
+// notUnderstood reports whether the server does not know a command (RFC 959
+// section 4.2: 500 to 504).
+func notUnderstood(err error) bool {
+	var reply *textproto.Error
+	return errors.As(err, &reply) && reply.Code >= 500 && reply.Code <= 504
 }
 
 // ftpConn is a connection that breaks when nothing comes or goes for so long,

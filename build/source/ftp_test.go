@@ -140,6 +140,9 @@ func TestBadFTPServers(t *testing.T) {
 	}{
 		"a good one":             {&ftpServer{data: all}, whole, ""},
 		"connection breaks once": {&ftpServer{data: cutOnce}, resumed, ""},
+		"resumes nothing": {&ftpServer{data: cutOnce, answer: func(verb, _ string) string {
+			return map[string]string{"REST": "502 unknown"}[verb]
+		}}, []string{"RETR /x/a.tar 0", "RETR /x/a.tar 0"}, ""},
 		"data from another host": {&ftpServer{data: all, passive: "192,0,2,1"}, whole, ""},
 		"sends too much": {&ftpServer{data: func(_ int, _ int64, c net.Conn) error {
 			_, _ = c.Write(bytes.Repeat(data, 2))

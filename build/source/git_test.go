@@ -146,6 +146,23 @@ func TestGitIsNotTheUsers(t *testing.T) {
 	}
 }
 
+// The folder for temporary files is everybody's: what looks like a repository
+// there has no say in where tags are asked for.
+func TestNewerTagTakesNobodysSettings(t *testing.T) {
+	repo := newRepo(t)
+	g, _ := repo.tag(t, "6.12.9")
+	trap := t.TempDir()
+	gitAs(t, trap, "init", "-q", "--bare", trap)
+	gitAs(t, trap, "config", "url./nowhere.insteadOf", repo.dir)
+	t.Setenv("TMPDIR", trap)
+	r := recipe(fileFor("a.tar", []byte("a"), release.Location{Git: &g}))
+	r.Version = "6.12.9"
+	got := openStore(t, t.TempDir()).Newer(t.Context(), r, "source", Options{})
+	if diff := cmp.Diff([]Candidate{{Location: release.Location{Git: &g}, Version: "6.12.118"}}, got); diff != "" {
+		t.Errorf("Newer (-want +got)\n%s", diff)
+	}
+}
+
 func TestNewerTag(t *testing.T) {
 	repo := newRepo(t)
 	for pinned, want := range map[string]string{"6.12.9": "6.12.118", "6.12.118": "6.13.1", "6.13.1": ""} {

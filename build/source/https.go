@@ -23,8 +23,8 @@ type transient struct{ error }
 
 func (t transient) Unwrap() error { return t.error }
 
-// fromURL downloads the file of p into the store and notes its origin. What an interrupted download
-// left is taken up: every attempt asks for the rest only.
+// fromURL downloads the file of p into the store and notes its origin. What an
+// interrupted download left is taken up: every attempt asks for the rest only.
 func (s *Store) fromURL(ctx context.Context, url string, p pin, origin string, o Options) error {
 	pause := s.pause
 	for n := 1; ; n++ {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"path"
 	"strings"
 
@@ -47,7 +46,7 @@ func (s *Store) Newer(ctx context.Context, r release.Recipe, part string, o Opti
 func (s *Store) newerAt(ctx context.Context, r release.Recipe, l release.Location, o Options) (string, error) {
 	switch {
 	case l.Git != nil:
-		return newerTag(ctx, r, *l.Git)
+		return s.newerTag(ctx, r, *l.Git)
 	case l.Debian != nil:
 		return s.newerPackage(ctx, r, *l.Debian, o)
 	case l.DebianSource != nil:
@@ -84,13 +83,15 @@ func (s *Store) newerSource(ctx context.Context, r release.Recipe, pkg release.D
 	return newestOf(ctx, r, pkg.Version, stanzas(string(out))), nil
 }
 
-// newerTag asks the repository for its tags.
-func newerTag(ctx context.Context, r release.Recipe, g release.GitTag) (string, error) {
+// newerTag asks the repository for its tags. git runs in the store, because it
+// takes the settings of any folder that looks like a repository: in the one for
+// temporary files they could be a stranger's.
+func (s *Store) newerTag(ctx context.Context, r release.Recipe, g release.GitTag) (string, error) {
 	sp, ok := spelled(g.Tag, r.Version)
 	if !ok {
 		return "", fmt.Errorf("the tag %s does not have the version %s in it", g.Tag, r.Version)
 	}
-	tags, err := git{dir: os.TempDir(), from: repository(r, g)}.tags(ctx)
+	tags, err := git{dir: s.dir, from: repository(r, g)}.tags(ctx)
 	if err != nil {
 		return "", err
 	}

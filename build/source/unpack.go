@@ -19,10 +19,9 @@ import (
 )
 
 // Unpack unpacks f into dir, which must be empty or not exist; a folder under
-// development is copied. Modes
-// and times of files and folders are kept, owners are not: the tree belongs to
-// who unpacks it. The tree is made beside dir and renamed when it is complete,
-// so a dir that is there is whole.
+// development is copied. Modes and times of files and folders are kept, owners are
+// not: the tree belongs to who unpacks it. The tree is made beside dir and renamed
+// when it is complete, so a dir that is there is whole.
 func Unpack(ctx context.Context, f Fetched, dir string, o Options) error {
 	if err := unpack(ctx, f, dir, o); err != nil {
 		if ctx.Err() != nil {

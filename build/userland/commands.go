@@ -36,8 +36,8 @@ type Busybox struct {
 }
 
 // Commands builds the u-root commands that build/userland/commands/go.mod below
-// root names as tools, for the board, into o.Out/bb and o.Out/bb.zst. o.Scratch/bb is emptied: it
-// takes the commands' rewritten sources.
+// root names as tools, for the board, into o.Out/bb and o.Out/bb.zst. o.Scratch/bb
+// is emptied: it takes the commands' rewritten sources.
 //
 // gobusybox itself would compile with "go build -a", 40 CPU seconds each time.
 // We let it write the sources only and compile them with the Go build cache.

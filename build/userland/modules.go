@@ -84,11 +84,17 @@ func runGo(ctx context.Context, dir string, env []string, args ...string) (strin
 	return string(out), nil
 }
 
+// ModuleOptions say how modules are looked for.
+type ModuleOptions struct {
+	Scratch string // an empty folder, absolute; to be removed afterwards
+	Offline bool   // fetch nothing
+}
+
 // Modules returns every file of Go modules that building tench and the boards'
 // programs calls for. What this machine lacks is fetched, unless offline.
-func Modules(ctx context.Context, root string, list []boards.Board, offline bool) ([]ModuleFile, error) {
+func Modules(ctx context.Context, root string, list []boards.Board, o ModuleOptions) ([]ModuleFile, error) {
 	var env []string
-	if offline {
+	if o.Offline {
 		env = []string{"GOPROXY=off"}
 	}
 	cacheDir, err := runGo(ctx, root, nil, "env", "GOMODCACHE")
@@ -98,7 +104,7 @@ func Modules(ctx context.Context, root string, list []boards.Board, offline bool
 	c := moduleCache{dir: filepath.Join(strings.TrimSpace(cacheDir), "cache", "download"), files: map[string]ModuleFile{}}
 	for _, u := range moduleUses(list) {
 		modules, err := u.list(ctx, root, env...)
-		if err != nil && offline {
+		if err != nil && o.Offline {
 			err = fmt.Errorf("%w\nhint: without --offline they are fetched", err)
 		}
 		if err != nil {
@@ -110,7 +116,7 @@ func Modules(ctx context.Context, root string, list []boards.Board, offline bool
 			}
 		}
 	}
-	if err := c.addGraph(ctx, root, offline); err != nil {
+	if err := c.addGraph(ctx, root, o); err != nil {
 		return nil, err
 	}
 	var files []ModuleFile
@@ -132,18 +138,13 @@ type moduleCache struct {
 // see which it reads it is given a module cache that is empty, and ours as the
 // proxy. What go.sum does not know no build uses, so that nothing is looked up
 // for it.
-func (c moduleCache) addGraph(ctx context.Context, root string, offline bool) error {
-	empty, err := os.MkdirTemp("", "tench-modules-")
-	if err != nil {
-		return fmt.Errorf("modules: %w", err)
-	}
-	defer os.RemoveAll(empty)
-	read := filepath.Join(empty, "cache", "download")
+func (c moduleCache) addGraph(ctx context.Context, root string, o ModuleOptions) error {
+	read := filepath.Join(o.Scratch, "cache", "download")
 	if err := os.MkdirAll(read, 0o755); err != nil { // there it is also when no module is needed
 		return fmt.Errorf("modules: %w", err)
 	}
 	proxy := fileURL(c.dir)
-	if !offline {
+	if !o.Offline {
 		own, err := runGo(ctx, root, nil, "env", "GOPROXY")
 		if err != nil {
 			return err
@@ -151,7 +152,7 @@ func (c moduleCache) addGraph(ctx context.Context, root string, offline bool) er
 		proxy += "," + strings.TrimSpace(own)
 	}
 	for _, dir := range []string{".", commandsDir} {
-		env := []string{"GOMODCACHE=" + empty, "GOPROXY=" + proxy, "GONOPROXY=none", "GOSUMDB=off"}
+		env := []string{"GOMODCACHE=" + o.Scratch, "GOFLAGS=-modcacherw", "GOPROXY=" + proxy, "GONOPROXY=none", "GOSUMDB=off"}
 		if _, err := runGo(ctx, filepath.Join(root, dir), env, "mod", "graph"); err != nil {
 			return err
 		}

@@ -104,15 +104,19 @@ func carry(t *testing.T, files []ModuleFile) (dir string, names []string) {
 func TestModulesAreTakenToAnotherMachine(t *testing.T) {
 	b := testBoard(t)
 	root, _ := moduleTree(t)
-	files, err := Modules(t.Context(), root, []boards.Board{b}, false)
+	scratch := t.TempDir()
+	files, err := Modules(t.Context(), root, []boards.Board{b}, ModuleOptions{Scratch: scratch})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(scratch, "cache/download/x.test/!dep/@v/v1.0.0.mod")); err != nil {
+		t.Errorf("the module cache for the graph is elsewhere: %v", err)
 	}
 	dir, names := carry(t, files)
 	if got := strings.Join(names, " "); got != "x.test/!dep/@v/v1.0.0.mod x.test/!dep/@v/v1.0.0.zip" {
 		t.Errorf("files %s", got)
 	}
-	again, err := Modules(t.Context(), root, []boards.Board{b}, true)
+	again, err := Modules(t.Context(), root, []boards.Board{b}, ModuleOptions{Scratch: t.TempDir(), Offline: true})
 	if err != nil || len(again) != len(files) {
 		t.Errorf("Modules offline has %d files, %v; want %d", len(again), err, len(files))
 	}
@@ -141,7 +145,7 @@ func TestTakeModulesComparesWithGoSum(t *testing.T) {
 
 func TestModulesOfflineSaysWhatItLacks(t *testing.T) {
 	root, _ := moduleTree(t)
-	_, err := Modules(t.Context(), root, []boards.Board{testBoard(t)}, true)
+	_, err := Modules(t.Context(), root, []boards.Board{testBoard(t)}, ModuleOptions{Scratch: t.TempDir(), Offline: true})
 	if err == nil || !strings.Contains(err.Error(), "downloading x.test/Dep v1.0.0") || !strings.HasSuffix(err.Error(), "\nhint: without --offline they are fetched") {
 		t.Errorf("Modules = %v", err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -123,7 +124,7 @@ func (r rebuild) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	scratch, remove, err := r.makeScratch(t)
+	scratch, remove, err := r.makeScratch(c.Context(), t)
 	if err != nil {
 		return err
 	}
@@ -133,7 +134,11 @@ func (r rebuild) run(c *cobra.Command) error {
 	m, err := build.Image(c.Context(), b, o)
 	var step *build.StepError
 	if errors.As(err, &step) && c.Context().Err() == nil {
-		return fmt.Errorf("%w\nhint: %s holds what was built so far; remove it when it is no longer of use", explainFailure(err), scratch)
+		until := "remove it when it is no longer of use"
+		if r.scratch == "" {
+			until = "the next verify --rebuild removes it"
+		}
+		return fmt.Errorf("%w\nhint: %s holds what was built so far; %s", explainFailure(err), scratch, until)
 	}
 	defer remove()
 	if err != nil {
@@ -172,15 +177,12 @@ func (r rebuild) published(out string, b boards.Board) (image, manifest string, 
 
 // makeScratch makes the folder of the build. A kernel takes gigabytes, which
 // /tmp may not have.
-func (r rebuild) makeScratch(t tree) (dir string, remove func(), err error) {
+func (r rebuild) makeScratch(ctx context.Context, t tree) (dir string, remove func(), err error) {
 	if r.scratch == "" {
-		if err := os.MkdirAll(t.Cache, 0o755); err != nil {
-			return "", nil, fmt.Errorf("verify: %w\nhint: set TENCH_CACHE to a folder", err)
-		}
-		if dir, err = os.MkdirTemp(t.Cache, "rebuild-*"); err != nil {
+		if dir, remove, err = build.AnewFolder(ctx, t.Cache); err != nil {
 			return "", nil, fmt.Errorf("verify: %w", err)
 		}
-		return dir, func() { os.RemoveAll(dir) }, nil
+		return dir, remove, nil
 	}
 	if dir, err = filepath.Abs(r.scratch); err != nil {
 		return "", nil, fmt.Errorf("verify: %w", err)

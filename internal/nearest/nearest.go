@@ -4,8 +4,9 @@ package nearest
 import "github.com/agext/levenshtein"
 
 // Of returns the candidate closest to word, or "" when none is close enough to
-// be what was meant (more than a third of its letters differ). Of several that
-// are equally close it is the first in the alphabet, whatever their order.
+// be what was meant: as many letters as a third of it has, and one more, may
+// differ. Of several that are equally close it is the first in the alphabet,
+// whatever their order.
 func Of(word string, candidates []string) string {
 	best, bestDist := "", len(word)/3+2
 	for _, c := range candidates {

@@ -13,6 +13,7 @@ import (
 // unknown lists the keys of the file that type t has no field for.
 func (f *File) unknown(t reflect.Type) Problems {
 	var ps Problems
+	fields := fieldsByType{}
 	bad := map[string]bool{}
 	for _, id := range f.keys {
 		path := strings.Split(id, sep)
@@ -20,7 +21,7 @@ func (f *File) unknown(t reflect.Type) Problems {
 			bad[id] = true // its parent is already reported
 			continue
 		}
-		known, ok := lookup(t, path)
+		known, ok := fields.lookup(t, path)
 		if ok {
 			continue
 		}
@@ -39,18 +40,22 @@ func (f *File) unknown(t reflect.Type) Problems {
 	return ps
 }
 
+// fieldsByType are the keys of the structs that were met: a file asks for those of
+// one type again and again.
+type fieldsByType map[reflect.Type]map[string]reflect.Type
+
 // lookup follows path through t. When the last part is unknown it returns the
 // keys that would have been right, none where a list needs an index. Values
 // that decode themselves (anything not a struct, map or slice) end the walk:
 // their own check is the type error.
-func lookup(t reflect.Type, path []string) (known []string, ok bool) {
+func (f fieldsByType) lookup(t reflect.Type, path []string) (known []string, ok bool) {
 	for _, part := range path {
 		for t.Kind() == reflect.Pointer {
 			t = t.Elem()
 		}
 		switch t.Kind() {
 		case reflect.Struct:
-			fields := fieldsOf(t)
+			fields := f.of(t)
 			next, found := fields[part]
 			if !found {
 				return sortedKeys(fields), false
@@ -70,7 +75,10 @@ func lookup(t reflect.Type, path []string) (known []string, ok bool) {
 	return nil, true
 }
 
-func fieldsOf(t reflect.Type) map[string]reflect.Type {
+func (f fieldsByType) of(t reflect.Type) map[string]reflect.Type {
+	if fields, known := f[t]; known {
+		return fields
+	}
 	fields := map[string]reflect.Type{}
 	for i := range t.NumField() {
 		sf := t.Field(i)
@@ -79,6 +87,7 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 			fields[name] = sf.Type
 		}
 	}
+	f[t] = fields
 	return fields
 }
 

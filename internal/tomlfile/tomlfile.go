@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -124,6 +125,7 @@ func typeName(goType string) string {
 func (f *File) index(data []byte) error {
 	var p unstable.Parser
 	p.Reset(data)
+	ends := lineEndsOf(data)
 	var table []string
 	tables := map[string]int{} // array table -> elements seen
 	for p.NextExpression() {
@@ -131,7 +133,7 @@ func (f *File) index(data []byte) error {
 		switch e.Kind {
 		case unstable.Table:
 			table = f.resolve(keyParts(e), tables)
-			f.note(table, keyLine(&p, e))
+			f.note(table, ends.ofKey(e))
 		case unstable.ArrayTable:
 			parts := keyParts(e)
 			parent := f.resolve(parts[:len(parts)-1], tables)
@@ -139,10 +141,10 @@ func (f *File) index(data []byte) error {
 			id := strings.Join(name, sep)
 			table = append(name, strconv.Itoa(tables[id]))
 			tables[id]++
-			f.note(name, keyLine(&p, e))
-			f.note(table, keyLine(&p, e))
+			f.note(name, ends.ofKey(e))
+			f.note(table, ends.ofKey(e))
 		case unstable.KeyValue:
-			f.indexKeyValue(&p, table, e)
+			f.indexKeyValue(ends, table, e)
 		}
 	}
 	return p.Error()
@@ -161,18 +163,18 @@ func (f *File) resolve(parts []string, tables map[string]int) []string {
 	return out
 }
 
-func (f *File) indexKeyValue(p *unstable.Parser, table []string, kv *unstable.Node) {
+func (f *File) indexKeyValue(ends lineEnds, table []string, kv *unstable.Node) {
 	path := append(append([]string(nil), table...), keyParts(kv)...)
-	f.note(path, keyLine(p, kv))
-	f.indexValue(p, path, kv.Value())
+	f.note(path, ends.ofKey(kv))
+	f.indexValue(ends, path, kv.Value())
 }
 
-func (f *File) indexValue(p *unstable.Parser, path []string, v *unstable.Node) {
+func (f *File) indexValue(ends lineEnds, path []string, v *unstable.Node) {
 	switch v.Kind {
 	case unstable.InlineTable:
 		for it := v.Children(); it.Next(); {
 			if n := it.Node(); n.Kind == unstable.KeyValue {
-				f.indexKeyValue(p, path, n)
+				f.indexKeyValue(ends, path, n)
 			}
 		}
 	case unstable.Array:
@@ -180,22 +182,10 @@ func (f *File) indexValue(p *unstable.Parser, path []string, v *unstable.Node) {
 		for it := v.Children(); it.Next(); i++ {
 			n := it.Node()
 			elem := append(append([]string(nil), path...), strconv.Itoa(i))
-			f.note(elem, elementLine(p, n, f.Line(path...)))
-			f.indexValue(p, elem, n)
+			f.note(elem, ends.ofElement(n, f.Line(path...)))
+			f.indexValue(ends, elem, n)
 		}
 	}
-}
-
-// elementLine is the line of an element of an array; that of an array in an
-// array is its first element's, since the parser does not tell where it begins.
-func elementLine(p *unstable.Parser, n *unstable.Node, line int) int {
-	if n.Raw.Length > 0 {
-		return p.Shape(n.Raw).Start.Line
-	}
-	if it := n.Children(); n.Kind == unstable.Array && it.Next() {
-		return elementLine(p, it.Node(), line)
-	}
-	return line
 }
 
 // note records the line of a key and of the parents it implies.
@@ -217,10 +207,43 @@ func keyParts(n *unstable.Node) []string {
 	return parts
 }
 
-func keyLine(p *unstable.Parser, n *unstable.Node) int {
+// lineEnds is where the lines of a file end, in bytes. The parser counts lines
+// too, but from the beginning of the file for each key.
+type lineEnds []int
+
+func lineEndsOf(data []byte) lineEnds {
+	var ends lineEnds
+	for i, b := range data {
+		if b == '\n' {
+			ends = append(ends, i)
+		}
+	}
+	return ends
+}
+
+// of is the line that a part of the file begins in.
+func (ends lineEnds) of(part unstable.Range) int {
+	before, _ := slices.BinarySearch(ends, int(part.Offset))
+	return before + 1
+}
+
+func (ends lineEnds) ofKey(n *unstable.Node) int {
 	it := n.Key()
 	if !it.Next() {
 		return 0
 	}
-	return p.Shape(it.Node().Raw).Start.Line
+	return ends.of(it.Node().Raw)
+}
+
+// ofElement is the line of an element of an array; that of an array in an array
+// is its first element's, since the parser does not tell where it begins, and
+// that of an empty one the array's, which is given.
+func (ends lineEnds) ofElement(n *unstable.Node, line int) int {
+	if n.Raw.Length > 0 {
+		return ends.of(n.Raw)
+	}
+	if it := n.Children(); n.Kind == unstable.Array && it.Next() {
+		return ends.ofElement(it.Node(), line)
+	}
+	return line
 }
