@@ -13,10 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"tench/boards"
-	"tench/build"
 	"tench/build/disk"
 	"tench/build/flash"
-	"tench/config"
 	"tench/identity"
 	"tench/release"
 	"tench/release/signify"
@@ -227,7 +225,7 @@ func openFlashImage(ctx context.Context, o flashOptions, v *flashView, path stri
 		files = releaseKeys()
 	}
 	for _, file := range files {
-		key, err := readPublicKey(file)
+		key, err := readPublicKey(ctx, file)
 		if err != nil {
 			return nil, err
 		}
@@ -269,7 +267,7 @@ func (o flashOptions) data(c *cobra.Command, img *flash.Image) (*flash.Data, err
 	if o.identity == "" && o.config == "" {
 		return nil, nil
 	}
-	router, err := o.router(ctx, img)
+	router, err := o.router(c, img)
 	if err != nil {
 		return nil, err
 	}
@@ -285,9 +283,9 @@ func (o flashOptions) data(c *cobra.Command, img *flash.Image) (*flash.Data, err
 }
 
 // router is the box's first router.toml, checked against its board.
-func (o flashOptions) router(ctx context.Context, img *flash.Image) ([]byte, error) {
+func (o flashOptions) router(c *cobra.Command, img *flash.Image) ([]byte, error) {
 	if o.config == "" {
-		return img.RouterConfig(ctx)
+		return img.RouterConfig(c.Context())
 	}
 	t, err := findTree()
 	if err != nil {
@@ -297,15 +295,7 @@ func (o flashOptions) router(ctx context.Context, img *flash.Image) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(o.config)
-	if err != nil {
-		return nil, fmt.Errorf("flash: %w", err)
-	}
-	cfg, err := config.Parse(o.config, data)
-	if err != nil {
-		return nil, err
-	}
-	return data, build.CheckPorts(b, o.config, cfg)
+	return checkedFile(c, o.config, b)
 }
 
 // flashFile writes the image of one box to a new file.

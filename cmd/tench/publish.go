@@ -17,7 +17,6 @@ import (
 	"tench/internal/remote"
 	"tench/release"
 	"tench/release/publish"
-	"tench/release/signify"
 )
 
 func publishCommand() *cobra.Command {
@@ -57,8 +56,12 @@ Hosts are known by ~/.ssh/known_hosts, we by ssh-agent or a key in ~/.ssh;
 			if p.dest, err = publish.ParseDest(args[len(args)-1]); err != nil {
 				return usageError{err}
 			}
-			if p.options.Signature, err = signatureBy(key); err != nil {
-				return err
+			if key != "" {
+				public, err := readPublicKey(c.Context(), key)
+				if err != nil {
+					return err
+				}
+				p.options.Signature = public.Verify
 			}
 			p.out = c.OutOrStdout()
 			p.options.Owner, p.options.Report = publish.Me(), newProgress(c.ErrOrStderr())
@@ -81,22 +84,6 @@ Hosts are known by ~/.ssh/known_hosts, we by ssh-agent or a key in ~/.ssh;
 	f.StringVar(&p.identity, "identity", "", "log in with the key in this `file` and no other")
 	c.MarkFlagsMutuallyExclusive("list", "rollback")
 	return c
-}
-
-// signatureBy checks SHA256.sig with the public key in a file; nil for none.
-func signatureBy(path string) (func(sums, sig []byte) error, error) {
-	if path == "" {
-		return nil, nil
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("publish: %w", err)
-	}
-	key, err := signify.ParsePublicKey(data)
-	if err != nil {
-		return nil, fmt.Errorf("publish: %s: %w", path, err)
-	}
-	return key.Verify, nil
 }
 
 // publisher is one call of the command.

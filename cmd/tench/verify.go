@@ -68,7 +68,7 @@ one. That takes as long as a first build.`,
 func verifyDirectory(c *cobra.Command, dir, keyFile string) error {
 	var o audit.Options
 	if keyFile != "" {
-		key, err := readPublicKey(keyFile)
+		key, err := readPublicKey(c.Context(), keyFile)
 		if err != nil {
 			return err
 		}
