@@ -87,6 +87,7 @@ A DEVICE that is no device is a new file: the image of this one box, mode 0600.`
 	f.StringVar(&o.was, "was", "", "write over a stick of this other `board`")
 	f.StringVar(&o.answer, "yes-serial", "", "do not ask: the last four `characters` of the serial number")
 	f.BoolVar(&o.json, "json", false, "a JSON object a line, for scripts; needs --yes-serial")
+	_ = c.RegisterFlagCompletionFunc("was", completeMoreBoards) // an error is a flag that is not there
 	c.MarkFlagsMutuallyExclusive("key", "unsigned")
 	c.MarkFlagsMutuallyExclusive("restore", "identity")
 	c.MarkFlagsMutuallyExclusive("restore", "config")
@@ -164,11 +165,11 @@ func (o flashOptions) image(arg string) (string, error) {
 		return arg, nil
 	}
 	t, b, boardErr := findBoard([]string{arg})
-	if boardErr != nil {
-		if err == nil {
-			err = fmt.Errorf("%s is a directory", arg)
-		}
-		return "", fmt.Errorf("flash: %w\nhint: name an image's file or a board", err)
+	switch {
+	case boardErr != nil && err == nil:
+		return "", fmt.Errorf("flash: %s is a directory\nhint: name an image's file or a board", arg)
+	case boardErr != nil:
+		return "", fmt.Errorf("flash: %w", noFileNoBoard(arg, err, boardErr, "an image's file"))
 	}
 	r, err := t.release(o.release)
 	if err != nil {
@@ -176,7 +177,7 @@ func (o flashOptions) image(arg string) (string, error) {
 	}
 	path := filepath.Join(t.out(r, b), release.ImageName(b.Name))
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("flash: %w\nhint: tench image %s builds it", err, b.Name)
+		return "", fmt.Errorf("flash: %w", notBuilt(r, b, path))
 	}
 	return path, nil
 }
