@@ -145,11 +145,11 @@ func NewImageFile(path string, size int64) (*ImageFile, error) {
 		return nil, fmt.Errorf("flash: %s exists, and is no block device\nhint: name a device, e.g. /dev/sdb, or a file that is to be made", path)
 	}
 	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(0o600))
-	if err == nil {
-		err = f.Truncate(size)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("flash: make %s: %w", path, err)
+		return nil, fmt.Errorf("flash: make %s: %w", path, withoutPath(err))
+	}
+	if err := f.Truncate(size); err != nil {
+		return nil, errors.Join(fmt.Errorf("flash: make %s: %w", path, withoutPath(err)), f.Cleanup())
 	}
 	return &ImageFile{f: f, path: path, size: size}, nil
 }

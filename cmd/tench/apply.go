@@ -2,15 +2,12 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"tench/boards"
-	"tench/build"
-	"tench/config"
 )
 
 // defaultWindow is how long a change from the desk is on trial.
@@ -69,7 +66,13 @@ input.`,
 			if err != nil {
 				return err
 			}
-			text, err := checkedFile(c, args[1], board)
+			var b boards.Board
+			if board != "" {
+				if _, b, err = findBoard([]string{board}); err != nil {
+					return err
+				}
+			}
+			text, err := checkedFile(c, args[1], b)
 			if err != nil {
 				return err
 			}
@@ -80,31 +83,6 @@ input.`,
 	c.Flags().StringVar(&board, "board", "", "check the ports that the file names against this `board`")
 	_ = c.RegisterFlagCompletionFunc("board", completeMoreBoards) // an error is a flag that is not there
 	return c
-}
-
-// checkedFile reads a router.toml that has no mistakes; - is standard input.
-func checkedFile(c *cobra.Command, name, board string) ([]byte, error) {
-	var b boards.Board
-	var err error
-	if board != "" {
-		if _, b, err = findBoard([]string{board}); err != nil {
-			return nil, err
-		}
-	}
-	var text []byte
-	if name == "-" {
-		text, err = readAll(c.Context(), c.InOrStdin())
-	} else {
-		text, err = os.ReadFile(name)
-	}
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := config.Parse(name, text)
-	if err == nil && b.Name != "" {
-		err = build.CheckPorts(b, name, cfg)
-	}
-	return text, err
 }
 
 func confirmCommand() *cobra.Command {

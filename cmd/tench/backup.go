@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -218,6 +219,10 @@ func backupListCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list FILE",
 		Short: "Say what is in a backup: names and sizes, no secrets",
+		Long: `list opens a backup of tench backup and says whose it is, which ports the box had
+and which files are in it. Secrets are not shown. It asks for the passphrase of a
+backup that has one; where there is no terminal, that is the first line of standard
+input.`,
 		Example: `  tench backup list gw0.age
   tench backup list gw0.age --identity-file ~/.ssh/id_ed25519`,
 		Args: between(1, 1),
@@ -290,7 +295,7 @@ It is for looking and changing; tench flash --restore FILE needs none of it.`,
 func openBackup(c *cobra.Command, path string, files []string) (backup.Archive, error) {
 	ids := []age.Identity{sealed.ByPassphrase(func() ([]byte, error) { return askPassphrase(c, "passphrase of "+path+": ") })}
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		data, err := readFile(c.Context(), file)
 		if err != nil {
 			return backup.Archive{}, fmt.Errorf("backup: read key: %w", err)
 		}
@@ -305,9 +310,21 @@ func openBackup(c *cobra.Command, path string, files []string) (backup.Archive, 
 		return backup.Archive{}, fmt.Errorf("backup: %w", err)
 	}
 	defer f.Close()
-	a, err := sealed.Open(f, ids...)
+	// age reads the first line whole, however long it is.
+	in := bufio.NewReader(io.LimitReader(f, 2*backup.MaxTotal))
+	begin, err := in.Peek(len(ageBegins))
+	if err != nil && err != io.EOF {
+		return backup.Archive{}, fmt.Errorf("backup: %w", err)
+	}
+	if string(begin) != ageBegins {
+		return backup.Archive{}, fmt.Errorf("backup: %s is no file of tench backup, nor any other of age\nhint: it would begin with %q", path, ageBegins)
+	}
+	a, err := sealed.Open(in, ids...)
 	if err != nil {
 		return backup.Archive{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return a, nil
 }
+
+// ageBegins is how each file in the format of age begins.
+const ageBegins = "age-encryption.org/"

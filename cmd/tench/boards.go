@@ -59,6 +59,8 @@ func boardsPage(w io.Writer, list []boards.Board) error {
 	fmt.Fprint(w, `# Boards
 
 Made by `+"`tench boards --markdown`"+` from boards/*/board.toml. To add a board, see CONTRIBUTING.md.
+
+What its firmware says is by what an install over the network knows a board. A port, LED or button has the name that is on the case, and what it is for Linux. The stand-in is the machine in which `+"`tench run`"+` and our tests boot the image where the board itself is not at hand; whatever only the hardware shows, they do not see.
 `)
 	for _, b := range list {
 		fmt.Fprintf(w, "\n## %s\n\n%s\n\n| | |\n|---|---|\n", b.Name, b.Title)

@@ -22,7 +22,7 @@ func buildCommand() *cobra.Command {
 	var sources []string
 	var which chosenReleases
 	c := &cobra.Command{
-		Use:   "build [BOARD]...",
+		Use:   "build [BOARD]…",
 		Short: "Build the images of several boards, of several releases",
 		Long: `build does for each board of each release what tench image does, one after the
 other, and ends with a table. A board that fails does not keep the others from
@@ -52,7 +52,7 @@ being built. An interrupted build goes on where it was: what is finished is kept
 	f.BoolVar(&all, "all-boards", false, "build every board there is")
 	f.BoolVar(&o.Offline, "offline", false, "never use the network; say what is missing")
 	f.BoolVar(&o.Strict, "strict", false, strictUsage)
-	f.IntVar(&o.Jobs, "jobs", 0, "compile this `many` files at once (default: one per processor, here and on the farm)")
+	f.Var((*number)(&o.Jobs), "jobs", "compile this `many` files at once (default: one per processor, here and on the farm)")
 	sourceFlag(c, &sources)
 	return c
 }

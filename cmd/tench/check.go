@@ -2,7 +2,7 @@ package main
 
 import (
 	"fmt"
-	"os"
+	"math"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +23,7 @@ single - reads from standard input.`,
 		Example: `  tench check router.toml
   tench check router.toml --board apu2
   tench check - < router.toml`,
-		Args: cobra.MinimumNArgs(1),
+		Args: between(1, math.MaxInt),
 		RunE: func(c *cobra.Command, args []string) error {
 			var board boards.Board
 			if name != "" {
@@ -44,7 +44,7 @@ single - reads from standard input.`,
 func checkFiles(c *cobra.Command, files []string, b boards.Board) error {
 	bad := 0
 	for _, file := range files {
-		err := checkFile(c, file, b)
+		_, err := checkedFile(c, file, b)
 		if ctx := c.Context(); ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -61,20 +61,22 @@ func checkFiles(c *cobra.Command, files []string, b boards.Board) error {
 	return nil
 }
 
-func checkFile(c *cobra.Command, name string, b boards.Board) error {
-	var data []byte
+// checkedFile reads a router.toml that has no mistakes, for a board if it has a
+// name; - is standard input.
+func checkedFile(c *cobra.Command, name string, b boards.Board) ([]byte, error) {
+	var text []byte
 	var err error
 	if name == "-" {
-		data, err = readAll(c.Context(), c.InOrStdin())
+		text, err = readAll(c.Context(), c.InOrStdin())
 	} else {
-		data, err = os.ReadFile(name)
+		text, err = readFile(c.Context(), name)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	cfg, err := config.Parse(name, data)
-	if err != nil || b.Name == "" {
-		return err
+	cfg, err := config.Parse(name, text)
+	if err == nil && b.Name != "" {
+		err = build.CheckPorts(b, name, cfg)
 	}
-	return build.CheckPorts(b, name, cfg)
+	return text, err
 }

@@ -18,7 +18,7 @@ import (
 const quitByte = 0x1d
 
 func consoleCommand() *cobra.Command {
-	var speed int
+	speed := 115200
 	c := &cobra.Command{
 		Use:   "console [PORT]",
 		Short: "Talk to a box over its serial console",
@@ -36,7 +36,7 @@ ctrl-] quits.`,
 			return connect(c.Context(), name, speed, c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	c.Flags().IntVar(&speed, "speed", 115200, "`bit/s` of the board's console, see tench boards")
+	c.Flags().Var((*number)(&speed), "speed", "`bit/s` of the board's console, see tench boards")
 	return c
 }
 
@@ -70,7 +70,11 @@ func serialPort(args []string) (string, error) {
 func connect(ctx context.Context, name string, speed int, in io.Reader, out, notes io.Writer) error {
 	port, err := serial.Open(name, &serial.Mode{BaudRate: speed})
 	if err != nil {
-		return fmt.Errorf("console: open %s at %d bit/s: %w\nhint: is another program using it, and may you (group dialout)?", name, speed, err)
+		hint := "is another program using it, and may you (group dialout)?"
+		if errors.Is(err, os.ErrNotExist) {
+			hint = "is the adapter plugged in? Without a name, tench console takes the only port or lists them"
+		}
+		return fmt.Errorf("console: open %s at %d bit/s: %w\nhint: %s", name, speed, err, hint)
 	}
 	defer port.Close()
 	fmt.Fprintf(notes, "tench: %s at %d bit/s; ctrl-] quits\n", name, speed)

@@ -14,7 +14,7 @@ import (
 
 // sourceFlag adds --source to a command that builds.
 func sourceFlag(c *cobra.Command, values *[]string) {
-	c.Flags().StringArrayVar(values, "source", nil, "build `RECIPE=DIR` from that folder as it is, for development; may be given again")
+	c.Flags().StringArrayVar(values, "source", nil, "build a recipe from a folder as it is, for development, by `RECIPE=DIR`; may be repeated")
 	// The name exists: it was defined one line above.
 	_ = c.RegisterFlagCompletionFunc("source", completeSource)
 }

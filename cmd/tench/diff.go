@@ -13,6 +13,7 @@ import (
 
 	"tench/boards"
 	"tench/build/imagediff"
+	"tench/release"
 )
 
 func diffCommand() *cobra.Command {
@@ -65,11 +66,11 @@ func imagesAt(arg string) (map[string]string, error) {
 	if err != nil {
 		t, b, boardErr := findBoard([]string{arg})
 		if boardErr != nil {
-			return nil, fmt.Errorf("diff: %w\nhint: name an image, a directory of images or a board", err)
+			return nil, fmt.Errorf("diff: %w", noFileNoBoard(arg, err, boardErr, "an image, a directory of images"))
 		}
 		arg = filepath.Join(t.Out, b.Name)
 		if info, err = os.Stat(arg); err != nil {
-			return nil, fmt.Errorf("diff: %w\nhint: tench image %s builds it", err, b.Name)
+			return nil, fmt.Errorf("diff: %w", notBuilt(release.Release{Default: true}, b, arg))
 		}
 	}
 	if !info.IsDir() {
@@ -146,7 +147,7 @@ func diffAll(ctx context.Context, out io.Writer, list []imagePair, brief bool) e
 		differences, images = differences+len(found), images+1
 	}
 	if differences > 0 {
-		return fmt.Errorf("diff: %d differences in %d of %d images", differences, images, len(list))
+		return fmt.Errorf("diff: %s in %d of %d images", counted(differences, "difference", "differences"), images, len(list))
 	}
 	return nil
 }

@@ -123,8 +123,11 @@ func doctorCommand() *cobra.Command {
 	var install, quiet, all bool
 	var purposes []string
 	c := &cobra.Command{
-		Use:   "doctor [BOARD]...",
+		Use:   "doctor [BOARD]…",
 		Short: "Say what this machine lacks, and how to mend it",
+		Long: `doctor looks for the programs and files that building, running and testing the
+boards' images calls for, and names the Debian packages that have them. It says
+whether the compile farm can be reached, and how much space the cache has.`,
 		Example: `  tench doctor
   tench doctor --for build --install     install what building lacks, as root or with sudo
   tench doctor --all-boards`,
@@ -158,7 +161,8 @@ func doctorCommand() *cobra.Command {
 	c.Flags().BoolVar(&install, "install", false, "install the missing packages, if this user may")
 	c.Flags().BoolVar(&all, "all-boards", false, "look at what any board needs")
 	c.Flags().BoolVar(&quiet, "quiet", false, "say only what is missing")
-	c.Flags().StringSliceVar(&purposes, "for", allPurposes, "look only at what `work` needs: build, run, test")
+	c.Flags().StringSliceVar(&purposes, "for", allPurposes, "look only at what this `work` needs: build, run, test, with commas between")
+	_ = c.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(allPurposes, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 

@@ -29,7 +29,7 @@ type fetchOptions struct {
 func fetchCommand() *cobra.Command {
 	var o fetchOptions
 	c := &cobra.Command{
-		Use:   "fetch [BOARD]...",
+		Use:   "fetch [BOARD]…",
 		Short: "Fetch and verify the sources that boards need; carry them to a machine without a network",
 		Long: `fetch gets every source that the boards need, and the loaders for tench pxe,
 verifies them and does nothing else: the build that follows needs no network for

@@ -13,10 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"tench/boards"
-	"tench/build"
 	"tench/build/disk"
 	"tench/build/flash"
-	"tench/config"
 	"tench/identity"
 	"tench/release"
 	"tench/release/signify"
@@ -89,6 +87,7 @@ A DEVICE that is no device is a new file: the image of this one box, mode 0600.`
 	f.StringVar(&o.was, "was", "", "write over a stick of this other `board`")
 	f.StringVar(&o.answer, "yes-serial", "", "do not ask: the last four `characters` of the serial number")
 	f.BoolVar(&o.json, "json", false, "a JSON object a line, for scripts; needs --yes-serial")
+	_ = c.RegisterFlagCompletionFunc("was", completeMoreBoards) // an error is a flag that is not there
 	c.MarkFlagsMutuallyExclusive("key", "unsigned")
 	c.MarkFlagsMutuallyExclusive("restore", "identity")
 	c.MarkFlagsMutuallyExclusive("restore", "config")
@@ -166,11 +165,11 @@ func (o flashOptions) image(arg string) (string, error) {
 		return arg, nil
 	}
 	t, b, boardErr := findBoard([]string{arg})
-	if boardErr != nil {
-		if err == nil {
-			err = fmt.Errorf("%s is a directory", arg)
-		}
-		return "", fmt.Errorf("flash: %w\nhint: name an image's file or a board", err)
+	switch {
+	case boardErr != nil && err == nil:
+		return "", fmt.Errorf("flash: %s is a directory\nhint: name an image's file or a board", arg)
+	case boardErr != nil:
+		return "", fmt.Errorf("flash: %w", noFileNoBoard(arg, err, boardErr, "an image's file"))
 	}
 	r, err := t.release(o.release)
 	if err != nil {
@@ -178,7 +177,7 @@ func (o flashOptions) image(arg string) (string, error) {
 	}
 	path := filepath.Join(t.out(r, b), release.ImageName(b.Name))
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("flash: %w\nhint: tench image %s builds it", err, b.Name)
+		return "", fmt.Errorf("flash: %w", notBuilt(r, b, path))
 	}
 	return path, nil
 }
@@ -227,7 +226,7 @@ func openFlashImage(ctx context.Context, o flashOptions, v *flashView, path stri
 		files = releaseKeys()
 	}
 	for _, file := range files {
-		key, err := readPublicKey(file)
+		key, err := readPublicKey(ctx, file)
 		if err != nil {
 			return nil, err
 		}
@@ -269,7 +268,7 @@ func (o flashOptions) data(c *cobra.Command, img *flash.Image) (*flash.Data, err
 	if o.identity == "" && o.config == "" {
 		return nil, nil
 	}
-	router, err := o.router(ctx, img)
+	router, err := o.router(c, img)
 	if err != nil {
 		return nil, err
 	}
@@ -285,9 +284,9 @@ func (o flashOptions) data(c *cobra.Command, img *flash.Image) (*flash.Data, err
 }
 
 // router is the box's first router.toml, checked against its board.
-func (o flashOptions) router(ctx context.Context, img *flash.Image) ([]byte, error) {
+func (o flashOptions) router(c *cobra.Command, img *flash.Image) ([]byte, error) {
 	if o.config == "" {
-		return img.RouterConfig(ctx)
+		return img.RouterConfig(c.Context())
 	}
 	t, err := findTree()
 	if err != nil {
@@ -297,15 +296,7 @@ func (o flashOptions) router(ctx context.Context, img *flash.Image) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(o.config)
-	if err != nil {
-		return nil, fmt.Errorf("flash: %w", err)
-	}
-	cfg, err := config.Parse(o.config, data)
-	if err != nil {
-		return nil, err
-	}
-	return data, build.CheckPorts(b, o.config, cfg)
+	return checkedFile(c, o.config, b)
 }
 
 // flashFile writes the image of one box to a new file.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -77,11 +78,11 @@ func newIdentity(c *cobra.Command, dir string, from identitySources) error {
 		return err
 	}
 	id := identity.Identity{Name: name, HostKey: hostKey}
-	logins, err := from.logins(&id)
+	logins, err := from.logins(c.Context(), &id)
 	if err != nil {
 		return err
 	}
-	updates, err := from.updates(&id)
+	updates, err := from.updates(c.Context(), &id)
 	if err != nil {
 		return err
 	}
@@ -112,9 +113,9 @@ func listed(names []string) string {
 }
 
 // logins sets who may log in, and returns where the keys are from.
-func (s identitySources) logins(id *identity.Identity) ([]string, error) {
+func (s identitySources) logins(ctx context.Context, id *identity.Identity) ([]string, error) {
 	for _, path := range s.sshKeys {
-		data, err := os.ReadFile(path)
+		data, err := readFile(ctx, path)
 		if err != nil {
 			return nil, fmt.Errorf("identity: %w", err)
 		}
@@ -137,7 +138,7 @@ func (s identitySources) logins(id *identity.Identity) ([]string, error) {
 	for _, name := range []string{"id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"} {
 		path := filepath.Join(home, ".ssh", name)
 		if _, err := os.Stat(path); err == nil {
-			return identitySources{sshKeys: []string{path}}.logins(id)
+			return identitySources{sshKeys: []string{path}}.logins(ctx, id)
 		}
 	}
 	var from []string
@@ -167,18 +168,22 @@ func agentKeys(socket string) []*agent.Key {
 }
 
 // updates sets whose updates the box takes, and returns where the keys are from.
-func (s identitySources) updates(id *identity.Identity) ([]string, error) {
+func (s identitySources) updates(ctx context.Context, id *identity.Identity) ([]string, error) {
 	files := s.updateKeys
 	if len(files) == 0 {
 		files = releaseKeys()
 	}
 	id.UpdateKeys = map[string][]byte{}
 	for _, path := range files {
-		key, err := readPublicKey(path)
+		key, err := readPublicKey(ctx, path)
 		if err != nil {
 			return nil, err
 		}
 		name := filepath.Base(path)
+		// Other names are for files of the desk alone, e.g. "our key.pub", /dev/fd/63.
+		if identity.CheckSecretName(name) != nil || !strings.HasSuffix(name, publicEnd) {
+			name = key.Number.String() + publicEnd
+		}
 		if _, twice := id.UpdateKeys[name]; twice {
 			return nil, usageError{fmt.Errorf("identity: --key %s: there is another file called %s", path, name)}
 		}

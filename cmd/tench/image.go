@@ -69,7 +69,7 @@ TENCH_DISTCC_HOSTS, hosts with the same compiler whose distccd compiles for us
 	f.StringVar(&o.Config, "config", "", "the box's router.toml `file` (default: the board's)")
 	f.BoolVar(&o.Offline, "offline", false, "never use the network; say what is missing")
 	f.BoolVar(&o.Strict, "strict", false, strictUsage)
-	f.IntVar(&o.Jobs, "jobs", 0, "compile this `many` files at once (default: one per processor, here and on the farm)")
+	f.Var((*number)(&o.Jobs), "jobs", "compile this `many` files at once (default: one per processor, here and on the farm)")
 	sourceFlag(c, &sources)
 	return c
 }

@@ -5,13 +5,38 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"tench/internal/echo"
 )
 
-// readAll reads to the end of in. Ctrl-C ends the waiting.
+// maxInput bounds the router.toml and keys that are read whole, in bytes. Whoever
+// takes them apart is stricter; /dev/zero has no end.
+const maxInput = 1 << 20
+
+// readFile reads a router.toml or a key. Ctrl-C ends the waiting for a FIFO.
+func readFile(ctx context.Context, path string) ([]byte, error) {
+	return echo.Await(ctx, func() ([]byte, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return readInput(path, f)
+	})
+}
+
+// readAll reads to the end of in, the standard input. Ctrl-C ends the waiting.
 func readAll(ctx context.Context, in io.Reader) ([]byte, error) {
-	return echo.Await(ctx, func() ([]byte, error) { return io.ReadAll(in) })
+	return echo.Await(ctx, func() ([]byte, error) { return readInput("standard input", in) })
+}
+
+func readInput(name string, in io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(in, maxInput+1))
+	if err == nil && len(data) > maxInput {
+		err = fmt.Errorf("read %s: it has more than %d bytes", name, maxInput)
+	}
+	return data, err
 }
 
 // readLine reads a line without its end. Ctrl-C ends the waiting.

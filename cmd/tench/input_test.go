@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"tench/identity"
 )
@@ -50,6 +53,25 @@ func TestInterruptEndsTheWaitingForInput(t *testing.T) {
 				t.Errorf("%v = %v, want context.Canceled", args, err)
 			}
 		})
+	}
+}
+
+func TestInterruptEndsTheWaitingForAFIFO(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0) // returns when it is open for reading, too
+		if err == nil {
+			defer f.Close()
+		}
+		cancel()
+		<-t.Context().Done()
+	}()
+	if data, err := readFile(ctx, path); !errors.Is(err, context.Canceled) {
+		t.Errorf("readFile = %q, %v, want context.Canceled", data, err)
 	}
 }
 

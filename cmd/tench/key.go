@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -61,7 +62,13 @@ replaced.`,
 }
 
 func newKey(c *cobra.Command, name string, plain bool) error {
+	if base := name[strings.LastIndex(name, "/")+1:]; strings.Trim(base, ".") == "" {
+		return usageError{fmt.Errorf("key: %q does not end with a name for the files\nhint: e.g. tench key new release", name)}
+	}
 	public, secret := name+publicEnd, name+secretEnd
+	if info, err := os.Stat(filepath.Dir(secret)); err != nil || !info.IsDir() {
+		return fmt.Errorf("key: there is no folder %s\nhint: make it first, or take another place", filepath.Dir(secret))
+	}
 	for _, path := range []string{public, secret} {
 		if _, err := os.Lstat(path); err == nil {
 			return fmt.Errorf("key: %s exists\nhint: take another name; a key that was lost cannot be made again", path)
@@ -152,7 +159,7 @@ compare it with one that you have from elsewhere.`,
   tench key show SHA256.sig`,
 		Args: between(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			text, err := describe(args[0])
+			text, err := describe(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -163,24 +170,24 @@ compare it with one that you have from elsewhere.`,
 }
 
 // describe tells what is in a file, by trying.
-func describe(path string) (string, error) {
-	data, err := os.ReadFile(path)
+func describe(ctx context.Context, path string) (string, error) {
+	data, err := readFile(ctx, path)
 	if err != nil {
 		return "", fmt.Errorf("key: %w", err)
 	}
 	p, errPublic := signify.ParsePublicKey(data)
 	if errPublic == nil {
-		return fmt.Sprintf("%s: public key %s (%s)\nfingerprint %s", path, p.Number, p.Comment, p.Fingerprint()), nil
+		return fmt.Sprintf("%s: public key %s (%s)\nfingerprint %s", path, p.Number, printable(p.Comment), p.Fingerprint()), nil
 	}
 	if s, err := signify.ParseSignature(data); err == nil {
-		return fmt.Sprintf("%s: signature by key %s (%s)", path, s.Number, s.Comment), nil
+		return fmt.Sprintf("%s: signature by key %s (%s)", path, s.Number, printable(s.Comment)), nil
 	}
 	if s, err := signify.DescribeSecretKey(data); err == nil {
 		protection := "without a passphrase"
 		if s.Encrypted {
 			protection = "with a passphrase"
 		}
-		return fmt.Sprintf("%s: secret key %s (%s), %s", path, s.Number, s.Comment, protection), nil
+		return fmt.Sprintf("%s: secret key %s (%s), %s", path, s.Number, printable(s.Comment), protection), nil
 	}
 	return "", fmt.Errorf("key: %s is neither a key nor a signature: as a %w", path, errPublic)
 }
@@ -230,7 +237,7 @@ func keyVerifyCommand() *cobra.Command {
 		Example: `  tench key verify --key release.pub SHA256`,
 		Args:    between(1, math.MaxInt),
 		RunE: func(c *cobra.Command, args []string) error {
-			key, err := readPublicKey(keyFile)
+			key, err := readPublicKey(c.Context(), keyFile)
 			if err != nil {
 				return err
 			}
@@ -241,7 +248,7 @@ func keyVerifyCommand() *cobra.Command {
 					bad++
 					continue
 				}
-				fmt.Fprintf(c.OutOrStdout(), "%s: signed by key %s (%s)\n", path, key.Number, key.Comment)
+				fmt.Fprintf(c.OutOrStdout(), "%s: signed by key %s (%s)\n", path, key.Number, printable(key.Comment))
 			}
 			if bad > 0 {
 				return fmt.Errorf("key: %d of %d files are not proven to be signed by key %s", bad, len(args), key.Number)
@@ -276,8 +283,8 @@ func requireKey(c *cobra.Command) {
 	}
 }
 
-func readPublicKey(path string) (signify.PublicKey, error) {
-	data, err := os.ReadFile(path)
+func readPublicKey(ctx context.Context, path string) (signify.PublicKey, error) {
+	data, err := readFile(ctx, path)
 	if err != nil {
 		return signify.PublicKey{}, fmt.Errorf("key: %w", err)
 	}
@@ -290,7 +297,7 @@ func readPublicKey(path string) (signify.PublicKey, error) {
 
 // readSecretKey reads a secret key and asks for its passphrase.
 func readSecretKey(c *cobra.Command, path string) (signify.SecretKey, error) {
-	data, err := os.ReadFile(path)
+	data, err := readFile(c.Context(), path)
 	if err != nil {
 		return signify.SecretKey{}, fmt.Errorf("key: %w", err)
 	}

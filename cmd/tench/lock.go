@@ -19,7 +19,7 @@ func lockCommand() *cobra.Command {
 	var name string
 	var all, check bool
 	c := &cobra.Command{
-		Use:   "lock [BOARD]...",
+		Use:   "lock [BOARD]…",
 		Short: "Write down what a release is built from, or compare it",
 		Long: `lock writes release.lock beside release.toml: the hash of every source, patch,
 kernel fragment, overlay and board file, of go.mod and go.sum, the versions of

@@ -11,7 +11,8 @@
 //	fetch.go     tench fetch
 //	develop.go   --source: folders under development
 //	progress.go  the progress display, live or in plain lines
-//	input.go     what is typed or piped in, until ctrl-C
+//	words.go     the command line before a command sees it: its mistakes, in words
+//	input.go     files that are read whole, what is typed or piped in, until ctrl-C
 //	check.go     tench check
 //	boards.go    tench boards
 //	key.go       tench key: new, show, sign, verify
@@ -68,7 +69,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	defer stop()
 	root := rootCommand(stdin, stdout, stderr)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := checkWords(root, args)
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
 	var usage usageError
 	var unfinished *flash.Unfinished
 	switch {
@@ -98,14 +102,16 @@ func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tench",
 		Short: "Build and boot images for small routers",
-		Long: `tench builds bootable router images from source, boots them in QEMU and writes
-them to sticks; boxes that run it changes, updates and backs up over SSH. A box's
-configuration is one file, router.toml.`,
+		Long: `tench builds bootable router images from source, tries them in QEMU, and gets them
+onto boxes: by a stick (flash), over the network (pxe), or over SSH where one runs
+already (update). A box's configuration is one file, router.toml.`,
 		Example: `  tench image qemu-amd64                 build the image
   tench run qemu-amd64                   boot it, serial console in this terminal
+  tench flash apu2                       onto which sticks can the image of apu2 be written?
   tench check my/router.toml             is this configuration right?`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		PersistentPreRunE: checkTogether,
 	}
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -118,14 +124,4 @@ configuration is one file, router.toml.`,
 		releasesCommand(), lockCommand(), fetchCommand(), flistCommand(), identityCommand(),
 		applyCommand(), confirmCommand(), rollbackCommand(), updateCommand(), flashCommand(), backupCommand(), pxeCommand())
 	return root
-}
-
-// between is cobra.RangeArgs with a hint.
-func between(low, high int) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) >= low && len(args) <= high {
-			return nil
-		}
-		return usageError{fmt.Errorf("%s: %d arguments given\nhint: usage: %s", c.CommandPath(), len(args), c.UseLine())}
-	}
 }

@@ -17,13 +17,12 @@ import (
 	"tench/internal/remote"
 	"tench/release"
 	"tench/release/publish"
-	"tench/release/signify"
 )
 
 func publishCommand() *cobra.Command {
 	var list, rollback bool
 	var key string
-	p := publisher{options: publish.Options{Now: time.Now}}
+	p := publisher{options: publish.Options{Now: time.Now, Keep: 3}}
 	c := &cobra.Command{
 		Use:   "publish [DIR] DEST",
 		Short: "Put a release where boxes and installers fetch it, or take it back",
@@ -50,15 +49,16 @@ Hosts are known by ~/.ssh/known_hosts, we by ssh-agent or a key in ~/.ssh;
 			if (list || rollback) && len(args) != 1 {
 				return usageError{errors.New("publish: --list and --rollback take a destination only\nhint: tench publish --rollback DEST")}
 			}
-			if p.options.Keep < 1 {
-				return usageError{fmt.Errorf("publish: --keep %d: at least 1", p.options.Keep)}
-			}
 			var err error
 			if p.dest, err = publish.ParseDest(args[len(args)-1]); err != nil {
 				return usageError{err}
 			}
-			if p.options.Signature, err = signatureBy(key); err != nil {
-				return err
+			if key != "" {
+				public, err := readPublicKey(c.Context(), key)
+				if err != nil {
+					return err
+				}
+				p.options.Signature = public.Verify
 			}
 			p.out = c.OutOrStdout()
 			p.options.Owner, p.options.Report = publish.Me(), newProgress(c.ErrOrStderr())
@@ -72,7 +72,7 @@ Hosts are known by ~/.ssh/known_hosts, we by ssh-agent or a key in ~/.ssh;
 		},
 	}
 	f := c.Flags()
-	f.IntVar(&p.options.Keep, "keep", 3, "keep this `many` releases; the current and the one before it always stay")
+	f.Var((*number)(&p.options.Keep), "keep", "keep this `many` releases; the current and the one before it always stay")
 	f.BoolVar(&rollback, "rollback", false, "verify the release before the current one, and switch back to it")
 	f.BoolVar(&list, "list", false, "say which releases are there")
 	f.BoolVar(&p.options.DryRun, "dry-run", false, "compare and say what would be done; change nothing")
@@ -81,22 +81,6 @@ Hosts are known by ~/.ssh/known_hosts, we by ssh-agent or a key in ~/.ssh;
 	f.StringVar(&p.identity, "identity", "", "log in with the key in this `file` and no other")
 	c.MarkFlagsMutuallyExclusive("list", "rollback")
 	return c
-}
-
-// signatureBy checks SHA256.sig with the public key in a file; nil for none.
-func signatureBy(path string) (func(sums, sig []byte) error, error) {
-	if path == "" {
-		return nil, nil
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("publish: %w", err)
-	}
-	key, err := signify.ParsePublicKey(data)
-	if err != nil {
-		return nil, fmt.Errorf("publish: %s: %w", path, err)
-	}
-	return key.Verify, nil
 }
 
 // publisher is one call of the command.

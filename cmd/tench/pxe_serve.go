@@ -336,7 +336,7 @@ func (p *pxeProducts) keys() ([]signify.PublicKey, error) {
 	}
 	var keys []signify.PublicKey
 	for _, file := range files {
-		key, err := readPublicKey(file)
+		key, err := readPublicKey(p.c.Context(), file)
 		if err != nil {
 			return nil, err
 		}

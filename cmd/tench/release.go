@@ -21,14 +21,14 @@ func releaseCommand() *cobra.Command {
 	var all bool
 	var s signing
 	c := &cobra.Command{
-		Use:   "release [BOARD]...",
+		Use:   "release [BOARD]…",
 		Short: "Build boards and make a signed release of them",
 		Long: `release builds each board as tench image --strict does, with the board's own
 router.toml, and writes one directory: packed images, the slots that updates
 send, kernel and initramfs for booting from the network, bills of materials,
 NOTES.md with the differences to the last release, index.txt, SHA256 and
-SHA256.sig. The directory appears when all of it is there. An interrupted release goes on where it was: what is built
-is kept.
+SHA256.sig. The directory appears when all of it is there. An interrupted release
+goes on where it was: what is built is kept.
 
 The passphrase of the key is asked for on the terminal, or read as one line from
 standard input.`,
@@ -74,7 +74,7 @@ standard input.`,
 	f.StringVar(&d.Since, "since", "", "`directory` or manifest.json of the last release, to tell the differences from")
 	f.BoolVar(&d.Replace, "replace", false, "take the place of a release that is there")
 	f.BoolVar(&o.Offline, "offline", false, "never use the network; say what is missing")
-	f.IntVar(&o.Jobs, "jobs", 0, "compile this `many` files at once (default: one per processor)")
+	f.Var((*number)(&o.Jobs), "jobs", "compile this `many` files at once (default: one per processor)")
 	return c
 }
 

@@ -22,7 +22,8 @@ import (
 
 // runOptions are the flags of tench run.
 type runOptions struct {
-	products string   // folder with the board's products
+	release  release.Release
+	products string   // folder with the board's products of that release
 	firmware string   // bios or uefi
 	image    string   // instead of the board's product
 	fresh    bool     // forget what the last run wrote to its disk
@@ -64,23 +65,25 @@ same image; --fresh starts again from the image.`,
 			if err != nil {
 				return err
 			}
-			o.products = t.out(r, b)
+			o.release, o.products = r, t.out(r, b)
 			return runQEMU(c.Context(), c.ErrOrStderr(), b, o)
 		},
 	}
 	oneRelease(c, &name)
 	f := c.Flags()
-	f.StringVar(&o.firmware, "firmware", "", "bios or uefi (default: the board's first)")
+	f.StringVar(&o.firmware, "firmware", "", "the `firmware` to boot with: bios or uefi (default: the board's first)")
 	f.StringVar(&o.image, "image", "", "boot this image `file` instead of the board's product")
 	f.BoolVar(&o.fresh, "fresh", false, "forget what the last run wrote")
 	f.StringVar(&o.disk, "disk", "", "attach the image as this QEMU `device`, e.g. ide-hd or usb-storage")
-	f.IntVar(&o.memory, "memory", 0, "memory in `MiB` (default: the board's smallest)")
+	f.Var((*number)(&o.memory), "memory", "memory in `MiB` (default: the board's smallest)")
 	// A /dev/kvm that opens may still fail in the guest, as nested ones do; the
 	// box needs three seconds without it.
-	f.StringVar(&o.accel, "accel", "tcg", "tcg works everywhere; kvm is quicker where it works")
+	f.StringVar(&o.accel, "accel", "tcg", "`how` QEMU runs the box's code: tcg works everywhere, kvm is quicker where it works")
 	f.StringVar(&o.lan, "lan", quietLAN, "QEMU `netdev` behind the second port")
 	f.StringVar(&o.writeLog, "log-writes", "", "log every write to the disk to this `file`, in the format of Linux' dm-log-writes")
 	f.StringArrayVar(&o.extra, "qemu", nil, "a further `argument` for QEMU; may be repeated")
+	_ = c.RegisterFlagCompletionFunc("firmware", cobra.FixedCompletions([]string{"bios", "uefi"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("accel", cobra.FixedCompletions([]string{"tcg", "kvm"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
@@ -102,6 +105,9 @@ func runQEMU(ctx context.Context, stderr io.Writer, b boards.Board, o runOptions
 	}
 	if o.image == "" {
 		o.image = filepath.Join(o.products, release.ImageName(b.Name))
+		if _, err := os.Stat(o.image); err != nil {
+			return fmt.Errorf("run %s: %w", b.Name, notBuilt(o.release, b, o.image))
+		}
 	}
 	// Beside the products, which are a whole that `tench verify` looks at.
 	dir := filepath.Join(filepath.Dir(o.products), ".run", b.Name)
@@ -168,9 +174,6 @@ func lockRun(dir string) error {
 // to. It is made anew when the image is another one than the last time.
 func runDisk(image, dir string, fresh bool) (string, error) {
 	info, err := os.Stat(image)
-	if errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("there is no image %s\nhint: make image builds it", image)
-	}
 	if err != nil {
 		return "", err
 	}

@@ -6,9 +6,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"tench/boards"
+	"tench/release"
 )
 
 // A second run of the board leaves the disk of the first as it is.
@@ -37,20 +39,38 @@ func TestRunTwiceAtOnce(t *testing.T) {
 // Ctrl-C while the image is copied is not forgotten by the time QEMU starts.
 func TestRunInterrupted(t *testing.T) {
 	dir := t.TempDir()
+	b, image := boardWithoutQEMU(t), filepath.Join(dir, "image")
+	if err := os.WriteFile(image, []byte("image"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := runQEMU(ctx, io.Discard, b, runOptions{products: filepath.Join(dir, "out", b.Name), image: image, firmware: "bios"})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("runQEMU = %v, want context.Canceled", err)
+	}
+}
+
+func TestRunOfWhatWasNotBuilt(t *testing.T) {
+	o := runOptions{products: t.TempDir(), release: release.Release{Name: "2026.12"}}
+	err := runQEMU(t.Context(), io.Discard, boardWithoutQEMU(t), o)
+	if want := "hint: tench image qemu-amd64 --release 2026.12 builds it"; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("runQEMU = %v, want an error that ends with %q", err, want)
+	}
+}
+
+// boardWithoutQEMU is the default board. Its QEMU, which would take the place of
+// the test, is a program that fails.
+func boardWithoutQEMU(t *testing.T) boards.Board {
+	t.Helper()
 	b, err := boards.Load("../../boards", defaultBoard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// It would take the place of the test.
-	qemu, image := filepath.Join(dir, "qemu-system-"+b.QEMU.System), filepath.Join(dir, "image")
-	if err := errors.Join(os.WriteFile(qemu, []byte("#!/bin/sh\nexit 1\n"), 0o755), os.WriteFile(image, []byte("image"), 0o644)); err != nil {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "qemu-system-"+b.QEMU.System), []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	err = runQEMU(ctx, io.Discard, b, runOptions{products: filepath.Join(dir, "out", b.Name), image: image, firmware: "bios"})
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("runQEMU = %v, want context.Canceled", err)
-	}
+	return b
 }

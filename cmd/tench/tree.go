@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"tench/boards"
 	"tench/build"
+	"tench/release"
 )
 
 // defaultBoard is what a newcomer builds: it needs no hardware.
@@ -80,8 +82,27 @@ func findBoard(args []string) (tree, boards.Board, error) {
 	return t, b, err
 }
 
-// findBoards finds the tree and the boards that a command's arguments name:
-// every one with all, the default one without arguments.
+// noFileNoBoard is the error of an argument that is neither a file, by fileErr,
+// nor a board, by boardErr; files says which files would do. A word without a dot
+// and a slash was meant as a board.
+func noFileNoBoard(arg string, fileErr, boardErr error, files string) error {
+	if !strings.ContainsAny(arg, "./") {
+		return fmt.Errorf("there is no file %s; %w", arg, boardErr)
+	}
+	var path *fs.PathError
+	if errors.As(fileErr, &path) { // less "stat"
+		fileErr = fmt.Errorf("%s: %w", path.Path, path.Err)
+	}
+	return fmt.Errorf("%w\nhint: name %s or a board", fileErr, files)
+}
+
+// notBuilt is the error where a product of a board is not there.
+func notBuilt(r release.Release, b boards.Board, path string) error {
+	return fmt.Errorf("there is no %s\nhint: tench image %s%s builds it", path, b.Name, r.Option())
+}
+
+// findBoards finds the tree and the boards that a command's arguments name, each
+// once: every one with all, the default one without arguments.
 func findBoards(args []string, all bool) (tree, []boards.Board, error) {
 	t, err := findTree()
 	if err != nil {
@@ -103,7 +124,9 @@ func findBoards(args []string, all bool) (tree, []boards.Board, error) {
 		if err != nil {
 			return t, nil, err
 		}
-		list = append(list, b)
+		if !slices.ContainsFunc(list, func(other boards.Board) bool { return other.Name == b.Name }) {
+			list = append(list, b)
+		}
 	}
 	return t, list, nil
 }

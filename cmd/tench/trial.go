@@ -143,10 +143,20 @@ func ask(ctx context.Context, b rollout.Line, command string) ([]byte, error) {
 	said := bounded{most: maxAnswer}
 	err := b.Run(ctx, command, nil, &said)
 	var exit *remote.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		err = lineError{err}
+	switch {
+	case err == nil:
+		return said.Bytes(), nil
+	case errors.As(err, &exit):
+		return nil, err
+	case errors.Is(err, context.DeadlineExceeded):
+		err = fmt.Errorf("nothing within %v", answerTime)
 	}
-	return said.Bytes(), err
+	return nil, lineError{err} // what still comes goes into said
+}
+
+// notUnderstood is the error of an answer that is not what tenchd says.
+func notUnderstood(said []byte) error {
+	return refusal{fmt.Sprintf("its answer is not understood: %.200q\nhint: is its tenchd as new as this tench?", said)}
 }
 
 // maxAnswer bounds what a box may answer, in bytes: a router.toml of the largest
@@ -180,7 +190,7 @@ func (r trialRun) order(ctx context.Context, b rollout.Line, command string, tex
 		return outcome{}, runErr
 	}
 	if !found {
-		return outcome{}, refusal{fmt.Sprintf("its answer is not understood: %.200q\nhint: is its tenchd as new as this tench?", said.String())}
+		return outcome{}, notUnderstood(said.Bytes())
 	}
 	return o, nil
 }
@@ -246,8 +256,8 @@ func (r trialRun) confirm(ctx context.Context, b rollout.Line, generation int) e
 	}
 	var o outcome
 	said, err := ask(ctx, b, command)
-	if err == nil {
-		err = json.Unmarshal(said, &o)
+	if err == nil && (json.Unmarshal(said, &o) != nil || o.Generation == 0) {
+		err = notUnderstood(said)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.host, err)
@@ -272,8 +282,8 @@ func (r trialRun) findOut(ctx context.Context, again rollout.Line, text []byte) 
 		Note   string `json:"note"`
 	}
 	said, err := ask(ctx, again, "generations --json")
-	if err == nil {
-		err = json.Unmarshal(said, &list)
+	if err == nil && json.Unmarshal(said, &list) != nil {
+		err = notUnderstood(said)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.host, err)

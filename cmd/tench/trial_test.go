@@ -229,3 +229,25 @@ func TestRollbackOfABox(t *testing.T) {
 		})
 	}
 }
+
+func TestConfirmOnABox(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		answer farAnswer
+		err    string // all of it; "" for none
+	}{
+		{"kept", farAnswer{"confirm --json", doneLine, nil}, ""},
+		{"no trial", farAnswer{"confirm --json", "", &remote.ExitError{Status: 1, Words: "confirm: nothing is on trial"}}, "gw0: confirm: nothing is on trial"},
+		{"no answer in time", farAnswer{"confirm --json", "", context.DeadlineExceeded}, "gw0: nothing within 20s"},
+		{"an answer that is none", farAnswer{"confirm --json", "hello", nil}, "gw0: its answer is not understood: \"hello\"\nhint: is its tenchd as new as this tench?"},
+		{"an answer without a generation", farAnswer{"confirm --json", "{}", nil}, "gw0: its answer is not understood: \"{}\"\nhint: is its tenchd as new as this tench?"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := &farBox{t: t, lines: []farLine{{answers: []farAnswer{tc.answer}}}}
+			r := trialRun{host: "gw0", dial: f.dialBox, now: time.Now, out: io.Discard, notes: io.Discard}
+			if err := r.keep(t.Context(), 0); (err == nil) != (tc.err == "") || err != nil && err.Error() != tc.err {
+				t.Errorf("keep = %v; want %q", err, tc.err)
+			}
+		})
+	}
+}

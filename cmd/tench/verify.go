@@ -23,7 +23,7 @@ func verifyCommand() *cobra.Command {
 	var again rebuild
 	c := &cobra.Command{
 		Use:   "verify DIR | verify --rebuild BOARD",
-		Short: "Is a release whole, who signed it, and is it what these sources give?",
+		Short: "Say whether a release is whole, who signed it, and whether these sources give it",
 		Long: `verify DIR looks at a release's directory, or at what a build left in out/BOARD:
 signature, hashes, files that belong to no list, manifests, bills of materials.
 Whatever is wrong is a line; the exit code is then 1. Take the key from somewhere
@@ -43,8 +43,8 @@ one. That takes as long as a first build.`,
 				return usageError{errors.New("verify: --rebuild compares an image alone\nhint: tench verify DIR --key FILE.pub looks at the directory")}
 			case again.board != "":
 				return again.run(c)
-			case again.against != "" || again.scratch != "" || again.release != "":
-				return usageError{errors.New("verify: --against, --release and --scratch go with --rebuild BOARD")}
+			case again.against != "" || again.scratch != "" || again.release != "" || again.offline:
+				return usageError{errors.New("verify: --against, --offline, --release and --scratch go with --rebuild BOARD")}
 			case len(args) == 0:
 				return usageError{fmt.Errorf("verify: neither a directory nor --rebuild is named\nhint: usage: tench %s", c.Use)}
 			}
@@ -58,18 +58,14 @@ one. That takes as long as a first build.`,
 	f.StringVar(&again.against, "against", "", "the published image, or its `directory` (default: what tench image made)")
 	f.StringVar(&again.scratch, "scratch", "", "build in this empty `directory` and keep it (default: one in the cache, removed afterwards)")
 	f.BoolVar(&again.offline, "offline", false, "with --rebuild: never use the network")
-	if err := c.RegisterFlagCompletionFunc("rebuild", func(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-		return completeMoreBoards(c, nil, typed)
-	}); err != nil {
-		panic(err) // there is no such flag
-	}
+	_ = c.RegisterFlagCompletionFunc("rebuild", completeMoreBoards) // an error is a flag that is not there
 	return c
 }
 
 func verifyDirectory(c *cobra.Command, dir, keyFile string) error {
 	var o audit.Options
 	if keyFile != "" {
-		key, err := readPublicKey(keyFile)
+		key, err := readPublicKey(c.Context(), keyFile)
 		if err != nil {
 			return err
 		}
@@ -96,7 +92,7 @@ func verifyDirectory(c *cobra.Command, dir, keyFile string) error {
 		fmt.Fprintln(c.OutOrStdout(), printable(line))
 	}
 	if len(r.Findings) > 0 {
-		return fmt.Errorf("verify: %s: %d things are wrong", dir, len(r.Findings))
+		return fmt.Errorf("verify: %s: %s wrong", dir, counted(len(r.Findings), "thing is", "things are"))
 	}
 	fmt.Fprintf(c.OutOrStdout(), "%s: %d files are as they should be\n", dir, r.Files)
 	return nil
@@ -243,7 +239,7 @@ func (r rebuild) compare(c *cobra.Command, s sides) error {
 			hint = "hint: the inputs differ: build with the sources and tools that the release was built with"
 		}
 	}
-	return fmt.Errorf("verify: %d differences\n%s", len(found), hint)
+	return fmt.Errorf("verify: %s\n%s", counted(len(found), "difference", "differences"), hint)
 }
 
 // showInputs prints the inputs that are not the same in both builds.

@@ -76,11 +76,11 @@ func TestRebuildNamesWhatDiffers(t *testing.T) {
 			[]string{"a is what these sources give, byte for byte"}, ""},
 		"differs by itself": {sides{image: put("c", 100), again: put("d", 200), manifest: manifest, built: inputs("1")},
 			[]string{"c (first) is not what was built again (second)", "  loader: first different at byte 100 of the image"},
-			"verify: 1 differences\nhint: --scratch DIR keeps what was built again"},
+			"verify: 1 difference\nhint: --scratch DIR keeps what was built again"},
 		"of other inputs": {sides{image: put("e", 100), again: put("f", 200), manifest: manifest, built: inputs("2")},
 			[]string{"e (first) is not what was built again (second)", "  loader: first different at byte 100 of the image",
 				"  input source: linux source: 6.12.1 -> 6.12.2"},
-			"verify: 1 differences\nhint: the inputs differ: "},
+			"verify: 1 difference\nhint: the inputs differ: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer

@@ -58,8 +58,12 @@ func (t *Tree) lock(o Options) (*lock, error) {
 		return l, nil
 	}
 	have, readErr := t.store.Readlink(lockLink)
-	if errors.Is(readErr, fs.ErrNotExist) {
-		return nil, err // it could not be made, for a reason of its own
+	if errors.Is(readErr, fs.ErrNotExist) { // it could not be made, for a reason of its own
+		var link *os.LinkError
+		if errors.As(err, &link) { // less the target, which is all of l.text
+			err = fmt.Errorf("make %s: %w", link.New, link.Err)
+		}
+		return nil, err
 	}
 	if readErr != nil {
 		return nil, readErr

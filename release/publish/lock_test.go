@@ -95,3 +95,12 @@ func TestMeIsAlive(t *testing.T) {
 		t.Errorf("this process is taken for dead: %s", l.text)
 	}
 }
+
+// A lock that cannot be made says so, and not what would have been in it.
+func TestLockThatCannotBe(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "nowhere")
+	_, err := (&Tree{local{dir}}).lock(options(&heard{}))
+	if want := "make " + dir + "/.lock: no such file or directory"; err == nil || err.Error() != want {
+		t.Errorf("lock = %v, want %q", err, want)
+	}
+}

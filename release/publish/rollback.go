@@ -13,6 +13,12 @@ import (
 // it has verified that it is still whole. It returns its name.
 func (t *Tree) Rollback(ctx context.Context, o Options) (name string, err error) {
 	defer t.naming(&err)
+	switch current, err := t.current(); { // before a lock is laid where no tree is
+	case err != nil:
+		return "", err
+	case current == "":
+		return "", errors.New("no release is current there\nhint: tench publish DIR DEST makes one so")
+	}
 	var l *lock // none for a dry run
 	if !o.DryRun {
 		if l, err = t.lock(o); err != nil {
@@ -23,9 +29,6 @@ func (t *Tree) Rollback(ctx context.Context, o Options) (name string, err error)
 	now, err := t.look()
 	if err != nil {
 		return "", err
-	}
-	if now.current == "" {
-		return "", errors.New("no release is current there")
 	}
 	if now.previous == "" {
 		return "", fmt.Errorf("roll back %s: no release that was current before it is there\nhint: to make another one current, publish its directory: what is there already is not sent again", now.current)
