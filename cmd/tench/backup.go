@@ -310,8 +310,7 @@ func openBackup(c *cobra.Command, path string, files []string) (backup.Archive, 
 		return backup.Archive{}, fmt.Errorf("backup: %w", err)
 	}
 	defer f.Close()
-	// age reads the first line whole, however long it is.
-	in := bufio.NewReader(io.LimitReader(f, 2*backup.MaxTotal))
+	in := bufio.NewReader(f)
 	begin, err := in.Peek(len(ageBegins))
 	if err != nil && err != io.EOF {
 		return backup.Archive{}, fmt.Errorf("backup: %w", err)
