@@ -178,6 +178,12 @@ func TestFaultsBundleKilled(t *testing.T) {
 	random, tree, b := seededRandom(t), newTinyTree(t), tinyBuild{cache: t.TempDir()}
 	tree.write(t, map[string]string{"cmd/tench/main.go": "package main\n\nfunc main() {}\n"}) // whose modules are in a bundle
 	bundle := filepath.Join(t.TempDir(), "tench.tar")
+	// Of the modules this machine may have those alone that its builds called for.
+	online := b
+	online.env = []string{"GOPROXY=" + os.Getenv("GOPROXY")}
+	if cmd, said := tree.tench(t, online, "fetch", "tiny", "--bundle", bundle); cmd.Run() != nil {
+		t.Fatalf("%v:\n%s", cmd, said)
+	}
 	fetch := []string{"fetch", "tiny", "--offline", "--bundle", bundle}
 	whole := func() (string, time.Duration) {
 		t.Helper()

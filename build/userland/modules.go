@@ -90,25 +90,34 @@ type ModuleOptions struct {
 	Offline bool   // fetch nothing
 }
 
+// proxy is where go looks for what this machine lacks, in its environment.
+func (o ModuleOptions) proxy() []string {
+	if o.Offline {
+		return []string{"GOPROXY=off"}
+	}
+	return nil
+}
+
+// advise adds to an error what to do where nothing may be fetched.
+func (o ModuleOptions) advise(err error) error {
+	if !o.Offline {
+		return err
+	}
+	return fmt.Errorf("%w\nhint: without --offline they are fetched", err)
+}
+
 // Modules returns every file of Go modules that building tench and the boards'
 // programs calls for. What this machine lacks is fetched, unless offline.
 func Modules(ctx context.Context, root string, list []boards.Board, o ModuleOptions) ([]ModuleFile, error) {
-	var env []string
-	if o.Offline {
-		env = []string{"GOPROXY=off"}
-	}
 	cacheDir, err := runGo(ctx, root, nil, "env", "GOMODCACHE")
 	if err != nil {
 		return nil, err
 	}
 	c := moduleCache{dir: filepath.Join(strings.TrimSpace(cacheDir), "cache", "download"), files: map[string]ModuleFile{}}
 	for _, u := range moduleUses(list) {
-		modules, err := u.list(ctx, root, env...)
-		if err != nil && o.Offline {
-			err = fmt.Errorf("%w\nhint: without --offline they are fetched", err)
-		}
+		modules, err := u.list(ctx, root, o.proxy()...)
 		if err != nil {
-			return nil, err
+			return nil, o.advise(err)
 		}
 		for _, m := range modules {
 			if err := c.add(m); err != nil {
@@ -134,26 +143,22 @@ type moduleCache struct {
 }
 
 // addGraph takes the go.mod files that go reads to choose versions: also those
-// of modules whose code nobody needs, and of versions that are not chosen. To
-// see which it reads it is given a module cache that is empty, and ours as the
-// proxy. What go.sum does not know no build uses, so that nothing is looked up
-// for it.
+// of modules whose code nobody needs, and of versions that are not chosen. What
+// this machine lacks of them is fetched first. To see which go reads it is given a
+// module cache that is empty, and ours as the proxy. What go.sum does not know no
+// build uses, so that nothing is looked up for it.
 func (c moduleCache) addGraph(ctx context.Context, root string, o ModuleOptions) error {
 	read := filepath.Join(o.Scratch, "cache", "download")
 	if err := os.MkdirAll(read, 0o755); err != nil { // there it is also when no module is needed
 		return fmt.Errorf("modules: %w", err)
 	}
-	proxy := fileURL(c.dir)
-	if !o.Offline {
-		own, err := runGo(ctx, root, nil, "env", "GOPROXY")
-		if err != nil {
-			return err
-		}
-		proxy += "," + strings.TrimSpace(own)
-	}
 	for _, dir := range []string{".", commandsDir} {
-		env := []string{"GOMODCACHE=" + o.Scratch, "GOFLAGS=-modcacherw", "GOPROXY=" + proxy, "GONOPROXY=none", "GOSUMDB=off"}
-		if _, err := runGo(ctx, filepath.Join(root, dir), env, "mod", "graph"); err != nil {
+		dir = filepath.Join(root, dir)
+		if _, err := runGo(ctx, dir, append(o.proxy(), "GOSUMDB=off"), "mod", "graph"); err != nil {
+			return o.advise(err)
+		}
+		env := []string{"GOMODCACHE=" + o.Scratch, "GOFLAGS=-modcacherw", "GOPROXY=" + fileURL(c.dir), "GONOPROXY=none", "GOSUMDB=off"}
+		if _, err := runGo(ctx, dir, env, "mod", "graph"); err != nil {
 			return err
 		}
 	}

@@ -12,39 +12,32 @@ import (
 	"tench/boards"
 )
 
-// moduleTree is a small checkout that uses one module, and the folder of a proxy
-// that has it. go is told to use that proxy and a module cache of its own.
+// moduleTree is a small checkout that uses one module, which requires another whose
+// code nobody needs, and the folder of a proxy that has both. go is told to use that
+// proxy and a module cache of its own.
 func moduleTree(t *testing.T) (root, proxy string) {
 	t.Helper()
 	dir := t.TempDir()
 	root, proxy = filepath.Join(dir, "root"), filepath.Join(dir, "proxy")
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	for name, text := range map[string]string{
-		"go.mod":    "module x.test/Dep\n\ngo 1.26.0\n",
+	const depMod, otherMod = "module x.test/Dep\n\ngo 1.26.0\n\nrequire x.test/Other v1.0.0\n", "module x.test/Other\n\ngo 1.26.0\n"
+	dep := zipped(t, "x.test/Dep@v1.0.0/", map[string]string{
+		"go.mod":    depMod,
 		"dep.go":    "package dep\n\nfunc F() {}\n",
 		"cmd/ls.go": "package main\n\nfunc main() {}\n",
-	} {
-		w, err := z.Create("x.test/Dep@v1.0.0/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write([]byte(text)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
+	})
+	other := zipped(t, "x.test/Other@v1.0.0/", map[string]string{"go.mod": otherMod})
 	use := "package main\n\nimport \"x.test/Dep\"\n\nfunc main() { dep.F() }\n"
 	for path, text := range map[string]string{
-		proxy + "/x.test/!dep/@v/v1.0.0.zip":  b.String(),
-		proxy + "/x.test/!dep/@v/v1.0.0.mod":  "module x.test/Dep\n\ngo 1.26.0\n",
-		proxy + "/x.test/!dep/@v/v1.0.0.info": `{"Version":"v1.0.0"}`,
-		root + "/go.mod":                      "module tench\n\ngo 1.26.0\n\nrequire x.test/Dep v1.0.0\n",
-		root + "/cmd/tench/main.go":           use,
-		root + "/cmd/tenchd/main.go":          use,
-		root + "/" + commandsDir + "/go.mod":  "module commands\n\ngo 1.26.0\n\ntool x.test/Dep/cmd\n\nrequire x.test/Dep v1.0.0\n",
+		proxy + "/x.test/!dep/@v/v1.0.0.zip":    dep,
+		proxy + "/x.test/!dep/@v/v1.0.0.mod":    depMod,
+		proxy + "/x.test/!dep/@v/v1.0.0.info":   `{"Version":"v1.0.0"}`,
+		proxy + "/x.test/!other/@v/v1.0.0.zip":  other,
+		proxy + "/x.test/!other/@v/v1.0.0.mod":  otherMod,
+		proxy + "/x.test/!other/@v/v1.0.0.info": `{"Version":"v1.0.0"}`,
+		root + "/go.mod":                        "module tench\n\ngo 1.26.0\n\nrequire x.test/Dep v1.0.0\n\nrequire x.test/Other v1.0.0 // indirect\n",
+		root + "/cmd/tench/main.go":             use,
+		root + "/cmd/tenchd/main.go":            use,
+		root + "/" + commandsDir + "/go.mod":    "module commands\n\ngo 1.26.0\n\ntool x.test/Dep/cmd\n\nrequire x.test/Dep v1.0.0\n",
 	} {
 		writeFile(t, path, text)
 	}
@@ -60,6 +53,26 @@ func moduleTree(t *testing.T) (root, proxy string) {
 	}
 	goProxy(t, proxy)
 	return root, proxy
+}
+
+// zipped is the zip of a module.
+func zipped(t *testing.T, prefix string, files map[string]string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for name, text := range files {
+		w, err := z.Create(prefix + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 // goProxy gives go an empty module cache, and the folder for its proxy.
@@ -113,7 +126,7 @@ func TestModulesAreTakenToAnotherMachine(t *testing.T) {
 		t.Errorf("the module cache for the graph is elsewhere: %v", err)
 	}
 	dir, names := carry(t, files)
-	if got := strings.Join(names, " "); got != "x.test/!dep/@v/v1.0.0.mod x.test/!dep/@v/v1.0.0.zip" {
+	if got := strings.Join(names, " "); got != "x.test/!dep/@v/v1.0.0.mod x.test/!dep/@v/v1.0.0.zip x.test/!other/@v/v1.0.0.mod" {
 		t.Errorf("files %s", got)
 	}
 	again, err := Modules(t.Context(), root, []boards.Board{b}, ModuleOptions{Scratch: t.TempDir(), Offline: true})
