@@ -16,6 +16,13 @@ import (
 // configuration, and takes it once the disk is there. The kernel does not come
 // from that disk, which QEMU lets give 700 bytes a second, until it is told not to.
 func TestDataComesLate(t *testing.T) {
+	for name, readOnly := range map[string]bool{"whole": false, "read-only": true} {
+		t.Run(name, func(t *testing.T) { dataComesLate(t, readOnly) })
+	}
+}
+
+func dataComesLate(t *testing.T, readOnly bool) {
+	t.Helper()
 	lab.Require(t, "qemu-system-x86_64")
 	out, dir := filepath.Join(lab.Root(t), "out", "qemu-amd64"), t.TempDir()
 	image := readProduct(t, out, "tench-qemu-amd64.img")
@@ -23,10 +30,14 @@ func TestDataComesLate(t *testing.T) {
 	if err := os.WriteFile(disk, image, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	drive := "if=none,id=slow,format=raw,throttling.bps-read=700,file=" + disk
+	if readOnly {
+		drive += ",readonly=on"
+	}
 	words := fmt.Sprintf("%s tench.disk=%08x tench.slot=a", slotArgs(t, partitionOf(image, 2)), binary.LittleEndian.Uint32(image[440:]))
 	c := lab.Start(t, "qemu-system-x86_64", "-machine", "q35", "-cpu", "max", "-m", "256", "-nographic", "-no-reboot", "-nic", "none",
 		"-kernel", filepath.Join(out, "tench-qemu-amd64.vmlinuz"), "-initrd", filepath.Join(out, "tench-qemu-amd64.initrd"), "-append", words,
-		"-drive", "if=none,id=slow,format=raw,throttling.bps-read=700,file="+disk, "-device", "virtio-blk-pci,drive=slow",
+		"-drive", drive, "-device", "virtio-blk-pci,drive=slow",
 		"-monitor", "unix:"+monitor+",server,nowait")
 
 	c.Expect(t, `tench: ready in [^\r\n]* missing: router.toml`, bootTimeout)
@@ -38,6 +49,9 @@ func TestDataComesLate(t *testing.T) {
 	defer hmp.Close()
 	if _, err := io.WriteString(hmp, "block_set_io_throttle slow 0 0 0 0 0 0\n"); err != nil {
 		t.Fatal(err)
+	}
+	if readOnly {
+		c.Expect(t, `data: [^\r\n]*read-only`, bootTimeout)
 	}
 	shell(t, c)
 	c.Send(t, "until tenchd log | grep 'the data partition is there now'; do sleep 1; done; until tenchd generations; do sleep 1; done\n")

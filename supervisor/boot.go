@@ -223,8 +223,8 @@ func (p *pid1) run() order {
 				return o
 			}
 		case err := <-p.data:
-			if err == nil && p.loop != nil {
-				p.lateData()
+			if p.loop != nil && (err == nil || !isSpare(DataDir)) { // a read-only one has the configuration, too
+				p.lateData(err)
 			} else {
 				p.startLoop(err)
 			}

@@ -111,8 +111,9 @@ func (p *pid1) dataWrong(err error) {
 
 // lateData brings router.toml into force when the mount of the data partition
 // returned after the loop was started without it: a slow disk must not leave the
-// box without a network, and cost a slot its trial.
-func (p *pid1) lateData() {
+// box without a network, and cost a slot its trial. mountErr says that it is
+// mounted, and what is wrong with it all the same: that it is read-only.
+func (p *pid1) lateData(mountErr error) {
 	if isSpare(DataDir) { // mounted over it in the same moment
 		if err := unix.Unmount(DataDir, unix.MNT_DETACH); err != nil {
 			p.problem("data: unmount RAM disk: %v", err)
@@ -122,6 +123,9 @@ func (p *pid1) lateData() {
 	p.dataErr = nil
 	if err := os.Remove(filepath.Join(RunDir, DataProblemName)); err != nil {
 		p.problem("data: %v", err)
+	}
+	if mountErr != nil {
+		p.dataWrong(mountErr)
 	}
 	p.loop.kill("the data partition is there now")
 }

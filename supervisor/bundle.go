@@ -99,7 +99,7 @@ func (b bundle) write(ctx context.Context, w io.Writer, now time.Time) error {
 	out.section("USB devices", b.devices("/sys/bus/usb/devices", "idVendor", "idProduct", "manufacturer", "product"))
 	out.section("disks", b.disks())
 	out.section("kernel log", b.klog)
-	out.section("log", b.read(filepath.Join(b.runDir, LogName+".1"))+b.read(filepath.Join(b.runDir, LogName)))
+	out.section("log", strings.TrimPrefix(b.read(filepath.Join(b.runDir, LogName+".1"))+"\n"+b.read(filepath.Join(b.runDir, LogName)), "\n"))
 	return out.err
 }
 

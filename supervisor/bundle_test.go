@@ -82,6 +82,7 @@ func TestBundle(t *testing.T) {
 			currentSource: "tsc\n", "/proc/cmdline": "console=ttyS0 tench.slot=a\n",
 			"/sys/bus/pci/devices/0000:01:00.0/vendor": "0x8086\n", "/sys/bus/pci/devices/0000:01:00.0/device": "0x1539\n",
 			"/sys/bus/usb/devices/1-1:1.0/bInterfaceClass": "08\n",
+			"/run/tench/log.1":                       "[0.1] older\n",
 			"/run/tench/log":                         "[1.2] hello\n",
 			SBOMFile:                                 testSBOM,
 			"/sys/class/leds/apu:green:1/brightness": "0\n",
@@ -120,7 +121,7 @@ func TestBundle(t *testing.T) {
 		"== slots\n{\"slot\": \"a\"}\n",
 		"== last crash\nKernel panic - not syncing: x\n== dmesg-ramoops-0\nlast words\n",
 		"== kernel log\n<6>[    0.0] Linux\n",
-		"== log\n[1.2] hello\n",
+		"== log\n[0.1] older\n[1.2] hello\n",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the report lacks %q; it is\n%s", want, text.String())

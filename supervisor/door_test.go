@@ -34,6 +34,10 @@ func TestDoorFollowsDevices(t *testing.T) {
 	if again := told(); again != "" {
 		t.Errorf("PID 1 was told %q without a change", again)
 	}
+	l.fake.Change(func() { l.fake.Net.Links[0].Index = 9 }) // pulled and put back
+	if got := told(); got != "door 2222 eth0/9" {
+		t.Errorf("after the device came back PID 1 was told %q", got)
+	}
 	l.cfg.SSH = config.SSH{}
 	if off := told(); off != "door" {
 		t.Errorf("without [ssh] PID 1 was told %q", off)

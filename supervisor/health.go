@@ -30,7 +30,7 @@ func (l *loop) unhealthy() []string {
 	}
 	optional := l.cfg.Health.Optional
 	for _, m := range l.want.Missing {
-		if !slices.Contains(optional, m.Interface) {
+		if !slices.Contains(optional, m.Interface) && !slices.Contains(optional, m.Over) {
 			list = append(list, m.Interface+": "+m.Cause)
 		}
 	}
@@ -40,7 +40,9 @@ func (l *loop) unhealthy() []string {
 		}
 	}
 	for _, change := range slices.Sorted(maps.Keys(l.refused)) {
-		list = append(list, l.refused[change].Error())
+		if name, _, _ := strings.Cut(change, ": "); !slices.Contains(optional, name) {
+			list = append(list, l.refused[change].Error())
+		}
 	}
 	for _, name := range l.cfg.Health.Units {
 		if !l.facts.Units[name].OK {

@@ -111,7 +111,7 @@ func (l *loop) interfaceNode(i config.Interface) status.Node {
 			n.Detail = append(n.Detail, a.Prefix.String())
 		}
 	}
-	if i.DHCP4.Enabled {
+	if i.DHCP4.Enabled && i.Up {
 		child := l.dhcpNode(i.Name)
 		if n.OK && !child.OK {
 			n.OK, n.State, n.Cause = false, "waiting", "no address from DHCP"
@@ -201,7 +201,7 @@ func (l *loop) dhcpNode(name string) status.Node {
 }
 
 func (l *loop) routeNode(r config.Route) status.Node {
-	n := status.Node{Name: "route " + r.To.String(), State: "up", OK: true}
+	n := status.Node{Name: desired.RouteName(r), State: "up", OK: true}
 	if r.Via.IsValid() {
 		n.Detail = append(n.Detail, "via "+r.Via.String())
 	}

@@ -317,14 +317,16 @@ func TestUnhealthy(t *testing.T) {
 
 // A line that is down holds up a trial, unless [health] says that it may.
 func TestUnhealthyWithoutALease(t *testing.T) {
-	const uplinks = "[interface.wan]\ndevice = \"eth0\"\ndhcp4 = true\n[interface.umts]\ndevice = \"eth7\"\naddress = [\"192.0.2.1/24\"]\n"
+	const uplinks = "[interface.wan]\ndevice = \"eth0\"\ndhcp4 = true\n[interface.umts]\ndevice = \"eth7\"\naddress = [\"192.0.2.1/24\"]\n" +
+		"[[route]]\nto = \"10.0.0.0/8\"\nvia = \"192.0.2.9\"\n[[route]]\nto = \"198.51.100.0/24\"\nvia = \"10.0.2.9\"\ninterface = \"wan\"\n"
 	noLease, noDevice := "dhcp wan: it has not reported yet", "umts: no device called eth7; unused: eth1"
+	overUMTS, overWAN := "route 10.0.0.0/8: umts is missing", "route 198.51.100.0/24: wan has no lease yet"
 	for _, tc := range []struct {
 		health string
 		want   []string
 	}{
-		{"", []string{noLease, noDevice}},
-		{"[health]\noptional = [\"wan\"]\n", []string{noDevice}},
+		{"", []string{noLease, overUMTS, overWAN, noDevice}},
+		{"[health]\noptional = [\"wan\"]\n", []string{overUMTS, noDevice}},
 		{"[health]\noptional = [\"umts\", \"wan\"]\n", nil},
 	} {
 		l := newTestLoop(t, uplinks+tc.health)
@@ -332,5 +334,29 @@ func TestUnhealthyWithoutALease(t *testing.T) {
 		if diff := cmp.Diff(tc.want, l.unhealthy()); diff != "" {
 			t.Errorf("%q: unhealthy (-want +got):\n%s", tc.health, diff)
 		}
+	}
+}
+
+// Two routes to one destination are two things: the one that is there is not shown
+// as missing with the other.
+func TestRoutesToOneDestination(t *testing.T) {
+	l := newTestLoop(t, testConfig+"[interface.umts]\ndevice = \"eth7\"\naddress = [\"192.0.2.1/24\"]\n"+
+		"[[route]]\nto = \"default\"\nvia = \"192.168.1.9\"\n[[route]]\nto = \"default\"\nvia = \"192.0.2.9\"\nmetric = 20\n")
+	l.cycle(t.Context())
+	root := l.tree()
+	first, _ := root.Find("route 0.0.0.0/0")
+	second, there := root.Find("route 0.0.0.0/0 metric 20")
+	if !first.OK || !there || second.OK {
+		t.Errorf("routes %+v, %+v; want the second one missing", first, second)
+	}
+}
+
+// An interface that router.toml keeps down is as it should be.
+func TestInterfaceThatIsOff(t *testing.T) {
+	l := newTestLoop(t, "[interface.umts]\ndevice = \"eth0\"\nup = false\ndhcp4 = true\n")
+	l.cycle(t.Context())
+	root := l.tree()
+	if n, _ := root.Find("umts"); !root.OK || !n.OK || n.State != "off" {
+		t.Errorf("the box is %+v, umts %+v; want both well, and umts off", root, n)
 	}
 }

@@ -200,7 +200,11 @@ func (c *client) config() *cobra.Command {
 				return err
 			}
 			if cfg.Problem != "" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "tenchd: this is generation %d; the newest one has a mistake:\n%s\n", cfg.Generation, cfg.Problem)
+				what := fmt.Sprintf("this is generation %d; the newest one cannot be used", cfg.Generation)
+				if cfg.Generation == 0 {
+					what = "no router.toml is in force"
+				}
+				fmt.Fprintf(cmd.ErrOrStderr(), "tenchd: %s:\n%s\n", what, cfg.Problem)
 			}
 			_, err = io.WriteString(cmd.OutOrStdout(), cfg.Text)
 			return err

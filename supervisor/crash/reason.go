@@ -40,14 +40,28 @@ func compareParts(a, b part) int {
 	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.number, b.number), cmp.Compare(b.part, a.part), cmp.Compare(a.name, b.name))
 }
 
-// reasons are what to look for, the most telling first: of each, the last line
-// that has it counts.
-var reasons = []*regexp.Regexp{
-	regexp.MustCompile(`Kernel panic - not syncing: .*`),
-	regexp.MustCompile(`tench: init: panic: .*`),
-	regexp.MustCompile(`BUG: .*`),
-	regexp.MustCompile(`Oops: .*`),
-	regexp.MustCompile(`watchdog: .*soft lockup.*`),
+// fatal are what a boot ends with, the most telling first; alarms are what a kernel
+// may go on after.
+var (
+	fatal = []*regexp.Regexp{
+		regexp.MustCompile(`Kernel panic - not syncing: .*`),
+		regexp.MustCompile(`tench: init: panic: .*`),
+	}
+	alarms = []*regexp.Regexp{
+		regexp.MustCompile(`BUG: .*`),
+		regexp.MustCompile(`Oops: .*`),
+		regexp.MustCompile(`watchdog: .*soft lockup.*`),
+	}
+)
+
+// last is the last line that has the first of these that is found; "" for none.
+func last(reasons []*regexp.Regexp, text string) string {
+	for _, re := range reasons {
+		if all := re.FindAllString(text, -1); all != nil {
+			return strings.TrimSpace(all[len(all)-1])
+		}
+	}
+	return ""
 }
 
 // orderlyRE is what a kernel says last when it was told to go down.
@@ -60,15 +74,20 @@ const unexplained = "reset without a shutdown, by its watchdog or by hand"
 // reason returns why the boot that left these records ended, "" where it ended
 // in order.
 func reason(text string) string {
-	for _, re := range reasons {
-		if all := re.FindAllString(text, -1); all != nil {
-			return strings.TrimSpace(all[len(all)-1])
-		}
+	crashed := strings.Contains(text, "== dmesg-")
+	if r := last(fatal, text); r != "" {
+		return r
+	}
+	if !crashed && orderlyRE.MatchString(text) {
+		return "" // it got over what it complained of
+	}
+	if r := last(alarms, text); r != "" {
+		return r
 	}
 	switch {
-	case strings.Contains(text, "== dmesg-"):
+	case crashed:
 		return "the kernel crashed"
-	case strings.Contains(text, "== console-") && !orderlyRE.MatchString(text):
+	case strings.Contains(text, "== console-"):
 		return unexplained
 	}
 	return ""

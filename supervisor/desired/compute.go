@@ -67,7 +67,7 @@ type subnet struct {
 }
 
 func (c *computer) missing(name, cause string) {
-	c.d.Missing = once(c.d.Missing, Missing{name, cause})
+	c.d.Missing = once(c.d.Missing, Missing{Interface: name, Cause: cause})
 }
 
 // findLeases collects the leases that count: of an interface that still asks

@@ -11,6 +11,7 @@
 package desired
 
 import (
+	"fmt"
 	"net/netip"
 
 	"tench/config"
@@ -73,6 +74,22 @@ type DHCP struct {
 // interface can be missing and have a link all the same: then what is missing
 // is a part of it, which the cause names.
 type Missing struct {
-	Interface string // name in router.toml; or "route 10.0.0.0/8"
+	Interface string // name in router.toml; or that of a route, see RouteName
 	Cause     string // e.g. "no device with MAC 52:54:00:12:34:56"
+	// Over is, of a route, the interface whose absence keeps it away; "" where none
+	// is known.
+	Over string
+}
+
+// RouteName is what a route of router.toml is called, e.g. "route 10.0.0.0/8": no
+// two of them have destination, metric and table in common.
+func RouteName(r config.Route) string {
+	name := "route " + r.To.String()
+	if r.Metric != 0 {
+		name += fmt.Sprintf(" metric %d", r.Metric)
+	}
+	if r.Table != config.MainTable {
+		name += fmt.Sprintf(" table %d", r.Table)
+	}
+	return name
 }

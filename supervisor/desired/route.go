@@ -22,7 +22,7 @@ func (c *computer) addRoute(r config.Route) {
 	if !r.Blackhole {
 		name, cause := c.leavesBy(r)
 		if cause != "" {
-			c.missing("route "+r.To.String(), cause)
+			c.d.Missing = once(c.d.Missing, Missing{Interface: RouteName(r), Cause: cause, Over: name})
 			return
 		}
 		out.Link = c.links[name]
@@ -30,7 +30,8 @@ func (c *computer) addRoute(r config.Route) {
 	c.d.Routes = append(c.d.Routes, out)
 }
 
-// leavesBy returns the interface that a route leaves by, or why there is none.
+// leavesBy returns the interface that a route leaves by; with a cause where it
+// cannot, of which the interface is "" where none is to blame.
 func (c *computer) leavesBy(r config.Route) (name, cause string) {
 	if r.Interface == "" {
 		return c.neighbourhood(r.Via)
@@ -38,13 +39,13 @@ func (c *computer) leavesBy(r config.Route) (name, cause string) {
 	i := c.byName[r.Interface]
 	switch {
 	case c.links[i.Name] == "":
-		return "", i.Name + " is missing"
+		return i.Name, i.Name + " is missing"
 	// A gateway of IPv6 may be link-local, or in a network that a router
 	// advertised: the kernel knows.
 	case !r.Via.Is4() || slices.ContainsFunc(c.subnets, func(s subnet) bool { return s.owner == i.Name && s.prefix.Contains(r.Via) }):
 		return i.Name, ""
 	case i.DHCP4.Enabled && !c.hasLease(i.Name):
-		return "", i.Name + " has no lease yet"
+		return i.Name, i.Name + " has no lease yet"
 	}
 	return "", fmt.Sprintf("the gateway %s is in no network of %s", r.Via, i.Name)
 }
@@ -54,7 +55,8 @@ func (c *computer) hasLease(name string) bool {
 }
 
 // neighbourhood returns the interface whose network has the gateway in it: the
-// smallest such network, as the kernel would choose.
+// smallest such network, as the kernel would choose. It is leavesBy for a route
+// that names no interface.
 func (c *computer) neighbourhood(via netip.Addr) (name, cause string) {
 	bits := -1
 	for _, s := range c.subnets {
@@ -67,10 +69,16 @@ func (c *computer) neighbourhood(via netip.Addr) (name, cause string) {
 	}
 	for _, i := range c.cfg.Interfaces {
 		if slices.ContainsFunc(i.Addresses, func(a netip.Prefix) bool { return a.Contains(via) }) {
-			return "", i.Name + " is missing"
+			return i.Name, i.Name + " is missing"
 		}
 	}
-	return "", fmt.Sprintf("no network of this box has the gateway %s in it yet", via)
+	for _, i := range c.cfg.Interfaces { // whose lease may bring it
+		if via.Is4() && i.Up && i.DHCP4.Enabled && !c.hasLease(i.Name) {
+			name = i.Name
+			break
+		}
+	}
+	return name, fmt.Sprintf("no network of this box has the gateway %s in it yet", via)
 }
 
 // addLeaseRoutes adds the routes of a lease: the default route, or in its place

@@ -200,12 +200,12 @@ func reachable(list []unit.LeaseRoute, own netip.Prefix) []unit.LeaseRoute {
 	return append(extra, list...)
 }
 
-// domain reads a domain name. It ends up in resolv.conf, so that only a plain
-// name passes.
+// domain reads a domain name, of which some servers send several. They end up in
+// resolv.conf, so that only plain names pass.
 func domain(v []byte) string {
 	name := strings.TrimSuffix(strings.TrimRight(string(v), "\x00"), ".")
 	bad := func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '.')
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '.' || r == ' ')
 	}
 	if len(name) > 253 || strings.ContainsFunc(name, bad) {
 		return ""

@@ -52,6 +52,8 @@ func TestParseGrant(t *testing.T) {
 		err     string
 	}{
 		{name: "only what must be"},
+		{name: "several domains", options: options{dhcpv4.OptionDomainName: []byte("home.arpa lan.home.arpa")},
+			change: func(g *grant) { g.Domain = "home.arpa lan.home.arpa" }},
 		{
 			name: "all that is asked for",
 			options: options{

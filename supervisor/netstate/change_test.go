@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -164,30 +166,25 @@ func TestLinks(t *testing.T) {
 }
 
 func TestWatchSendsOneEventForManyChanges(t *testing.T) {
-	f := box()
-	ctx, cancel := context.WithCancel(t.Context())
-	events := make(chan unit.Event, 10)
-	done := make(chan error, 1)
-	go func() { done <- Watch(ctx, f, events) }()
-	var first unit.Event
-	for first.Apply == nil { // until Watch has subscribed
-		f.Change(func() {})
-		select {
-		case first = <-events:
-		default:
+	synctest.Test(t, func(t *testing.T) {
+		f := box()
+		ctx, cancel := context.WithCancel(t.Context())
+		events, done := make(chan unit.Event, 10), make(chan error, 1)
+		go func() { done <- Watch(ctx, f, events) }()
+		synctest.Wait() // it has subscribed
+		for range 2 {
+			for range 1000 {
+				f.Change(func() {})
+				time.Sleep(quiet)
+			}
+			if n := len(events); n != 1 {
+				t.Errorf("%d events are waiting, want one", n)
+			}
+			(<-events).Apply(&unit.Facts{})
 		}
-	}
-	for range 1000 {
-		f.Change(func() {})
-	}
-	if n := len(events); n > 0 {
-		t.Errorf("%d events are waiting while the first is not handled yet, want none", n)
-	}
-	first.Apply(&unit.Facts{})
-	f.Change(func() {})
-	(<-events).Apply(&unit.Facts{})
-	cancel()
-	if err := <-done; err != nil {
-		t.Errorf("Watch = %v after its context ended, want nil", err)
-	}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Watch = %v after its context ended, want nil", err)
+		}
+	})
 }

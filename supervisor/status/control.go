@@ -73,7 +73,7 @@ type Response struct {
 
 // Config is the router.toml in force.
 type Config struct {
-	Generation int    `json:"generation"`        // 0: the one built into the image
+	Generation int    `json:"generation"`        // 0: none is in force
 	Text       string `json:"text"`              // its content
 	Problem    string `json:"problem,omitempty"` // why the newest generation is not the one in force
 	Newest     string `json:"newest,omitempty"`  // content of that newest generation, to be mended

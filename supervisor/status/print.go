@@ -39,12 +39,13 @@ func printNode(b *strings.Builder, n Node, depth int) {
 	for _, d := range n.Detail {
 		texts = append(texts, Plain(d))
 	}
-	indent := strings.Repeat(" ", nameWidth+stateWidth+2)
+	const indent = nameWidth + stateWidth + 2
 	line := head
 	for i, word := range strings.Fields(strings.Join(texts, ", ")) {
-		if i > 0 && len(line)+len(word) > width {
+		if len(line)+len(word) > width && (i > 0 || len(word) > width-indent) {
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
-			line = indent
+			// A long one, e.g. a fingerprint, begins further left.
+			line = strings.Repeat(" ", max(0, min(indent, width-len(word))))
 		}
 		line += word + " "
 	}

@@ -74,14 +74,17 @@ func TestPrint(t *testing.T) {
 	root := box()
 	root.Children[0].Detail = append(root.Children[0].Detail, "2001:db8:1:2:3:4:5:6/64", "fe80::5054:ff:fe12:3456/64", "mtu 1500")
 	root.Children[1].Cause = "no carrier on eth1\r\n\x1b[31mred"
-	const want = "" +
+	root.Children[1].Detail = []string{"host key SHA256:" + strings.Repeat("x", 43), "more"}
+	want := "" +
 		"! gw0                    degraded   1 of 3 interfaces is up, generation 3, slot\n" +
 		"                                    a\n" +
 		"    wan                  up         eth0, 10.0.2.15/24,\n" +
 		"                                    2001:db8:1:2:3:4:5:6/64,\n" +
 		"                                    fe80::5054:ff:fe12:3456/64, mtu 1500\n" +
 		"      dhcp wan           bound      until 14:02\n" +
-		"!   lan                  down       no carrier on eth1???[31mred\n" +
+		"!   lan                  down       no carrier on eth1???[31mred, host key\n" +
+		"                            SHA256:" + strings.Repeat("x", 43) + ",\n" +
+		"                                    more\n" +
 		"!   guest                missing    lan is down\n" +
 		"!   route 10.0.0.0/8     missing    guest is missing\n"
 	var b bytes.Buffer
