@@ -24,7 +24,7 @@ type Port struct {
 }
 
 // portRE is what a port may be called: a device right below /dev.
-var portRE = regexp.MustCompile(`^tty[A-Za-z0-9]+$`)
+var portRE = regexp.MustCompile(`^(tty[A-Za-z0-9]+|hvc[0-9]+)$`)
 
 // replug is how often a port that is not there is looked for.
 const replug = time.Second

@@ -75,7 +75,7 @@ func (r SlotReport) slot(name string) status.Node {
 		n.State = "running"
 	}
 	switch {
-	case r.Pending && name == r.Next && name == r.Running:
+	case r.Pending && name == r.Next && name == r.Running && r.Health.Trial:
 		n.Detail = append(n.Detail, "on trial: it must be healthy within "+r.Health.Within+" of its start", fmt.Sprintf("%d tries left", r.Tries))
 	case r.Pending && name == r.Next:
 		n.Detail = append(n.Detail, fmt.Sprintf("on trial from the next boot, %d tries", r.Tries))

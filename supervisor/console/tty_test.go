@@ -191,6 +191,17 @@ func TestSerialLine(t *testing.T) {
 	}
 }
 
+// Whatever [console] of router.toml may name is taken.
+func TestPortNames(t *testing.T) {
+	gone, stop := context.WithCancel(t.Context())
+	stop()
+	for name, want := range map[string]bool{"ttyS0": true, "ttyUSB0": true, "ttyAMA0": true, "hvc0": true, "sda": false, "hvc": false, "../ttyS0": false} {
+		if err := (Port{Name: name}).Run(gone, t.Logf); (err == nil) != want {
+			t.Errorf("a port called %q: %v", name, err)
+		}
+	}
+}
+
 func TestMode(t *testing.T) {
 	m, _ := startMenu(t)
 	m.expect("> ")

@@ -17,8 +17,9 @@ import (
 	"tench/supervisor/status"
 )
 
-// endTime is how long a program has to end after SIGHUP when its client is gone.
-const endTime = 5 * time.Second
+// endTime is how long a program has to end after SIGHUP when its client is gone:
+// longer than the menu gives an update to end in order.
+const endTime = 15 * time.Second
 
 // child is the program of a session. It leads a session and a process group of
 // its own, so that it ends with all that it started.
@@ -204,10 +205,10 @@ func (c *child) signal(name ssh.Signal) bool {
 // client is gone, nothing that the program started is left.
 func (c *child) wait() exit {
 	err := c.cmd.Wait()
+	c.copies.Wait() // for what it started and left, too; they end with ctx
 	if c.ctx.Err() != nil {
 		_ = unix.Kill(-c.cmd.Process.Pid, unix.SIGKILL) // an empty group is as well
 	}
-	c.copies.Wait()
 	state := c.cmd.ProcessState
 	if state == nil {
 		return exit{status: exitError}

@@ -101,6 +101,7 @@ func (d *Door) obey(ctx context.Context) {
 			}
 			wish = w
 		case <-again.C:
+			d.lookForKeys()
 			if !open.failed {
 				continue
 			}

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -412,10 +414,52 @@ func TestEndOfConnection(t *testing.T) {
 	}
 }
 
+// A program that was left behind goes when its client does.
+func TestNothingIsLeft(t *testing.T) {
+	d := startDoor(t)
+	c := d.open(t)
+	s, err := c.NewSession()
+	must(t, err)
+	s.Stdin = strings.NewReader("sleep 1000 & echo $!\n")
+	out, err := s.StdoutPipe()
+	must(t, err)
+	must(t, s.Start(shellWord))
+	pid, err := bufio.NewReader(out).ReadString('\n')
+	must(t, err)
+	c.Close()
+	for len(sessions(d)) > 0 { // it waits for what it ran to end
+	}
+	// A zombie, which waits for a parent to look, has no command line.
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		text, err := os.ReadFile("/proc/" + strings.TrimSpace(pid) + "/cmdline")
+		if err != nil || len(text) == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%q is left", text)
+		}
+	}
+}
+
 func sessions(d *testDoor) []Session {
 	d.note.mu.Lock()
 	defer d.note.mu.Unlock()
 	return d.note.state.Sessions
+}
+
+// The state tells of the first key before anybody tries to log in.
+func TestFirstKeyIsSeen(t *testing.T) {
+	d := startDoor(t)
+	_, line := newKey(t)
+	d.allow(t, "")
+	d.readKeys()
+	d.allow(t, line)
+	d.lookForKeys()
+	d.Door.mu.Lock()
+	defer d.Door.mu.Unlock()
+	if len(d.keys) != 1 {
+		t.Errorf("%d keys are known, want 1", len(d.keys))
+	}
 }
 
 // A stick that drops off the bus leaves a file system on which no file can be

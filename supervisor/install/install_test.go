@@ -278,8 +278,9 @@ func TestFails(t *testing.T) {
 	}
 }
 
-// The power fails after each byte of the stream: the old system is gone, but
-// nothing half boots, and the next install is a whole one.
+// The line breaks at six places, in the boot sector among them, and does not come
+// back: the old system is gone, but nothing half boots, and the next install is a
+// whole one.
 func TestStopAnywhere(t *testing.T) {
 	var whole bytes.Buffer
 	if _, err := stream(newDisk(), 8*mib, &whole); err != nil {

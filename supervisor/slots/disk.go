@@ -15,14 +15,28 @@ const (
 	Dev      = "/dev"
 )
 
-// FindDisk looks for the disk whose MBR has the given id among those in
-// sysBlock, and returns its name below dev, e.g. "sda".
-func FindDisk(sysBlock, dev string, id uint32) (string, error) {
+// oneDisk looks for the disk whose MBR has the given id among those in sysBlock, and
+// returns its name below dev, e.g. "sda". It is for who writes: sticks that were
+// flashed with one release have one id, and which of two the box was booted from
+// cannot be told.
+func oneDisk(sysBlock, dev string, id uint32) (string, error) {
+	names, err := disksWith(sysBlock, dev, id)
+	if err != nil {
+		return "", err
+	}
+	if len(names) > 1 {
+		return "", fmt.Errorf("%s have one disk id, %08x: which of them the box was booted from is not known\nhint: they were flashed with the same release; unplug the other one", strings.Join(names, " and "), id)
+	}
+	return names[0], nil
+}
+
+// disksWith lists the disks that have the given id, one at least.
+func disksWith(sysBlock, dev string, id uint32) ([]string, error) {
 	entries, err := os.ReadDir(sysBlock)
 	if err != nil {
-		return "", fmt.Errorf("list disks: %w", err)
+		return nil, fmt.Errorf("list disks: %w", err)
 	}
-	var seen []string
+	var names, seen []string
 	for _, e := range entries {
 		name := e.Name()
 		if strings.HasPrefix(name, "loop") || strings.HasPrefix(name, "ram") || strings.HasPrefix(name, "zram") {
@@ -30,21 +44,26 @@ func FindDisk(sysBlock, dev string, id uint32) (string, error) {
 		}
 		seen = append(seen, name)
 		if have, err := diskID(filepath.Join(dev, name)); err == nil && have == id {
-			return name, nil
+			names = append(names, name)
 		}
 	}
-	if len(seen) == 0 {
-		return "", fmt.Errorf("no disk with id %08x: the box has no disk", id)
+	switch {
+	case len(names) > 0:
+		return names, nil
+	case len(seen) == 0:
+		return nil, fmt.Errorf("no disk with id %08x: the box has no disk", id)
 	}
-	return "", fmt.Errorf("no disk with id %08x; the box has %s", id, strings.Join(seen, ", "))
+	return nil, fmt.Errorf("no disk with id %08x; the box has %s", id, strings.Join(seen, ", "))
 }
 
-// FindPartition is FindDisk for partition n of the disk, e.g. "/dev/sda4".
+// FindPartition looks for partition n of the disk whose MBR has the given id, e.g.
+// "/dev/sda4"; of several disks it takes the first.
 func FindPartition(sysBlock, dev string, id uint32, n int) (string, error) {
-	name, err := FindDisk(sysBlock, dev, id)
+	names, err := disksWith(sysBlock, dev, id)
 	if err != nil {
 		return "", err
 	}
+	name := names[0]
 	part := partition(name, n)
 	if _, err := os.Stat(filepath.Join(sysBlock, name, part)); err != nil {
 		return "", fmt.Errorf("disk %s has no partition %d", name, n)

@@ -25,6 +25,19 @@ func disk(t *testing.T, sys, dev, name string, id uint32, partitions ...string) 
 	}
 }
 
+// Two sticks of one release: nobody guesses which one to write to.
+func TestOneDisk(t *testing.T) {
+	sys, dev := t.TempDir(), t.TempDir()
+	disk(t, sys, dev, "sda", 7, "sda4")
+	if got, err := oneDisk(sys, dev, 7); got != "sda" || err != nil {
+		t.Errorf("oneDisk = %q, %v, want sda", got, err)
+	}
+	disk(t, sys, dev, "mmcblk0", 7, "mmcblk0p4")
+	if got, err := oneDisk(sys, dev, 7); err == nil || !strings.Contains(err.Error(), "mmcblk0 and sda have one disk id") {
+		t.Errorf("oneDisk = %q, %v, want that there are two", got, err)
+	}
+}
+
 func TestFindPartition(t *testing.T) {
 	sys, dev := t.TempDir(), t.TempDir()
 	if _, err := FindPartition(sys, dev, 1, 4); err == nil || !strings.Contains(err.Error(), "the box has no disk") {

@@ -96,7 +96,7 @@ func OpenBoot(b Boot) (Slots, error) {
 	if b.Slot == "" || b.Disk == 0 {
 		return Slots{}, fmt.Errorf("slots: %w\nhint: the kernel's command line has no tench.disk= and tench.slot=", ErrNoSlots)
 	}
-	name, err := FindDisk(SysBlock, Dev, b.Disk)
+	name, err := oneDisk(SysBlock, Dev, b.Disk)
 	if err != nil {
 		return Slots{}, fmt.Errorf("slots: %w", err)
 	}

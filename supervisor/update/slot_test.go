@@ -14,6 +14,7 @@ import (
 
 	"tench/internal/slottest"
 	"tench/release/slotimage"
+	"tench/release/transfer"
 )
 
 // errPower is what everything answers after the power was cut.
@@ -436,6 +437,21 @@ func TestWornMedium(t *testing.T) {
 	}
 }
 
+// What another update left does not count once the slot was written over.
+func TestPartialOfAnotherImage(t *testing.T) {
+	b, image := newBox(t), newImage.Bytes()
+	write(t, b.u.partialPath(), `{"sha256":"`+strings.Repeat("a", 64)+`","bytes":4096}`)
+	if b.u.partial().Bytes != 4096 {
+		t.Fatal("the note of the other update is not read")
+	}
+	if err := b.update(ticketOf(t, image), image[:len(image)-100]); err == nil {
+		t.Error("an image that was cut off is taken")
+	}
+	if p := b.u.partial(); p != (transfer.Partial{}) {
+		t.Errorf("after that the slot is said to have %+v", p)
+	}
+}
+
 func TestInterrupt(t *testing.T) {
 	b, image := newBox(t), newImage.Bytes()
 	j, err := b.u.Begin(ticketOf(t, image))
@@ -444,9 +460,9 @@ func TestInterrupt(t *testing.T) {
 	}
 	defer j.Close()
 	ctx, cancel := context.WithCancel(context.Background())
-	src := io.MultiReader(bytes.NewReader(image[:60_000]), readerFunc(func([]byte) (int, error) { cancel(); return 0, io.EOF }))
-	if _, err := j.Install(ctx, src); err == nil {
-		t.Error("an interrupted update succeeded")
+	src := io.MultiReader(bytes.NewReader(image[:60_000]), readerFunc(func([]byte) (int, error) { cancel(); return 0, io.EOF }), bytes.NewReader(image[60_000:]))
+	if _, err := j.Install(ctx, src); !errors.Is(err, context.Canceled) {
+		t.Errorf("Install = %v, want that it was interrupted", err)
 	}
 	if b.armed != "" || !slotimage.Blank(b.slots["b"].flash[:block]) {
 		t.Error("the slot of an interrupted update can be loaded")

@@ -45,6 +45,12 @@ func (w *writer) run(head []byte, src io.Reader) error {
 	w.first = bytes.Clone(head[:block])
 	w.hash.Write(w.first)
 	w.end = block
+	// What another update left in the slot is written over from here on.
+	if w.job.u.partial().SHA256 != w.job.grant.SHA256 {
+		if err := w.job.u.forgetPartial(); err != nil {
+			return err
+		}
+	}
 	if err := w.put(make([]byte, block), 0, "wipe"); err != nil {
 		return err
 	}

@@ -22,6 +22,18 @@ func try(t *testing.T, s Store, text string) Record {
 	return r
 }
 
+// Notes that cannot be read cost a generation in force its proof, not its life.
+func TestPruneKeepsWhatIsInForce(t *testing.T) {
+	s := store(t, "in force")
+	write(t, filepath.Join(s.Dir, "1", "about.json"), "{")
+	for range keepUnproven + 1 {
+		if err := s.TakeBack(try(t, s, "x").Number, "why"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantCurrent(t, s, 1, "in force")
+}
+
 func wantNoTrial(t *testing.T, s Store) {
 	t.Helper()
 	if r, err := s.record(); r != nil || err != nil {

@@ -54,7 +54,7 @@ const (
 const MaxSize = 256 << 10
 
 // ErrNone means that the store holds no generation, e.g. on a new data
-// partition. The box then runs with the file built into its image.
+// partition. The box then comes up without a network.
 var ErrNone = errors.New("there is no router.toml on the data partition")
 
 // Store is the directory that holds the generations. Only one process, the

@@ -205,13 +205,14 @@ func (s Store) forgetSteps(n int) []func() error {
 // again by the next writer, so errors are not reported.
 func (s Store) prune() {
 	if numbers, err := s.List(); err == nil {
+		current, _ := s.currentNumber() // it stays, whatever its notes say
 		left, leftUnproven := keep, keepUnproven
 		for i := len(numbers) - 1; i >= 0; i-- {
 			count := &left
 			if !s.proven(numbers[i]) {
 				count = &leftUnproven
 			}
-			if *count--; *count < 0 {
+			if *count--; *count < 0 && numbers[i] != current {
 				os.RemoveAll(filepath.Join(s.Dir, strconv.Itoa(numbers[i])))
 			}
 		}
