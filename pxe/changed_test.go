@@ -54,6 +54,13 @@ func TestChangedUnderAnArmedBox(t *testing.T) {
 	}{
 		{name: "nothing", change: func(*testing.T, *Server, string) {}, kernel: fine("kernel of " + board), initrd: fine("initrd"), image: fine("the image")},
 		{name: "the kernel", change: write(release.KernelName), kernel: trouble("pxe: DIR/tench-qemu-amd64.vmlinuz: " + changed), initrd: fine("initrd"), image: fine("the image")},
+		{name: "the kernel, which is gone", kernel: trouble("pxe: open DIR/tench-qemu-amd64.vmlinuz: no such file"), initrd: fine("initrd"), image: fine("the image"),
+			change: func(t *testing.T, _ *Server, dir string) {
+				t.Helper()
+				if err := os.Remove(filepath.Join(dir, release.KernelName(board))); err != nil {
+					t.Fatal(err)
+				}
+			}},
 		{name: "the initramfs", change: write(release.InitrdName), kernel: fine("kernel of " + board), initrd: trouble("pxe: DIR/tench-qemu-amd64.initrd: " + changed), image: fine("the image")},
 		{name: "SHA256", change: write(named(release.SumsFile)), silent: "pxe: DIR/SHA256: " + changed,
 			kernel: trouble("pxe: DIR/SHA256: " + changed), initrd: trouble("pxe: DIR/SHA256: " + changed), image: refused("pxe: DIR/SHA256: " + changed)},

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"tench/pxe/track"
 	"tench/pxe/web"
@@ -58,23 +60,28 @@ type failure struct {
 
 func (s *Server) serveControl(ctx context.Context) error {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /arm", answer(func(r Request) (track.Install, error) { return s.Arm(ctx, r) }))
-	mux.HandleFunc("POST /disarm", answer(func(r Request) (struct{}, error) { return struct{}{}, s.armory(ctx).Disarm(r.Box) }))
-	mux.HandleFunc("POST /explain", answer(func(r Request) (string, error) { return s.Explain(r.Box) }))
-	mux.HandleFunc("POST /status", answer(func(Request) (State, error) { return s.State(), nil }))
+	mux.HandleFunc("POST /arm", answer(s.Arm))
+	mux.HandleFunc("POST /disarm", answer(func(ctx context.Context, r Request) (struct{}, error) { return struct{}{}, s.armory(ctx).Disarm(r.Box) }))
+	mux.HandleFunc("POST /explain", answer(func(_ context.Context, r Request) (string, error) { return s.Explain(r.Box) }))
+	mux.HandleFunc("POST /status", answer(func(context.Context, Request) (State, error) { return s.State(), nil }))
 	return web.Serve(ctx, s.control, mux, web.Limits{Desk: true})
 }
 
-// answer makes a handler of what takes a request and gives an answer.
-func answer[T any](do func(Request) (T, error)) http.HandlerFunc {
+// answer makes a handler of what takes a request and gives an answer, and ends when
+// who asked has gone.
+func answer[T any](do func(context.Context, Request) (T, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var in Request
 		var out any
-		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, largest))
+		body := http.MaxBytesReader(w, r.Body, largest)
+		d := json.NewDecoder(body)
 		d.DisallowUnknownFields()
 		err := d.Decode(&in)
 		if err == nil {
-			out, err = do(in)
+			// That he has gone is seen once the body is read, and past the time for it.
+			_, _ = io.Copy(io.Discard, body)
+			_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+			out, err = do(r.Context(), in)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if err != nil {
@@ -120,14 +127,14 @@ func ArmAlone(ctx context.Context, o Options, r Request) (track.Install, error) 
 func DisarmAlone(ctx context.Context, o Options, box string) error {
 	s := newServer(o)
 	defer s.Close()
-	if err := s.openState(ctx); err != nil {
+	if err := s.openTable(); err != nil {
 		return err
 	}
 	return s.armory(ctx).Disarm(box)
 }
 
 func (s *Server) armory(ctx context.Context) armory {
-	return armory{state: s.o.State, table: s.table, list: s.inventory(), boards: s.o.Boards, ports: s.register.ports,
+	return armory{state: s.o.State, table: s.table, list: s.inventory(), boards: s.o.Boards, ports: s.ports,
 		product: func(board string) (Product, error) { return s.load(ctx, board) }, check: s.o.Check}
 }
 

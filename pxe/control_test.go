@@ -181,6 +181,69 @@ func TestArmAlone(t *testing.T) {
 	}
 }
 
+// A box that is listed by its serial number may be disarmed by its name, though the
+// server that heard the number is no more, and whatever is wrong with others.
+func TestDisarmByNameAfterARestart(t *testing.T) {
+	s := newTestServer(t, "[box.gw1]\nserial = \"AB-12\"\nboard = \"qemu-amd64\"\n")
+	if _, err := s.opened(macX, "serial/AB-12/boot.ipxe"); err != nil {
+		t.Fatal(err)
+	}
+	arm(t, s, Request{Box: "gw1", Mode: netboot.Install})
+	o := s.o
+	s.Close()
+	o.Check = func(boxes.Box) error { return errors.New("another box has a mistake") }
+	if err := DisarmAlone(t.Context(), o, "gw1"); err != nil {
+		t.Error(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(o.State, "52-*")); len(left) > 0 {
+		t.Errorf("disarming left %q", left)
+	}
+}
+
+// Who takes back his word while the files are looked at arms nothing.
+func TestArmThatIsInterrupted(t *testing.T) {
+	s, c := controlled(t, twoBoxes)
+	ctx, cancel := context.WithCancel(t.Context())
+	told := make(chan struct{})
+	product := s.o.Product
+	s.o.Product = func(asker context.Context, board string) (Product, error) {
+		cancel()
+		<-asker.Done() // the server sees that he has gone
+		defer close(told)
+		return product(context.WithoutCancel(asker), board)
+	}
+	if _, err := c.Arm(ctx, Request{Box: "gw0", Mode: netboot.Install}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Arm = %v", err)
+	}
+	<-told
+	s.o.Product = product
+	if _, err := s.Arm(ctx, Request{Box: "gw0", Mode: netboot.Install}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Arm of who has gone = %v", err)
+	}
+	if _, pending := s.table.Pending(macA); pending {
+		t.Error("gw0 is armed")
+	}
+}
+
+// A box that was renamed after it was armed would be installed as nobody's.
+func TestImageOfABoxThatWasRenamed(t *testing.T) {
+	s := newTestServer(t, twoBoxes)
+	s.o.Image = func(context.Context, Image) (Stream, error) {
+		t.Error("an image is made")
+		return nil, errors.New("no image")
+	}
+	arm(t, s, Request{Box: "gw0", Mode: netboot.Install})
+	i, _ := s.table.Pending(macA)
+	list := strings.Replace(twoBoxes, "box.gw0", "box.gw1", 1)
+	if err := errors.Join(os.Remove(s.o.Boxes), os.WriteFile(s.o.Boxes, []byte(list), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	var no *web.Refusal
+	if _, err := (&content{s: s, receipts: map[string]string{}}).Image(t.Context(), i, writestream.Request{}); !errors.As(err, &no) || !strings.Contains(no.Text, "gw0 was armed") {
+		t.Errorf("Image = %v", err)
+	}
+}
+
 // A box is armed with what boxes.toml names by then, and not with what it named at
 // the start.
 func TestArmLooksAtTheBox(t *testing.T) {

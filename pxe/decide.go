@@ -2,7 +2,6 @@ package pxe
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -152,7 +151,7 @@ func (s *Server) job(mac event.MAC, id identity) (view.Box, error) {
 // armed is the arming of a box, whichever of its ports asks.
 func (s *Server) armed(mac event.MAC, id identity) (track.Install, bool) {
 	ports := append([]event.MAC{mac}, id.box.MACs...)
-	for _, m := range append(ports, s.register.ports(id.box.Name)...) {
+	for _, m := range append(ports, s.ports(id.box.Name)...) {
 		if i, ok := s.table.Pending(m); ok && i.Board == id.box.Board {
 			return i, true
 		}
@@ -165,12 +164,8 @@ func (s *Server) armed(mac event.MAC, id identity) (track.Install, bool) {
 
 // runStranger arms a box that nobody named to run what any box runs.
 func (s *Server) runStranger(mac event.MAC, board string) (track.Install, bool) {
-	s.mu.Lock()
-	router := s.anyRouter
-	s.mu.Unlock()
-	a := armory{state: s.o.State}
 	i, err := s.table.Arm(track.Order{Box: mac, Mode: netboot.Run, Board: board, Any: true})
-	if err = errors.Join(err, a.keepRouter(mac, router)); err != nil {
+	if err != nil {
 		s.say(event.Event{Box: mac, Kind: event.Trouble, Text: oneLine(err)})
 		return track.Install{}, false
 	}

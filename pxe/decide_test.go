@@ -205,7 +205,12 @@ func TestAnyBoard(t *testing.T) {
 	if got := s.decide(dhcp.Client{MAC: macA, Boots: true, Firmware: dhcp.BIOS}); !got.Disk {
 		t.Errorf("decide of a box that is listed and not armed = %+v, want its disk", got)
 	}
-	// Another word of the operator takes the place of the first.
+	// Another word of the operator takes the place of the first, for boxes that have
+	// booted, too.
+	arm(t, s, Request{Box: "qemu-amd64", Mode: netboot.Run, Router: []byte("hostname = \"y\"\n")})
+	if text := initrdOf(t, s, macX); !strings.Contains(text, "hostname = \"y\"") {
+		t.Errorf("with another configuration its initramfs is %q", text)
+	}
 	arm(t, s, Request{Box: "apu2", Mode: netboot.Run})
 	if text, err := s.opened(macX, "vmlinuz"); err != nil || text != "kernel of apu2" {
 		t.Errorf("the kernel of any box is %q, %v", text, err)
@@ -239,6 +244,11 @@ func TestArmedByItsMAC(t *testing.T) {
 	}
 	if got := s.decide(c); !got.Disk {
 		t.Errorf("decide after the install = %+v, want its disk", got)
+	}
+	named := event.MAC{2, 0, 0, 0, 0, 7} // nor is one that runs from RAM a stranger
+	arm(t, s, Request{Box: named.String(), Mode: netboot.Run, Board: "apu2", Router: []byte("hostname = \"x\"\n")})
+	if text, err := s.opened(named, "vmlinuz"); err != nil || text != "kernel of apu2" || !strings.Contains(initrdOf(t, s, named), "hostname = \"x\"") {
+		t.Errorf("with any box running a board, the kernel of one that was named is %q, %v", text, err)
 	}
 }
 

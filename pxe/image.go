@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 
 	"tench/pxe/track"
@@ -19,7 +20,10 @@ func (c *content) Image(ctx context.Context, i track.Install, r writestream.Requ
 	if err != nil {
 		return nil, &web.Refusal{Text: oneLine(err)}
 	}
-	box, _ := c.s.inventory().ByName(i.Name)
+	box, listed := c.s.inventory().ByName(i.Name)
+	if !listed && i.Name != "" {
+		return nil, &web.Refusal{Text: fmt.Sprintf("pxe: %s was armed, and is not in boxes.toml any more: arm the box by its new name", i.Name)}
+	}
 	stream, err := c.s.o.Image(ctx, Image{Product: product, Box: box, Request: r, Seed: seedOf(i.Token)})
 	if err != nil {
 		return nil, err

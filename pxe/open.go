@@ -48,7 +48,7 @@ func (s *Server) openFor(mac event.MAC, name string, v view.View) (view.File, er
 	if id.known {
 		var err error
 		if b, err = s.job(mac, id); err != nil {
-			return nil, err
+			return nil, lacking{err}
 		}
 	}
 	if told != "" {
@@ -64,8 +64,15 @@ func (s *Server) openFor(mac event.MAC, name string, v view.View) (view.File, er
 	if err == nil && b.AnsweredBy(name) {
 		err = s.answered(mac, id)
 	}
+	if err != nil && err != fs.ErrNotExist { // which is the view's own word
+		err = lacking{err}
+	}
 	return f, err
 }
+
+// lacking is trouble of the desk, whatever its cause: what is not there of ours is
+// no fs.ErrNotExist, nor what we may not read an fs.ErrPermission.
+type lacking struct{ error }
 
 // forbidden is why a box may not have a file, for the operator. It is
 // fs.ErrPermission, whose own words say no more.
@@ -164,8 +171,16 @@ func (s *Server) netboot(i track.Install, b view.Box, box boxes.Box) ([]byte, er
 }
 
 // router is the router.toml of a box that runs from RAM: that of its arming, or
-// of boxes.toml, or the board's.
+// of boxes.toml, or the board's; of a stranger that of any box.
 func (s *Server) router(i track.Install, box boxes.Box, p Product) ([]byte, error) {
+	if i.Any { // as the operator said last
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.anyRouter == nil {
+			return p.Router, nil
+		}
+		return s.anyRouter, nil
+	}
 	data, err := os.ReadFile(routerPath(s.o.State, i.Box))
 	if errors.Is(err, fs.ErrNotExist) && box.Config != "" {
 		data, err = os.ReadFile(box.Config)

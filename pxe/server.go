@@ -164,14 +164,23 @@ func newServer(o Options) *Server {
 }
 
 // openState opens what the server keeps.
-func (s *Server) openState(ctx context.Context) (err error) {
-	if s.boxes, err = openInventory(s.o.Boxes, s.o.Boards, s.tellInventory); err != nil {
+func (s *Server) openState(ctx context.Context) error {
+	if err := s.openTable(); err != nil {
 		return err
 	}
+	var err error
 	for _, b := range s.inventory().Boxes {
 		err = errors.Join(err, s.o.Check(b))
 	}
 	if err != nil {
+		return err
+	}
+	return s.resume(ctx)
+}
+
+// openTable opens the list of boxes and what they are armed for.
+func (s *Server) openTable() (err error) {
+	if s.boxes, err = openInventory(s.o.Boxes, s.o.Boards, s.tellInventory); err != nil {
 		return err
 	}
 	s.table, err = track.New(track.Options{Dir: s.o.State, Name: s.nameOf, Sink: s.sink, Now: s.o.Now, Random: s.o.Random})
@@ -179,7 +188,7 @@ func (s *Server) openState(ctx context.Context) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, s.table)
-	return s.resume(ctx)
+	return nil
 }
 
 func (s *Server) open(ctx context.Context) (err error) {
@@ -242,6 +251,9 @@ func (s *Server) resume(ctx context.Context) error {
 // load audits a board's files and serves them from now on.
 func (s *Server) load(ctx context.Context, board string) (Product, error) {
 	p, err := s.o.Product(ctx, board)
+	if err == nil {
+		err = ctx.Err() // who asked has gone
+	}
 	if err != nil {
 		return Product{}, err
 	}

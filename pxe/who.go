@@ -11,7 +11,6 @@ import (
 
 	"tench/pxe/boxes"
 	"tench/pxe/event"
-	"tench/release/netboot"
 )
 
 // register is who is who beyond the MAC addresses of boxes.toml. It is safe for
@@ -64,6 +63,12 @@ func (r *register) ports(name string) []event.MAC {
 	}
 	slices.SortFunc(macs, func(a, b event.MAC) int { return bytes.Compare(a[:], b[:]) })
 	return macs
+}
+
+// ports are those that told a box's serial number, and those by which it was armed,
+// perhaps before this server started.
+func (s *Server) ports(name string) []event.MAC {
+	return append(s.register.ports(name), s.table.Ports(name)...)
 }
 
 func (r *register) setUEFI(mac event.MAC, uefi bool) {
@@ -130,7 +135,8 @@ func (s *Server) who(mac event.MAC, uuid string) identity {
 func (s *Server) unlisted(mac event.MAC) identity {
 	b := boxes.Box{Name: mac.Dashed(), MACs: []event.MAC{mac}, System: boxes.Tench}
 	order, armed := s.table.Ordered(mac)
-	if any := s.anyBoard(); any != "" && !(armed && order.Mode == netboot.Install) {
+	// Who was named by the MAC is no stranger.
+	if any := s.anyBoard(); any != "" && (!armed || order.Any) {
 		b.Board = any
 		return identity{b, true, true, "any box is a " + any}
 	}

@@ -23,6 +23,11 @@ func (x *exchange) offer() {
 	r := x.answer(dhcpv4.MessageTypeOffer, a)
 	if x.send(r, x.destination(x.m, r), event.Offer, a, x.told()) {
 		x.out.look = a
+		// UEFI takes no offer without a boot file: it boots its disk, and this is the
+		// last that is heard of it.
+		if x.boot.Disk && x.who.Firmware.EFI() {
+			x.say(event.Disk, netip.Addr{}, "%v", x.who)
+		}
 	}
 }
 

@@ -143,6 +143,11 @@ func TestBootYourDisk(t *testing.T) {
 	if kinds := says(out); len(kinds) != 4 || !strings.HasPrefix(kinds[3], "disk: ") {
 		t.Errorf("events %v, want a last one of the kind disk", kinds)
 	}
+	// UEFI never asks for what it is offered then.
+	_, out = b.send(t, ask(mac, dhcpv4.MessageTypeDiscover, append(ovmf, requested(a))...), 67)
+	if kinds := says(out); len(kinds) == 0 || !strings.HasPrefix(kinds[len(kinds)-1], "disk: ") {
+		t.Errorf("events %v, want a last one of the kind disk", kinds)
+	}
 }
 
 // TestLeases follows addresses through what clients do with them.

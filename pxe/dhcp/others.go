@@ -17,7 +17,10 @@ import (
 )
 
 const (
-	// quietTime is after how long another server counts as new again.
+	// tellAgain is after how long a server is told of again that goes on answering:
+	// before package track forgets it, which shows what it heard of in ten minutes.
+	tellAgain = 5 * time.Minute
+	// quietTime is after how long one that was told of makes room for others.
 	quietTime = 10 * time.Minute
 	// mostOthers bounds how many we keep in mind.
 	mostOthers = 64
@@ -27,25 +30,25 @@ const (
 type others struct {
 	mode   Mode
 	server netip.Prefix
-	heard  map[netip.Addr]time.Time
+	heard  map[netip.Addr]time.Time // when it was told of last
 }
 
-// hear notes that a server was heard, and says so when that is news.
+// hear notes that a server was heard, and says so when it is due.
 func (o *others) hear(f Found, now time.Time) (event.Event, bool) {
 	if !f.Server.IsValid() || f.Server == o.server.Addr() {
 		return event.Event{}, false
 	}
-	last, known := o.heard[f.Server]
+	told, known := o.heard[f.Server]
+	if known && now.Sub(told) < tellAgain {
+		return event.Event{}, false
+	}
 	if !known && len(o.heard) >= mostOthers {
-		maps.DeleteFunc(o.heard, func(_ netip.Addr, last time.Time) bool { return now.Sub(last) >= quietTime })
+		maps.DeleteFunc(o.heard, func(_ netip.Addr, told time.Time) bool { return now.Sub(told) >= quietTime })
 		if len(o.heard) >= mostOthers {
 			return event.Event{}, false
 		}
 	}
 	o.heard[f.Server] = now
-	if known && now.Sub(last) < quietTime {
-		return event.Event{}, false
-	}
 	return event.Event{Time: now, IP: f.Server, Kind: event.Foreign, Text: o.meaning(f)}, true
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"tench/pxe/event"
@@ -175,6 +176,20 @@ func (t *Table) Pending(mac event.MAC) (Install, bool) {
 func (t *Table) Ordered(mac event.MAC) (Order, bool) {
 	i, armed := t.find(mac)
 	return i.Order, armed
+}
+
+// Ports are those by which the box of a name is or was armed, in order.
+func (t *Table) Ports(name string) []event.MAC {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var macs []event.MAC
+	for mac, b := range t.boxes {
+		if name != "" && b.install != nil && b.install.Name == name {
+			macs = append(macs, mac)
+		}
+	}
+	slices.SortFunc(macs, event.MAC.Compare)
+	return macs
 }
 
 // Token finds the arming that a box's token is of, whatever its state: after

@@ -158,7 +158,7 @@ func (b *boot) system(e event.Event, written bool) {
 	switch {
 	case written && (b.stage < Disk || b.stage == Reboots):
 		b.enter(FirstBoot, e.Time)
-	case b.stage < Disk:
+	case b.stage < Disk || b.stage == Reboots:
 		b.enter(Disk, e.Time)
 	}
 }
@@ -174,6 +174,8 @@ func (b *boot) note(e event.Event) {
 		b.asks, b.elsewhere, b.silent = 0, "", ""
 	case event.Elsewhere:
 		b.asks, b.elsewhere = 0, e.Text
+	case event.Disk:
+		b.asks = 0 // it was told all there is
 	case event.Silent:
 		b.silent = e.Text
 	case event.Missing:

@@ -2,6 +2,7 @@ package track
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,8 @@ func TestDiagnose(t *testing.T) {
 		{"ready, and no more", []event.Event{kind(event.Ready)}, 11 * time.Minute, "its network is up, and it does not call itself healthy"},
 		{"healthy", []event.Event{kind(event.Healthy)}, 24 * time.Hour, ""},
 		{"it boots its disk", []event.Event{discover(""), kind(event.Disk)}, 24 * time.Hour, ""},
+		{"UEFI that boots its disk", slices.Repeat([]event.Event{discover(""), kind(event.Offer), kind(event.Disk)}, 4), 24 * time.Hour, ""},
+		{"UEFI that boots its disk, by a proxy's word", slices.Repeat([]event.Event{discover(""), kind(event.Disk)}, 4), 24 * time.Hour, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

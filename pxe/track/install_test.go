@@ -305,6 +305,42 @@ func TestWrittenButNeverHealthy(t *testing.T) {
 	}
 }
 
+// Another system than ours says nothing after it is written: it is not given up for
+// that, however often it boots.
+func TestAnotherSystemIsWritten(t *testing.T) {
+	d := newDesk(t)
+	d.install(d.arm(Order{Box: gw0, Name: "gw0", Mode: netboot.Install, Once: true}))
+	for range 6 {
+		d.hear(gw0, discover(""), kind(event.Disk), discover(event.System))
+		d.want("written")
+	}
+	d.now = d.now.Add(time.Hour)
+	if b := d.Snapshot()[0]; b.Diagnosis != "" || b.Stage != Disk {
+		t.Errorf("it is at %q: %s", b.Stage, b.Diagnosis)
+	}
+}
+
+// A boot by a third port counts for the arming that is pending, whichever port had
+// one before.
+func TestThreePorts(t *testing.T) {
+	gw2 := event.MAC{0x52, 0x54, 0, 0, 0, 3}
+	d := newDesk(t)
+	d.o.Name = func(event.MAC) string { return "gw0" }
+	d.restart()
+	d.install(d.arm(install0))
+	d.hear(gw0, kind(event.Ready), kind(event.Healthy))
+	second := install0
+	second.Box = gw1
+	d.arm(second)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for range 30 {
+		if got := d.installOf(d.box(gw2)).Box; got != gw1 {
+			t.Fatalf("its boot counts for the arming of %s", got)
+		}
+	}
+}
+
 func TestWrittenAndNotWell(t *testing.T) {
 	d := newDesk(t)
 	d.install(d.arm(install0))

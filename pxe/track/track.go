@@ -180,7 +180,9 @@ func (t *Table) take(e event.Event) (failed Install, ok bool) {
 		role = t.o.Role(e.File)
 	}
 	i := t.installOf(b)
-	again := b.boot.next(e, role, i != nil && i.State == StateWritten)
+	// Another system than ours, which has no board, never says that it is healthy:
+	// once written it is a box that boots its disk.
+	again := b.boot.next(e, role, i != nil && i.State == StateWritten && i.Board != "")
 	if i == nil {
 		return Install{}, false
 	}
@@ -205,10 +207,12 @@ func (t *Table) installOf(b *box) *Install {
 	var other *Install
 	for _, o := range t.boxes {
 		i := o.install
-		if o == b || i == nil || i.Name != b.name || other != nil && (other.Pending() && !i.Pending() || i.Box.Compare(other.Box) > 0) {
+		if o == b || i == nil || i.Name != b.name {
 			continue
 		}
-		other = i
+		if other == nil || i.Pending() && !other.Pending() || i.Pending() == other.Pending() && i.Box.Compare(other.Box) < 0 {
+			other = i
+		}
 	}
 	if other == nil || b.install != nil && !other.Pending() {
 		return b.install
