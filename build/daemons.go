@@ -137,13 +137,16 @@ func (d *daemonBuild) inputs(recipe release.Recipe, src source.Fetched, patches 
 		text("steps", fmt.Sprintf("%q %q", recipe.Build.Steps, recipe.Build.Programs)),
 		text("tools", d.tools), text("CPU", fmt.Sprintf("%v %q %q", p.b.Arch, p.b.CPU.CFlags, p.b.CPU.Lacks)), text("epoch", p.release.Epoch.String()),
 	}
+	var order []string
 	for _, patch := range patches {
-		in, err := p.use("patch", recipe.Name+" "+path.Join(patch.Part, patch.Name), patch.Path)
+		name := path.Join(patch.Part, patch.Name)
+		in, err := p.use("patch", recipe.Name+" "+name, patch.Path)
 		if err != nil {
 			return nil, err
 		}
-		inputs = append(inputs, in)
+		inputs, order = append(inputs, in), append(order, name)
 	}
+	inputs = append(inputs, inOrder(order))
 	for _, name := range recipe.Build.Needs {
 		if name != cross.Linux {
 			inputs = append(inputs, d.made[name].Input())

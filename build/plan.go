@@ -346,6 +346,12 @@ func (p *plan) use(kind, name, path string) (cache.Input, error) {
 	return cache.Input{Name: kind + " " + name, Hash: hash}, nil
 }
 
+// inOrder is the order of files of which the later count for more, as an input: a
+// key is of inputs sorted by their names.
+func inOrder(names []string) cache.Input {
+	return text("order", strings.Join(names, "\n"))
+}
+
 // text is an input that is not a file.
 func text(name, value string) cache.Input {
 	return cache.Input{Name: name, Hash: cache.HashBytes([]byte(value))}

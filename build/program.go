@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -60,6 +61,9 @@ func (p *plan) patchesOf(ctx context.Context, r release.Recipe, quilt source.Fet
 	}}
 	step.Build = func(ctx context.Context, w cache.Work) error {
 		tree := filepath.Join(w.Scratch, "tree")
+		if err := os.RemoveAll(tree); err != nil { // of a run that did not end
+			return err
+		}
 		if err := source.Unpack(ctx, quilt, tree, source.Options{Log: w.Log}); err != nil {
 			return err
 		}

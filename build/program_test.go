@@ -309,3 +309,44 @@ func TestSourceAndQuiltMoveTogether(t *testing.T) {
 		})
 	}
 }
+
+// A step that was interrupted begins anew, and says again what was wrong.
+func TestQuiltFailsAlikeTwice(t *testing.T) {
+	q := newQuiltPlan(t, "before")
+	q.keep(t, q.source)
+	q.keep(t, q.patch)
+	q.release.Recipes[0].Quilt.SHA256 = map[string]string{"one.patch": strings.Repeat("0", 64)}
+	for range 2 {
+		if _, _, err := q.tree(t); err == nil || !strings.Contains(err.Error(), "its series is not what the recipe says") {
+			t.Errorf("error %v", err)
+		}
+	}
+}
+
+// The order of patches counts, and so it is in the key.
+func TestOrderOfPatchesIsInTheKey(t *testing.T) {
+	keys := map[string]string{}
+	for _, order := range []string{"before", "after"} {
+		q := newQuiltPlan(t, order)
+		q.keep(t, q.source)
+		q.keep(t, q.patch)
+		recipe := q.release.Recipes[0]
+		src, quilt, err := q.sourceAndQuilt(t.Context(), recipe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		patches, err := q.patchesOf(t.Context(), recipe, quilt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inputs, err := (&daemonBuild{p: q.plan}).inputs(recipe, src, patches)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := cache.Step{Name: recipe.Name, Inputs: inputs}.Key()
+		if keys[key] != "" {
+			t.Errorf("%s and %s have one key", keys[key], order)
+		}
+		keys[key] = order
+	}
+}

@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tench/boards"
+	"tench/build/cache"
+	"tench/build/source"
 	"tench/release"
 )
 
@@ -268,10 +270,11 @@ func TestStrictWithoutALock(t *testing.T) {
 // A release's manifest lists the code of the quick steps: it must be the same in
 // every clone, whatever the umask there.
 func TestCodeIsThatOfGit(t *testing.T) {
-	hash := func(mode os.FileMode) string {
+	hash := func(mode os.FileMode, libraries string) string {
 		p := &plan{o: Options{Root: t.TempDir()}}
 		file := filepath.Join(p.o.Root, "build/disk/disk.go")
 		writeFile(t, file, "package disk")
+		writeFile(t, filepath.Join(p.o.Root, "go.mod"), libraries)
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}
@@ -281,8 +284,11 @@ func TestCodeIsThatOfGit(t *testing.T) {
 		}
 		return in.Hash
 	}
-	if hash(0o644) != hash(0o600) {
+	if hash(0o644, "one") != hash(0o600, "one") {
 		t.Error("the umask makes another hash")
+	}
+	if hash(0o644, "one") == hash(0o644, "two") {
+		t.Error("other libraries make no other hash")
 	}
 }
 
@@ -309,5 +315,25 @@ func TestCommitOfALock(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "release/release.toml"), "y")
 	if _, clean := commit(t.Context(), dir); clean {
 		t.Error("a changed tree is clean")
+	}
+}
+
+// A later fragment of the kernel's configuration goes before an earlier one, so that
+// their order is in the key.
+func TestOrderOfFragmentsIsInTheKey(t *testing.T) {
+	p, _ := newTestPlan(t)
+	fakeTools(t, "1.0", p.b)
+	logs := map[string][]string{}
+	for _, fragments := range [][]string{{"base", "net"}, {"net", "base"}} {
+		p.b.Kernel.Fragments = fragments
+		_, err := p.kernel(t.Context(), source.Fetched{Name: "x", SHA256: "1", Path: "nothing"})
+		var failed *cache.StepError
+		if !errors.As(err, &failed) {
+			t.Fatalf("a kernel of nothing = %v", err)
+		}
+		logs[failed.Log] = fragments // its path has the key
+	}
+	if len(logs) != 2 {
+		t.Errorf("both have one key: %v", logs)
 	}
 }

@@ -28,10 +28,15 @@ const (
 	commandsVersion = 3
 )
 
-// code is the Go code of a package of this tree as an input of a step.
+// code is the Go code of a package of this tree as an input of a step, and go.mod,
+// which names the versions of the libraries that it calls.
 func (p *plan) code(pkg string) (cache.Input, error) {
 	hash, err := cache.HashCheckout(filepath.Join(p.o.Root, filepath.FromSlash(pkg)))
-	return cache.Input{Name: "code " + pkg, Hash: hash}, err
+	if err != nil {
+		return cache.Input{}, err
+	}
+	libraries, err := cache.HashFile(filepath.Join(p.o.Root, "go.mod"))
+	return cache.Input{Name: "code " + pkg, Hash: cache.HashBytes([]byte(hash + libraries))}, err
 }
 
 // scanner are inputs of the steps that look for instructions that the board's CPU
@@ -64,20 +69,22 @@ func (p *plan) kernel(ctx context.Context, src source.Fetched) (cache.Product, e
 		text("architecture", fmt.Sprint(p.b.Arch)),
 		text("epoch", p.release.Epoch.String()),
 	}
+	var order []string
 	for _, f := range frags {
 		in, err := p.use("fragment", f.Name, f.Path)
 		if err != nil {
 			return cache.Product{}, err
 		}
-		inputs = append(inputs, in)
+		inputs, order = append(inputs, in), append(order, f.Name)
 	}
 	for _, patch := range recipe.Patches {
 		in, err := p.use("patch", patch.Name, patch.Path)
 		if err != nil {
 			return cache.Product{}, err
 		}
-		inputs = append(inputs, in)
+		inputs, order = append(inputs, in), append(order, patch.Name)
 	}
+	inputs = append(inputs, inOrder(order))
 	// They change nothing of the kernel, so they are no input; the step stops
 	// before the compiler runs when one is missing.
 	more, err := p.daemonSymbols()

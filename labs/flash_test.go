@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"tench/internal/lab"
@@ -99,9 +100,8 @@ func TestFlashLoop(t *testing.T) {
 	if out := lab.Run(t, "", "sfdisk", "--verify", device); !strings.Contains(out, "No errors detected") {
 		t.Errorf("sfdisk: %s", out)
 	}
-	table := strings.Fields(lab.Run(t, "", "sfdisk", "--dump", device))
-	if want := strings.Fields(lab.Run(t, "", "sfdisk", "--dump", image)); len(want) != len(table) {
-		t.Errorf("sfdisk --dump: the image has %q, the device %q", want, table)
+	if diff := cmp.Diff(tableOf(t, image), tableOf(t, device)); diff != "" {
+		t.Errorf("sfdisk --dump (-image +device):\n%s", diff)
 	}
 	lab.Run(t, "", "e2fsck", "-f", "-n", device+"?offset="+dataOffset(t, image))
 
@@ -112,6 +112,20 @@ func TestFlashLoop(t *testing.T) {
 	}
 	image = otherBoard(t, image)
 	refused(t, "it is a stick of board qemu-amd64, the image is for qemu-arm64", named...)
+}
+
+// tableOf lists the partitions of a disk or an image, without the devices' names.
+func tableOf(t *testing.T, disk string) (list []string) {
+	t.Helper()
+	for line := range strings.Lines(lab.Run(t, "", "sfdisk", "--dump", disk)) {
+		if _, entry, ok := strings.Cut(line, " : "); ok {
+			list = append(list, entry)
+		}
+	}
+	if len(list) != 4 {
+		t.Fatalf("sfdisk --dump %s: %d partitions, not 4", disk, len(list))
+	}
+	return list
 }
 
 // otherBoard is a copy of an image of qemu-amd64 that says to be for another.

@@ -140,6 +140,28 @@ func TestHashCheckout(t *testing.T) {
 	}
 }
 
+// What another process has just taken stays, though it was listed as old.
+func TestPruneLooksAgain(t *testing.T) {
+	s := open(t)
+	clock := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
+	s.now = func() time.Time { return clock }
+	runs := 0
+	step := Step{Name: "kernel", Version: 1, Build: writeOut(&runs, "x")}
+	mustRun(t, s, step)
+	clock = clock.Add(48 * time.Hour)
+	listed, err := s.byUse("steps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	product := mustRun(t, s, step)
+	if errs := s.drop(listed["kernel"]); len(errs) > 0 || runs != 1 {
+		t.Fatalf("drop = %v after %d builds, want a hit", errs, runs)
+	}
+	if _, err := os.Stat(product.Dir); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPrune(t *testing.T) {
 	s := open(t)
 	start := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)

@@ -81,7 +81,10 @@ func (s *Store) drop(list []entry) (errs []error) {
 		if got, err := l.TryLock(); err != nil || !got {
 			continue // in use
 		}
-		errs = append(errs, RemoveAll(e.path))
+		// Looked at again: it may have been used since it was listed.
+		if info, err := os.Lstat(e.path); err == nil && s.now().Sub(info.ModTime()) >= recent {
+			errs = append(errs, RemoveAll(e.path))
+		}
 		_ = l.Unlock()
 	}
 	return errs

@@ -24,6 +24,9 @@ type DataFile struct {
 	Content []byte
 }
 
+// DataLabel is the label of the data partition's file system.
+const DataLabel = "TENCH_DATA"
+
 // IdentityDir is the folder of the data partition that has the box's identity.
 const IdentityDir = "identity"
 
@@ -143,7 +146,7 @@ func (e ext4) format(ctx context.Context, image string) error {
 	// kernel after the first mount.
 	options := "hash_seed=" + e.id.uuid("p4 hash seed") +
 		",root_owner=0:0,nodiscard,lazy_itable_init=0,lazy_journal_init=0,assume_storage_prezeroed=1"
-	_, err := e.run(ctx, "mke2fs", "-q", "-F", "-t", "ext4", "-L", "TENCH_DATA", "-U", e.id.uuid("p4"),
+	_, err := e.run(ctx, "mke2fs", "-q", "-F", "-t", "ext4", "-L", DataLabel, "-U", e.id.uuid("p4"),
 		"-J", fmt.Sprintf("size=%d", journalMiB), "-E", options, image)
 	return err
 }

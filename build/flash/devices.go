@@ -111,7 +111,8 @@ func (m Machine) Find(path string) (Device, error) {
 		return Device{}, fmt.Errorf("flash: %s: %w\nhint: tench flash IMAGE lists the devices there are", path, withoutPath(err))
 	}
 	name := filepath.Base(real)
-	if _, err := os.Stat(m.path("sys/class/block", name)); err != nil {
+	dev, devErr := filepath.EvalSymlinks(m.path("dev"))
+	if _, err := os.Stat(m.path("sys/class/block", name)); err != nil || devErr != nil || filepath.Dir(real) != dev {
 		return Device{}, fmt.Errorf("flash: %s: is no block device\nhint: tench flash IMAGE lists the devices there are", path)
 	}
 	uses, err := m.uses()

@@ -261,9 +261,11 @@ func TestRefusals(t *testing.T) {
 func TestFindRefusesWhatIsNoDevice(t *testing.T) {
 	f := newFake(t)
 	f.put("dev/null", "")
+	f.put("mnt/sdb/lost+found", "")
 	for path, want := range map[string]string{
 		"/dev/sdx":  "/dev/sdx: no such file or directory\nhint: tench flash IMAGE lists",
 		"/dev/null": "/dev/null: is no block device\nhint:",
+		"/mnt/sdb":  "/mnt/sdb: is no block device\nhint:", // a place to mount it, called like it
 	} {
 		if _, err := f.m.Find(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Find(%s) = %v, want %q", path, err, want)

@@ -265,18 +265,64 @@ func TestOldSecretsAreCleared(t *testing.T) {
 	secret := []byte("carps and tenches")
 	data := img.parts[dataPart]
 	copy(m.medium[data.end()-5000:], secret) // as a box may have left it in a free block
-	o := options()
-	o.Old = Look(m, Device{Name: "sdb", Size: m.Size()})
-	if o.Old.Tench == nil || *o.Old.Tench != img.Label {
-		t.Fatalf("Look finds %+v, want the label %+v", o.Old, img.Label)
+	box := bytes.Clone(m.medium)
+	// writeAgain looks at the stick and writes it, until ctx ends in phase stop.
+	writeAgain := func(t *testing.T, stop Phase) error {
+		t.Helper()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		o := options()
+		o.Old = Look(m, Device{Name: "sdb", Size: m.Size()})
+		o.Report = func(p Progress) {
+			if p.Phase == stop {
+				cancel()
+			}
+		}
+		_, err := Write(ctx, img, m, o)
+		return err
 	}
-	if _, err := Write(context.Background(), img, m, o); err != nil {
-		t.Fatal(err)
+	for name, before := range map[string]func(t *testing.T){
+		"a whole stick": func(*testing.T) {},
+		"a power cut in an update of slot A": func(*testing.T) {
+			clear(m.medium[img.parts[slotPart].at:][:4096])
+		},
+		"a write that did not end": func(t *testing.T) {
+			if err := writeAgain(t, PhaseWrite); !errors.Is(err, context.Canceled) {
+				t.Fatalf("Write = %v, want it interrupted", err)
+			}
+			if !bytes.Contains(m.medium, secret) {
+				t.Fatal("nothing is left to clear")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m.medium = bytes.Clone(box)
+			before(t)
+			if err := writeAgain(t, ""); err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(m.medium, secret) {
+				t.Error("the old box's secret is still on the stick")
+			}
+			tool(t, "e2fsck", "-f", "-n", cut(t, img, m.saved(t), 4))
+		})
 	}
-	if bytes.Contains(m.medium, secret) {
-		t.Error("the old box's secret is still on the stick")
+}
+
+// A stick says whose it is while either slot does.
+func TestLookAtEitherSlot(t *testing.T) {
+	img := openImage(t, makeImage(t, t.TempDir()))
+	for broken := range 2 {
+		m := newMemory(img.Size)
+		if _, err := Write(context.Background(), img, m, options()); err != nil {
+			t.Fatal(err)
+		}
+		clear(m.medium[img.parts[slotPart+broken].at:][:4096])
+		c := Look(m, Device{Name: "sdb", Size: m.Size()})
+		if c.Tench == nil || *c.Tench != img.Label {
+			t.Errorf("with slot %d being written Look finds %+v, want the label %+v", broken, c, img.Label)
+		}
 	}
-	tool(t, "e2fsck", "-f", "-n", cut(t, img, m.saved(t), 4))
 }
 
 func TestWithout(t *testing.T) {

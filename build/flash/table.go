@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 
+	"tench/build/disk"
 	"tench/internal/volume"
 )
 
@@ -90,7 +91,23 @@ func labelOf(r io.ReaderAt, size int64) ([4]span, Label, bool) {
 		return parts, Label{}, false
 	}
 	l, err := readLabel(r, parts)
+	if err != nil { // slot A, while an update writes it
+		other := parts
+		other[slotPart] = parts[slotPart+1]
+		l, err = readLabel(r, other)
+	}
 	return parts, l, err == nil
+}
+
+// leftover is the data partition of a stick of ours whose last Write did not end:
+// its table is gone, and its file system is where the image has its own. Empty
+// where there is none.
+func leftover(img *Image, t Target) span {
+	p := img.parts[dataPart]
+	if kind, label := volume.At(t, p.at); kind == "ext" && label == disk.DataLabel {
+		return p
+	}
+	return span{}
 }
 
 // Contents is what is on a device before it is written.

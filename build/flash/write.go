@@ -93,6 +93,9 @@ func (u *Unfinished) Unwrap() error { return u.Err }
 // An error before the wipe leaves the target as it was; a later one is an
 // *Unfinished.
 func Write(ctx context.Context, img *Image, t Target, o Options) (Result, error) {
+	if o.Old.data.size == 0 {
+		o.Old.data = leftover(img, t)
+	}
 	p, err := newPlan(img, o)
 	if err != nil {
 		return Result{}, fmt.Errorf("flash: %s: %w", img.Path, err)

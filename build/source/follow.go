@@ -201,8 +201,12 @@ func (s *Store) standIns(ctx context.Context, r release.Recipe, file release.Fil
 	if len(list) == 0 {
 		return nil, fmt.Errorf("the archive has no %s of series %s", name, r.Series)
 	}
-	rest := slices.DeleteFunc(slices.Clone(list[1:]), func(in standIn) bool { return newer(ctx, versionOf(l), in.version) })
-	return append(list[:1], rest...), nil
+	newest := list[0].version
+	list = slices.DeleteFunc(list, func(in standIn) bool { return newer(ctx, versionOf(l), in.version) })
+	if len(list) == 0 {
+		return nil, fmt.Errorf("the archive's newest %s is %s, older than the pinned %s", name, newest, versionOf(l))
+	}
+	return list, nil
 }
 
 // packagesOf lists the versions of a binary package.

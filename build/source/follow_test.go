@@ -40,6 +40,7 @@ func TestFollowSource(t *testing.T) {
 		"Debian's patches":          {recipe: sourceOf(debian), want: "bird2_2.0.14-1.debian.tar.xz"},
 		"the newest is only listed": {recipe: sourceOf(orig), gone: "bird2_2.0.14.orig.tar.xz", want: "bird2_2.0.13.orig.tar.xz"},
 		"none older than the pin":   {recipe: sourceOf("bird2_2.0.14.orig.tar.xz", "2.0.14-0"), gone: "bird2_2.0.14.orig.tar.xz", err: "404"},
+		"only older ones":           {recipe: sourceOf("bird2_2.0.15.orig.tar.xz", "2.0.15-1"), err: "the archive's newest bird2 is 2.0.14-1, older than the pinned 2.0.15-1"},
 		"this one, please":          {recipe: sourceOf(debian), o: Options{Follow: "2.0.13-2"}, want: "bird2_2.0.13-2.debian.tar.xz"},
 		"one that is not there": {recipe: sourceOf(debian), o: Options{Follow: "2.0.15-1"},
 			err: "the archive's version 2.0.15-1, which another file of it calls for, cannot be had"},

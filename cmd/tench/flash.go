@@ -155,7 +155,12 @@ func runFlash(c *cobra.Command, o flashOptions, v *flashView, args []string) err
 	if target == nil {
 		return flashFile(c.Context(), v, img, write, args[1])
 	}
-	return flashDevice(c, o, v, img, write, *target)
+	// Checking the image took a while: another stick may be there by now.
+	d, err := thisMachine.Find(absolute(args[1]))
+	if err != nil {
+		return err
+	}
+	return flashDevice(c, o, v, img, write, d)
 }
 
 // image is the path of the image that an argument stands for.
