@@ -125,10 +125,11 @@ func Load(dir, name string) (Board, error) {
 
 // Names lists the boards in dir, sorted.
 func Names(dir string) []string {
-	files, _ := filepath.Glob(filepath.Join(dir, "*", FileName))
+	// The path of dir may have characters that Glob takes for a pattern.
+	files, _ := fs.Glob(os.DirFS(dir), "*/"+FileName)
 	var names []string
 	for _, f := range files {
-		names = append(names, filepath.Base(filepath.Dir(f)))
+		names = append(names, filepath.Dir(f))
 	}
 	sort.Strings(names)
 	return names

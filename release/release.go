@@ -2,6 +2,7 @@ package release
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -87,11 +88,15 @@ func Names(dir string) []string {
 }
 
 // folders are the folders below dir that hold a release.
-func folders(dir string) []string {
-	files, _ := filepath.Glob(filepath.Join(dir, "*", releaseFile))
+func folders(dir string) []string { return holders(dir, releaseFile) }
+
+// holders are the folders below dir that hold a file of this name. The path of dir
+// may have characters that Glob takes for a pattern.
+func holders(dir, file string) []string {
+	files, _ := fs.Glob(os.DirFS(dir), "*/"+file)
 	var names []string
 	for _, f := range files {
-		names = append(names, filepath.Base(filepath.Dir(f)))
+		names = append(names, filepath.Dir(f))
 	}
 	return names
 }
@@ -172,14 +177,7 @@ func (c *checker) recipe(dirs []string, name, version string) (Recipe, bool, err
 }
 
 // recipeNames lists the recipes in a folder.
-func recipeNames(dir string) []string {
-	files, _ := filepath.Glob(filepath.Join(dir, "*", RecipeFile))
-	var names []string
-	for _, f := range files {
-		names = append(names, filepath.Base(filepath.Dir(f)))
-	}
-	return names
-}
+func recipeNames(dir string) []string { return holders(dir, RecipeFile) }
 
 // Recipe returns the recipe called name. One that the release does not name is
 // an error: nothing gets into an image that its release does not say.

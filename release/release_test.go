@@ -49,6 +49,17 @@ func twoReleases() map[string]string {
 	}
 }
 
+// A checkout may lie where its path looks like a pattern.
+func TestPathThatLooksLikeAPattern(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a[1]*?")
+	if err := os.CopyFS(dir, os.DirFS(writeTree(t, twoReleases()))); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := List(dir); err != nil || len(list) != 2 {
+		t.Errorf("List = %v, %v, want two releases", list, err)
+	}
+}
+
 func TestTwoReleasesSideBySide(t *testing.T) {
 	dir := writeTree(t, twoReleases())
 	list, err := List(dir)

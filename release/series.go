@@ -26,7 +26,7 @@ var patchRE = regexp.MustCompile(`^[0-9]{4}-[a-z0-9][a-z0-9.-]*\.patch$`)
 func loadSeries(dir string) ([]Patch, error) {
 	file := filepath.Join(dir, "series")
 	data, err := os.ReadFile(file)
-	present, _ := filepath.Glob(filepath.Join(dir, "*.patch"))
+	present, _ := fs.Glob(os.DirFS(dir), "*.patch")
 	if errors.Is(err, fs.ErrNotExist) && len(present) == 0 {
 		return nil, nil
 	}
@@ -62,9 +62,9 @@ func loadSeries(dir string) ([]Patch, error) {
 		sum := sha256.Sum256(content)
 		patches = append(patches, Patch{Name: name, Path: path, SHA256: hex.EncodeToString(sum[:])})
 	}
-	for _, path := range present {
-		if !slices.ContainsFunc(patches, func(p Patch) bool { return p.Path == path }) {
-			wrong(0, "%s is in the folder but not in the series", filepath.Base(path))
+	for _, name := range present {
+		if !slices.ContainsFunc(patches, func(p Patch) bool { return p.Name == name }) {
+			wrong(0, "%s is in the folder but not in the series", name)
 		}
 	}
 	return patches, ps.OrNil()

@@ -271,7 +271,7 @@ func backupExtractCommand() *cobra.Command {
 
 It is for looking and changing; tench flash --restore FILE needs none of it.`,
 		Example: `  tench backup extract gw0.age gw0
-  tench flash IMAGE --identity gw0/identity --config gw0/router.toml`,
+  tench flash IMAGE DEVICE --identity gw0/identity --config gw0/router.toml`,
 		Args: between(2, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			a, err := openBackup(c, args[0], identities)

@@ -23,7 +23,8 @@ func consoleCommand() *cobra.Command {
 		Use:   "console [PORT]",
 		Short: "Talk to a box over its serial console",
 		Long: `console connects this terminal with a serial port: 8 data bits, no parity, no
-handshake. Without a port it takes the only one there is, or lists them.
+handshake. Without a port it takes the only USB adapter there is, or
+lists the ports.
 ctrl-] quits.`,
 		Example: `  tench console
   tench console /dev/ttyUSB0 --speed 38400`,
@@ -40,7 +41,7 @@ ctrl-] quits.`,
 	return c
 }
 
-// serialPort is the port asked for, or the only one on this machine.
+// serialPort is the port asked for, or the only USB adapter on this machine.
 func serialPort(args []string) (string, error) {
 	if len(args) == 1 {
 		return args[0], nil
@@ -72,7 +73,7 @@ func connect(ctx context.Context, name string, speed int, in io.Reader, out, not
 	if err != nil {
 		hint := "is another program using it, and may you (group dialout)?"
 		if errors.Is(err, os.ErrNotExist) {
-			hint = "is the adapter plugged in? Without a name, tench console takes the only port or lists them"
+			hint = "is the adapter plugged in? Without a name, tench console takes the only USB adapter or lists the ports"
 		}
 		return fmt.Errorf("console: open %s at %d bit/s: %w\nhint: %s", name, speed, err, hint)
 	}

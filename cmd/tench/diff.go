@@ -59,8 +59,7 @@ func completeImages(_ *cobra.Command, args []string, _ string) ([]string, cobra.
 
 const packedEnd = ".zst"
 
-// imagesAt is the paths of the images that an argument stands for, by name. A
-// single file has the name "".
+// imagesAt is the paths of the images that an argument stands for, by name.
 func imagesAt(arg string) (map[string]string, error) {
 	info, err := os.Stat(arg)
 	if err != nil {
@@ -74,7 +73,7 @@ func imagesAt(arg string) (map[string]string, error) {
 		}
 	}
 	if !info.IsDir() {
-		return map[string]string{"": arg}, nil
+		return map[string]string{strings.TrimSuffix(filepath.Base(arg), packedEnd): arg}, nil
 	}
 	images := map[string]string{}
 	for _, end := range []string{packedEnd, ""} {

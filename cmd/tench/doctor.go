@@ -252,7 +252,7 @@ func (d doctor) install(ctx context.Context, pkgs []string) error {
 	case exec.CommandContext(ctx, "sudo", "-n", "true").Run() == nil:
 		prefix = []string{"sudo", "-n"}
 	default:
-		return fmt.Errorf("doctor: packages are missing, and this user may not install them\nhint: %s", aptCommand(pkgs))
+		return fmt.Errorf("doctor: packages are missing, and this user is not root and has no sudo without a password\nhint: %s", aptCommand(pkgs))
 	}
 	fmt.Fprintf(d.out, "installing %s\n", strings.Join(pkgs, " "))
 	apt := append(prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq")

@@ -95,7 +95,7 @@ func newKey(c *cobra.Command, name string, plain bool) error {
 		return fmt.Errorf("key: %w", err)
 	}
 	if err := writeNew(public, p.Marshal(), 0o644); err != nil {
-		return fmt.Errorf("key: %w", err)
+		return fmt.Errorf("key: %w", errors.Join(err, os.Remove(secret))) // half a pair is of no use
 	}
 	fmt.Fprintf(c.OutOrStdout(), `key %s
 %s  verifies: put it where people find it apart from what it signs, e.g. into this tree

@@ -5,9 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"unsafe"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,6 +35,28 @@ func TestWriteNewWithoutLinks(t *testing.T) {
 		t.Errorf("%v, %v is there, want one file", left, err)
 	}
 }
+
+// Half a pair is of no use, and its name would be taken.
+func TestKeyWithoutItsHalf(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "release")
+	words := strings.NewReader("words\n")
+	c := &cobra.Command{}
+	c.SetIn(readerFunc(func(p []byte) (int, error) { // who types, while somebody takes the name
+		n, err := words.Read(p)
+		return n, errors.Join(err, os.WriteFile(name+publicEnd, nil, 0o644))
+	}))
+	c.SetContext(t.Context())
+	if err := newKey(c, name, false); !errors.Is(err, os.ErrExist) {
+		t.Errorf("newKey = %v, want that the other file exists", err)
+	}
+	if _, err := os.Stat(name + secretEnd); err == nil {
+		t.Error("a secret key without its public half is left")
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // refuseLinks has the kernel refuse link(2) to the test's thread, which ends with
 // it (seccomp(2), and bpf filters as in socket(7)).

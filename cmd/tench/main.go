@@ -82,7 +82,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "tench: %v\n", unfinished)
 		return exitInterrupt
 	case ctx.Err() != nil:
-		fmt.Fprintln(stderr, "tench: interrupted: nothing half-written is left; the same command goes on from here")
+		fmt.Fprintln(stderr, "tench: interrupted: nothing half-written is in use; the same command goes on from here")
 		return exitInterrupt
 	case errors.As(err, &usage):
 		fmt.Fprintf(stderr, "tench: %v\n", err)

@@ -125,6 +125,30 @@ func TestBoardsPageIsUpToDate(t *testing.T) {
 	}
 }
 
+// The README says which boards share a kernel, so that nobody waits for one twice.
+func TestReadmeKnowsWhoSharesAKernel(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := boards.List("../../boards")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sharing := map[string][]string{}
+	for _, b := range list {
+		if _, err := os.Stat(filepath.Join(b.Dir, "kernel.config")); err != nil {
+			inputs := b.Arch.Name + " " + strings.Join(b.Kernel.Fragments, " ")
+			sharing[inputs] = append(sharing[inputs], b.Name)
+		}
+	}
+	for _, names := range sharing {
+		if words := strings.Join(names, " and "); len(names) > 1 && !strings.Contains(string(readme), words) {
+			t.Errorf("README.md does not say that %s share a kernel", words)
+		}
+	}
+}
+
 func TestCopySparseKeepsTheBytes(t *testing.T) {
 	dir := t.TempDir()
 	for name, data := range map[string][]byte{

@@ -41,19 +41,28 @@ func (p *progress) Start(step, detail string) {
 		return
 	}
 	p.step = step
-	p.bar = p.newBar(step+" "+detail, -1, "")
+	fmt.Fprintf(p.out, "%-14s %.60s …", step, detail) // stop takes it away
 }
 
-// Progress moves the live line: bytes of a download, objects of a compile.
+// Progress moves the live line: bytes of a download, objects of a compile. With a
+// total of 0 there is nothing to count, and a unit that is not "B" says what is
+// waited for.
 func (p *progress) Progress(done, total int64, unit string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.bar == nil {
+	switch {
+	case total == 0 && unit == "B":
 		return
-	}
-	if total != p.total {
+	case total == 0:
 		p.stop()
-		p.bar, p.total = p.newBar(p.step, total, unit), total
+		fmt.Fprintf(p.out, "%s …\n", unit)
+		return
+	case p.step == "": // no terminal, or nothing was started
+		return
+	case p.bar == nil || total != p.total:
+		step := p.step
+		p.stop()
+		p.step, p.bar = step, p.newBar(step, total, unit)
 	}
 	_ = p.bar.Set64(done)
 }
@@ -107,12 +116,20 @@ func (p *progress) Warn(text string) {
 	fmt.Fprintf(p.out, "warning: %s\n", text)
 }
 
+// stop takes the live line away.
 func (p *progress) stop() {
-	if p.bar != nil {
+	switch {
+	case p.bar != nil:
 		_ = p.bar.Clear()
-		p.bar, p.total = nil, 0
+	case p.step != "":
+		fmt.Fprint(p.out, clearLine)
 	}
+	p.step, p.bar, p.total = "", nil, 0
 }
+
+// clearLine has a terminal forget the line that the cursor is in (ECMA-48: CR, EL).
+// A question begins with it, where a live line may be.
+const clearLine = "\r\x1b[K"
 
 // took prints a duration for a person: 0.4 s, 12 s, 8 min 3 s.
 func took(d time.Duration) string {

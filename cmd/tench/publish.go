@@ -137,7 +137,7 @@ func (p publisher) publish(ctx context.Context, dirs []string) error {
 
 // newestRelease is the release made last below dir.
 func newestRelease(dir string) (string, error) {
-	sums, err := filepath.Glob(filepath.Join(dir, "*", release.SumsFile))
+	sums, err := filepath.Glob(filepath.Join(globQuote(dir), "[^.]*", release.SumsFile))
 	if err != nil {
 		return "", fmt.Errorf("publish: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"tench/release"
 	"tench/release/signify"
@@ -52,5 +53,26 @@ func TestPublishAsksForASignature(t *testing.T) {
 				_ = os.Chmod(filepath.Join(tree, "releases/2026.11"), 0o755)
 			}
 		})
+	}
+}
+
+// The newest release is the one made last, whatever it is called and whatever
+// epoch it has, and none that is being made.
+func TestNewestRelease(t *testing.T) {
+	dir := t.TempDir()
+	for name, age := range map[string]time.Duration{"2026.11": time.Hour, "2026.11.1": time.Minute, ".2026.12.new": 0} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name, release.SumsFile), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		when := time.Now().Add(-age)
+		if err := os.Chtimes(filepath.Join(dir, name), when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := newestRelease(dir); err != nil || got != filepath.Join(dir, "2026.11.1") {
+		t.Errorf("newestRelease = %s, %v", got, err)
 	}
 }

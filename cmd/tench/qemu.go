@@ -91,8 +91,11 @@ func netArgs(b boards.Board, o runOptions) ([]string, error) {
 	var args, cards []string
 	buses := 0
 	for i, p := range b.Ports {
-		netdev := "user"
-		if i > 0 {
+		netdev := quietLAN
+		switch i {
+		case 0:
+			netdev = "user"
+		case 1: // not the others too: a port of this machine is forwarded once
 			netdev = o.lan
 		}
 		id := fmt.Sprintf("port%d", i)

@@ -74,3 +74,19 @@ func boardWithoutQEMU(t *testing.T) boards.Board {
 	t.Setenv("PATH", dir)
 	return b
 }
+
+// A network with a forwarded port is given to one card: QEMU forwards it once.
+func TestRunGivesTheLANToOnePort(t *testing.T) {
+	b, err := boards.Load("../../boards", "alix2d3") // which has three
+	if err != nil {
+		t.Fatal(err)
+	}
+	args, err := netArgs(b, runOptions{lan: "user,hostfwd=tcp:127.0.0.1:2222-:22"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(args, " ")
+	if strings.Count(text, "hostfwd=") != 1 || !strings.Contains(text, "hostfwd=tcp:127.0.0.1:2222-:22,id=port1") {
+		t.Errorf("QEMU is given %s", text)
+	}
+}

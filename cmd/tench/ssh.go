@@ -32,7 +32,9 @@ func sshOptions(ctx context.Context, identity string) remote.Options {
 	}
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err == nil {
-		o.Passphrase = func(file string) ([]byte, error) { return echo.Ask(ctx, tty, tty, "passphrase of "+file+": ") }
+		o.Passphrase = func(file string) ([]byte, error) {
+			return echo.Ask(ctx, tty, tty, clearLine+"passphrase of "+file+": ")
+		}
 		o.AcceptNew = func(h remote.NewHost) (bool, error) { return askHost(ctx, tty, h) }
 	}
 	return o
@@ -40,7 +42,7 @@ func sshOptions(ctx context.Context, identity string) remote.Options {
 
 // askHost asks whether a host that was never seen is the right one.
 func askHost(ctx context.Context, tty *os.File, h remote.NewHost) (bool, error) {
-	fmt.Fprintf(tty, "host %s is unknown: its %s key has the fingerprint\n  %s\n"+
+	fmt.Fprintf(tty, clearLine+"host %s is unknown: its %s key has the fingerprint\n  %s\n"+
 		"Compare that with what the host itself says: a tench box shows it in its menu, 1 status.\n"+
 		"If it is the same, type yes: ", h.Name, h.Kind, h.Fingerprint)
 	line, err := readAnswer(ctx, tty)

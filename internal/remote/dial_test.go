@@ -265,6 +265,23 @@ func TestNoHome(t *testing.T) {
 	refused(t, "gw0", Options{}, "ssh: there is no home folder for keys and known hosts\nhint: set HOME")
 }
 
+// Who flashes boxes all day wants none of their keys kept.
+func TestNoFileOfKnownHosts(t *testing.T) {
+	h := lab.StartSSH(t)
+	t.Chdir(t.TempDir())
+	for _, file := range []string{"/dev/null", "none"} {
+		must(t, os.WriteFile(filepath.Join(h.Home, ".ssh/config"), []byte("Host *\n UserKnownHostsFile "+file+"\n"), 0o600))
+		o := access(h)
+		o.AcceptNew = func(NewHost) (bool, error) { return true, nil }
+		c, err := Dial(t.Context(), address(h), o)
+		must(t, err)
+		c.Close()
+	}
+	if _, err := os.Stat("none"); err == nil {
+		t.Error("a file called none was made")
+	}
+}
+
 // What answers at the port need not be an SSH server.
 func TestHostThatIsNone(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")

@@ -173,7 +173,10 @@ func resolve(given Host, o Options) (target, error) {
 		return target{}, err
 	}
 	t := target{port: first(given.Port, c.one("Port"), "22"), user: first(given.User, c.one("User"), o.User)}
-	t.name = strings.ReplaceAll(first(c.one("HostName"), given.Name), "%h", given.Name)
+	t.name = given.Name // it may have a zone, e.g. %hn0
+	if name := c.one("HostName"); name != "" {
+		t.name = strings.ReplaceAll(name, "%h", given.Name)
+	}
 	for _, key := range []string{"ProxyJump", "ProxyCommand"} {
 		if v := c.one(key); v != "" && v != "none" {
 			return t, fmt.Errorf("ssh: ~/.ssh/config wants %s %s, which tench does not do\nhint: forward a port with ssh -L, and go to port PORT of localhost", key, v)
@@ -195,6 +198,9 @@ func resolve(given Host, o Options) (target, error) {
 		return t, nil
 	}
 	for _, f := range strings.Fields(first(c.one("UserKnownHostsFile"), "~/.ssh/known_hosts ~/.ssh/known_hosts2")) {
+		if f == "none" { // ssh_config(5): no file at all
+			f = os.DevNull
+		}
 		t.known = append(t.known, path(f))
 	}
 	t.known = append(t.known, "/etc/ssh/ssh_known_hosts")

@@ -104,6 +104,10 @@ Host *
 			user: "root", name: "other", port: "2022",
 			known: []string{home + "/.ssh/known_hosts", home + "/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts"},
 		}},
+		"a zone that looks like %h": {Host{Name: "fe80::1%hn0"}, target{
+			user: "anybody", name: "fe80::1%hn0", port: "22",
+			known: []string{home + "/.ssh/known_hosts", home + "/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts"},
+		}},
 	} {
 		got, err := resolve(tc.given, a)
 		must(t, err)

@@ -80,6 +80,9 @@ func (k hostKeys) stranger(h NewHost, line string) error {
 // remember adds a line to a file of known hosts, as ssh(1) does: others may
 // add to it at the same time, so it is not replaced.
 func remember(file, line string) error {
+	if file == os.DevNull { // as who flashes boxes all day has it
+		return nil
+	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return fmt.Errorf("ssh: enter known host: %w", err)
 	}

@@ -107,7 +107,7 @@ func (c *Client) ended(err error, words string) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &exit):
-		e := &ExitError{Status: exit.ExitStatus(), Signal: exit.Signal(), Words: words}
+		e := &ExitError{Status: exit.ExitStatus(), Signal: plain(exit.Signal()), Words: words}
 		if e.Signal != "" {
 			e.Status = 0
 		}
@@ -136,10 +136,15 @@ func (t *tail) Write(p []byte) (int, error) {
 // String is the text without what would steer a terminal: the host may be
 // anybody's by now.
 func (t *tail) String() string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
+	return strings.TrimSpace(plain(string(t.text)))
+}
+
+// plain is a text of a host without what would steer a terminal.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 {
 			return '\ufffd'
 		}
 		return r
-	}, string(t.text)))
+	}, text)
 }

@@ -215,9 +215,6 @@ func settle(dir string, epoch time.Time) error {
 			return err
 		}
 	}
-	if err := os.Chtimes(dir, epoch, epoch); err != nil {
-		return err
-	}
 	f, err := os.Open(dir)
 	if err != nil {
 		return err

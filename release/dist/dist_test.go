@@ -150,6 +150,9 @@ func TestDirectory(t *testing.T) {
 			t.Errorf("%s has time %v and mode %v", name, info.ModTime(), info.Mode())
 		}
 	}
+	if info, err := os.Stat(o.Out); err != nil || info.ModTime().Equal(epoch) {
+		t.Errorf("the directory does not tell when it was made: %v", err)
+	}
 	slices.Sort(names)
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Fatalf("files (-want +got)\n%s", diff)

@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
@@ -111,7 +112,12 @@ func who(text string) string {
 	if owner == "" {
 		return "nobody"
 	}
-	return owner
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) { // whoever may write there may have written anything
+			return '?'
+		}
+		return r
+	}, owner)
 }
 
 // left reports whether the lock is of a process of this machine that is no more.

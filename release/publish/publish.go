@@ -126,19 +126,18 @@ func (t *Tree) foretell(ctx context.Context, src *Source, o Options) (err error)
 	if err != nil {
 		return err
 	}
-	folder, there := partial(src.Name), now.has(src.Name)
-	if there {
-		folder = whole(src.Name)
-	}
-	parts, err := t.compare(ctx, src, folder, o.Report)
-	if err != nil {
-		return err
-	}
-	if there && missing(parts) > 0 {
-		return t.otherContent(src.Name, parts)
-	}
-	if err := t.announce(src, parts, o.Report); err != nil {
-		return err
+	if now.has(src.Name) {
+		if err := t.confirm(ctx, src, o); err != nil {
+			return err
+		}
+	} else {
+		parts, err := t.compare(ctx, src, partial(src.Name), o.Report)
+		if err != nil {
+			return err
+		}
+		if err := t.announce(src, parts, o.Report); err != nil {
+			return err
+		}
 	}
 	if now.current == src.Name {
 		o.Report.Note("dry run", src.Name+" is current already")

@@ -266,6 +266,24 @@ func TestRollbackVerifies(t *testing.T) {
 	}
 }
 
+// A dry run refuses what the real one would.
+func TestStrayFile(t *testing.T) {
+	dir := treeDir(t)
+	tree := &Tree{local{dir}}
+	publish(t, tree, source(t, "r1"), 3)
+	folder := filepath.Join(dir, whole("r1"))
+	if err := errors.Join(os.Chmod(folder, 0o755), os.WriteFile(filepath.Join(folder, "stray"), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for _, dry := range []bool{true, false} {
+		o := options(&heard{})
+		o.DryRun = dry
+		if err := tree.Publish(t.Context(), source(t, "r1"), o); err == nil || !strings.Contains(err.Error(), "is not of the release") {
+			t.Errorf("dry run %v: Publish = %v", dry, err)
+		}
+	}
+}
+
 func TestDryRunChangesNothing(t *testing.T) {
 	dir := treeDir(t)
 	tree := &Tree{local{filepath.Join(dir, "new")}}

@@ -65,7 +65,7 @@ func (t *Tree) intact(ctx context.Context, name string, o Options) error {
 	for _, info := range list {
 		sum, ours := sums[info.Name()]
 		if !ours || info.Mode()&fs.ModeType != 0 {
-			return fmt.Errorf("%s is not of the release", info.Name())
+			return fmt.Errorf("%q is not of the release", info.Name())
 		}
 		files = append(files, file{info.Name(), info.Size(), sum})
 		total += info.Size()

@@ -288,7 +288,7 @@ func (t *Tree) sameFiles(want []file, folder string) error {
 	for _, info := range list {
 		f, ours := byName(want, info.Name())
 		if !ours || !info.Mode().IsRegular() || info.Size() != f.size {
-			return fmt.Errorf("%s/%s is not of the release, or has another size", folder, info.Name())
+			return fmt.Errorf("%s/%q is not of the release, or has another size", folder, info.Name())
 		}
 	}
 	if len(list) != len(want) {

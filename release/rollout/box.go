@@ -27,9 +27,14 @@ func (o Options) one(ctx context.Context, host string) Result {
 		r.State = Armed
 		o.Report.Note(host, fmt.Sprintf("slot %s has release %s; the next boot tries it", r.Slot, r.Release))
 	default:
-		if err = o.await(ctx, r); err == nil {
+		err = o.await(ctx, r)
+		switch {
+		case err == nil:
 			r.State = Healthy
 			o.Report.Note(host, fmt.Sprintf("healthy: slot %s with release %s is confirmed", r.Slot, r.Release))
+		case errors.Is(err, context.Canceled): // the box goes on alone
+			r.State = Armed
+			o.Report.Note(host, fmt.Sprintf("slot %s has release %s, and the box tries it by itself: `tenchd slots` there says how it ends", r.Slot, r.Release))
 		}
 	}
 	r.Seconds = o.Now().Sub(began).Seconds()

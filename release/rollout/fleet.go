@@ -26,7 +26,7 @@ func All(ctx context.Context, hosts []string, o Options) ([]Result, error) {
 	for i, host := range hosts {
 		r := o.one(ctx, host)
 		results = append(results, r)
-		if r.State != Failed {
+		if r.Error == "" {
 			continue
 		}
 		for _, rest := range hosts[i+1:] {

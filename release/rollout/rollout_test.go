@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -39,6 +40,21 @@ func TestUpdateUntilHealthy(t *testing.T) {
 	}
 	if last := n.lines[len(n.lines)-1]; last != "gw: healthy: slot b with release 2026.12 is confirmed" {
 		t.Errorf("the last note is %q", last)
+	}
+}
+
+// Whoever goes away while the box reboots is told what it does by itself.
+func TestInterruptedWhileTheBoxReboots(t *testing.T) {
+	c := &clock{}
+	b := newFakeBox(t, c)
+	results, n, err := rollOut(t, c, map[string]*fakeBox{"gw": b, "other": newFakeBox(t, c)}, []string{"gw", "other"}, func(o *Options) {
+		o.Pause = func(context.Context, time.Duration) error { return context.Canceled }
+	})
+	if err == nil || len(results) != 2 || results[0].State != Armed || results[0].Error == "" || results[1].State != Untouched {
+		t.Errorf("results %+v, %v; want the first box armed, and no other touched", results, err)
+	}
+	if last := n.lines[len(n.lines)-1]; b.next != "b" || !strings.Contains(last, "tries it by itself") {
+		t.Errorf("slot %q is next, and the last note is %q", b.next, last)
 	}
 }
 
