@@ -52,7 +52,7 @@ func isPath(s string) bool {
 }
 
 func (r *reader) busPath(at place, s string) string {
-	const hint = "`tenchd status` lists the devices of a box with their paths"
+	const hint = "`tenchd report -` lists the devices of a box with their paths"
 	if !only(s, isLetter, isDigit, oneOf("-_.:+@,")) {
 		r.bad(at, hint, "%s is no path on a bus", show(s))
 		return ""

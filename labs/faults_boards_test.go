@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"tench/internal/lab"
 )
 
@@ -68,10 +70,8 @@ func TestFaultsBoardsStopped(t *testing.T) {
 			}
 		}
 	}
-	for path, hash := range whole(b) {
-		if hash != want[path] {
-			t.Errorf("in the end %s has the hash %s, not %s", path, hash, want[path])
-		}
+	if diff := cmp.Diff(want, whole(b)); diff != "" {
+		t.Errorf("the images in the end (-want +got):\n%s", diff)
 	}
 	checkCache(t, b.cache)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,10 @@ func TestRestore(t *testing.T) {
 	c.Send(t, "p 1\n")
 	c.Expect(t, `# before the lightning`, menuTimeout)
 	c.Send(t, "q\n7\n")
+	c.Send(t, "ls /data/state; echo listed-$((1+1))\n")
+	if state := c.Expect(t, `(?s)(.*)listed-2`, menuTimeout)[1]; strings.Contains(state, "backup.tar") {
+		t.Errorf("the box that was made again has the old one's state:\n%s", state)
+	}
 	again, err := backup.Read(bytes.NewReader(backUp(t, c)))
 	if err != nil {
 		t.Fatal(err)

@@ -81,15 +81,7 @@ const alike = 10
 // are those of the given kernel; nil where there is none but that one.
 func kernelLike(b *testing.B, kernel, config []byte) (found []byte) {
 	b.Helper()
-	cache := os.Getenv("TENCH_CACHE")
-	if cache == "" {
-		dir, err := os.UserCacheDir()
-		if err != nil {
-			b.Fatal(err)
-		}
-		cache = filepath.Join(dir, "tench")
-	}
-	paths, err := filepath.Glob(filepath.Join(cache, "steps/kernel/*/out/vmlinuz"))
+	paths, err := filepath.Glob(filepath.Join(cacheDir(b), "steps/kernel/*/out/vmlinuz"))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -19,7 +19,7 @@ func (c *client) backup() *cobra.Command {
 may log in, secrets) and all generations of router.toml. It is not encrypted;
 tench backup HOST FILE on the desk fetches it over SSH and encrypts it there.
 Leases and the clock are not in it: the next box gets its own.`,
-		Example: "  tench backup gw0 gw0.age       on the desk\n  tenchd backup | tar -t         on the box: what would be in it",
+		Example: "  tench backup gw0 gw0.age       on the desk\n  tenchd backup | tar -tf /proc/self/fd/0         on the box: what would be in it",
 		Args:    exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if tty, ok := cmd.OutOrStdout().(*os.File); ok && term.IsTerminal(int(tty.Fd())) {

@@ -65,7 +65,7 @@ mistake is named with its line. A single - reads from standard input.
 ` + trialHelp,
 		Example: `  tenchd apply router.toml
   tenchd apply router.toml -confirm 5m
-  tenchd config | sed s/eth1/eth2/ | tenchd apply -
+  ssh root@gw0 config | sed s/eth1/eth2/ | ssh root@gw0 apply -     on the desk
   tenchd apply --dry-run router.toml`,
 		Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

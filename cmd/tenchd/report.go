@@ -20,7 +20,7 @@ board should have and those it has, its LEDs, buttons and watchdog, quirks, cloc
 source, PCI and USB devices, the kernel's log and the box's own. It has no
 secrets. Without FILE it goes to report.txt beside the control socket; a single -
 prints it.`,
-		Example: "  tenchd report\n  tenchd report - | less",
+		Example: "  tenchd report\n  ssh root@gw0 report - | less     on the desk",
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := filepath.Join(c.runDir, "report.txt")
