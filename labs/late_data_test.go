@@ -50,15 +50,16 @@ func dataComesLate(t *testing.T, readOnly bool) {
 	if _, err := io.WriteString(hmp, "block_set_io_throttle slow 0 0 0 0 0 0\n"); err != nil {
 		t.Fatal(err)
 	}
-	if readOnly {
-		c.Expect(t, `data: [^\r\n]*read-only`, bootTimeout)
-	}
 	shell(t, c)
 	c.Send(t, "until tenchd log | grep 'the data partition is there now'; do sleep 1; done; until tenchd generations; do sleep 1; done\n")
 	c.Expect(t, `the data partition is there now(?s:.*)1 +current`, bootTimeout)
 	c.Send(t, "mount | grep /data; tenchd status\n")
 	c.Expect(t, `/dev/vda4 /data ext4`, menuTimeout)
 	c.Expect(t, `config +generation 1(?s:.*)lan +missing`, menuTimeout)
+	if readOnly {
+		c.Send(t, "tenchd log | grep 'data: /dev/vda4'\n")
+		c.Expect(t, `data: /dev/vda4 is read-only`, menuTimeout)
+	}
 	c.Send(t, "exit\n")
 	powerOff(t, c)
 }

@@ -20,7 +20,7 @@ const (
 // flashed with one release have one id, and which of two the box was booted from
 // cannot be told.
 func oneDisk(sysBlock, dev string, id uint32) (string, error) {
-	names, err := disksWith(sysBlock, dev, id)
+	names, err := disksWith(sysBlock, dev, id, 2)
 	if err != nil {
 		return "", err
 	}
@@ -30,8 +30,9 @@ func oneDisk(sysBlock, dev string, id uint32) (string, error) {
 	return names[0], nil
 }
 
-// disksWith lists the disks that have the given id, one at least.
-func disksWith(sysBlock, dev string, id uint32) ([]string, error) {
+// disksWith lists the disks that have the given id, one at least. After most it
+// looks no further: the next one may be a disk that does not answer.
+func disksWith(sysBlock, dev string, id uint32, most int) ([]string, error) {
 	entries, err := os.ReadDir(sysBlock)
 	if err != nil {
 		return nil, fmt.Errorf("list disks: %w", err)
@@ -44,7 +45,9 @@ func disksWith(sysBlock, dev string, id uint32) ([]string, error) {
 		}
 		seen = append(seen, name)
 		if have, err := diskID(filepath.Join(dev, name)); err == nil && have == id {
-			names = append(names, name)
+			if names = append(names, name); len(names) == most {
+				break
+			}
 		}
 	}
 	switch {
@@ -59,7 +62,7 @@ func disksWith(sysBlock, dev string, id uint32) ([]string, error) {
 // FindPartition looks for partition n of the disk whose MBR has the given id, e.g.
 // "/dev/sda4"; of several disks it takes the first.
 func FindPartition(sysBlock, dev string, id uint32, n int) (string, error) {
-	names, err := disksWith(sysBlock, dev, id)
+	names, err := disksWith(sysBlock, dev, id, 1)
 	if err != nil {
 		return "", err
 	}
