@@ -73,6 +73,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		err = root.ExecuteContext(ctx)
 	}
+	if err != nil && newProgress(stderr).live { // the work that ended has left its line
+		fmt.Fprint(stderr, clearLine)
+	}
 	var usage usageError
 	var unfinished *flash.Unfinished
 	switch {

@@ -116,6 +116,13 @@ func (p *progress) Warn(text string) {
 	fmt.Fprintf(p.out, "warning: %s\n", text)
 }
 
+// Clear takes the live line away, for who writes something else to the terminal.
+func (p *progress) Clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stop()
+}
+
 // stop takes the live line away.
 func (p *progress) stop() {
 	switch {

@@ -78,7 +78,8 @@ func (u *updater) run(c *cobra.Command, hosts []string) error {
 	if _, err := os.Stat(u.options.Source.Path); err != nil {
 		return fmt.Errorf("update: %w\nhint: the last argument is a release's directory or an image: tench update HOST… IMAGE", err)
 	}
-	u.options.Report = &updateReport{progress: newProgress(c.ErrOrStderr())}
+	report := &updateReport{progress: newProgress(c.ErrOrStderr())}
+	u.options.Report = report
 	u.options.Now, u.options.Pause = time.Now, pause
 	u.options.Dial = dialer(sshOptions(c.Context(), u.identity))
 	if tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0); err == nil {
@@ -86,6 +87,7 @@ func (u *updater) run(c *cobra.Command, hosts []string) error {
 		u.options.AskDowngrade = func(ctx context.Context, host, what string) (bool, error) { return askDowngrade(ctx, tty, host, what) }
 	}
 	results, err := rollout.All(c.Context(), hosts, u.options)
+	report.Clear()
 	if err != nil && c.Context().Err() == nil {
 		err = fmt.Errorf("update: %w", err)
 	}
@@ -99,7 +101,7 @@ func (u *updater) run(c *cobra.Command, hosts []string) error {
 
 // askDowngrade asks whether a host is to go back.
 func askDowngrade(ctx context.Context, tty io.ReadWriter, host, what string) (bool, error) {
-	fmt.Fprintf(tty, "%s: %s.\nIt may bring back what was mended since. To go back to it, type yes: ", host, what)
+	fmt.Fprintf(tty, clearLine+"%s: %s.\nIt may bring back what was mended since. To go back to it, type yes: ", host, what)
 	line, err := readAnswer(ctx, tty)
 	return line == "yes\n", err
 }
