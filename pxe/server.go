@@ -230,8 +230,7 @@ func (s *Server) resume(ctx context.Context) error {
 		switch i := b.Install; {
 		case i == nil || !i.Pending() || i.Board == "":
 		case i.Any:
-			a := armory{state: s.o.State}
-			if err := errors.Join(s.table.Disarm(b.MAC), a.keepRouter(b.MAC, nil)); err != nil {
+			if err := s.table.Disarm(b.MAC); err != nil {
 				return err
 			}
 		default:

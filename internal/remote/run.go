@@ -107,7 +107,7 @@ func (c *Client) ended(err error, words string) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &exit):
-		e := &ExitError{Status: exit.ExitStatus(), Signal: plain(exit.Signal()), Words: words}
+		e := &ExitError{Status: exit.ExitStatus(), Signal: Plain(exit.Signal()), Words: words}
 		if e.Signal != "" {
 			e.Status = 0
 		}
@@ -133,14 +133,14 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is the text without what would steer a terminal: the host may be
-// anybody's by now.
+// String is the text, fit for a terminal.
 func (t *tail) String() string {
-	return strings.TrimSpace(plain(string(t.text)))
+	return strings.TrimSpace(Plain(string(t.text)))
 }
 
-// plain is a text of a host without what would steer a terminal.
-func plain(text string) string {
+// Plain is a text of a host without what would steer a terminal: the host may be
+// anybody's by now.
+func Plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 {
 			return '\ufffd'

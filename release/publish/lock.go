@@ -8,9 +8,10 @@ import (
 	"os/user"
 	"strings"
 	"time"
-	"unicode"
 
 	"golang.org/x/sys/unix"
+
+	"tench/internal/remote"
 )
 
 // Owner is a process that publishes.
@@ -112,12 +113,7 @@ func who(text string) string {
 	if owner == "" {
 		return "nobody"
 	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) { // whoever may write there may have written anything
-			return '?'
-		}
-		return r
-	}, owner)
+	return remote.Plain(owner) // whoever may write there may have written anything
 }
 
 // left reports whether the lock is of a process of this machine that is no more.

@@ -455,10 +455,10 @@ func TestFirstKeyIsSeen(t *testing.T) {
 	d.readKeys()
 	d.allow(t, line)
 	d.lookForKeys()
-	d.Door.mu.Lock()
-	defer d.Door.mu.Unlock()
-	if len(d.keys) != 1 {
-		t.Errorf("%d keys are known, want 1", len(d.keys))
+	d.note.mu.Lock()
+	defer d.note.mu.Unlock()
+	if got := d.note.state.Keys; got != 1 {
+		t.Errorf("the state tells of %d keys, want 1", got)
 	}
 }
 

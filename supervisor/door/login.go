@@ -155,7 +155,7 @@ func (d *Door) readKeys() []key {
 }
 
 // lookForKeys reads the keys while there are none, so that the door's state tells
-// of the first that are put there. Without them nobody logs in, which reads too.
+// of the first that are put there. Later ones are read at each login.
 func (d *Door) lookForKeys() {
 	d.mu.Lock()
 	none := len(d.keys) == 0
