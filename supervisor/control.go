@@ -143,6 +143,9 @@ func (l *loop) loadConfig() {
 	} else if why != "" {
 		l.ended = fmt.Sprintf("generation %d was taken back: %s", r.Number, why)
 		l.o.Log("config: %s", l.ended)
+		if g, err := l.generation(r.Number); err == nil {
+			l.tried, _ = config.Parse(generationName(r.Number), []byte(g.Text)) // none where it is damaged
+		}
 	}
 	g, problem, err := l.store.Load(func(name string, data []byte) error {
 		cfg, err := config.Parse(name, data)

@@ -68,6 +68,7 @@ func (l *loop) try(cfg config.Config, c status.Change, about update.About) error
 // putInForce makes cfg what the next cycle works towards.
 func (l *loop) putInForce(cfg config.Config, current status.Config) {
 	l.o.Log("config: generation %d is in force", current.Generation)
+	l.leave(l.cfg, cfg)
 	l.cfg, l.current = cfg, current
 	l.tellConfig()
 }

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"tench/config"
 	"tench/supervisor/status"
+	"tench/supervisor/system"
 	"tench/supervisor/update"
 )
 
@@ -314,5 +316,65 @@ func TestCompare(t *testing.T) {
 	// One that this image cannot read has no words.
 	if d := compare(status.Config{Generation: 3, Text: "hostnam = 1\n"}, testConfig, "router.toml"); d.Text == "" || d.Words != nil {
 		t.Errorf("compare with a broken one = %+v", d)
+	}
+}
+
+// A trial that is taken back leaves nothing behind on what it alone named.
+func TestTrialGivesEverythingBack(t *testing.T) {
+	lan, dmz, _ := strings.Cut(testConfig, "[interface.dmz]")
+	lan = strings.Replace(lan, "[interface.lan]", "[sysctl]\n\"net.core.rmem_max\" = \"1000\"\n[interface.lan]", 1)
+	trial := strings.Replace(lan, "1000", "2000", 1) + "mtu = 1000\n[interface.over]\nover = \"lan\"\nvlan = 10\n[interface.lo]\naddress = [\"10.255.0.1/32\"]\n[interface.dmz]" + dmz
+	trial = strings.Replace(trial, "[interface.lan]", "\"net.core.somaxconn\" = 9\n[interface.lan]", 1)
+	l := newTestLoop(t, lan)
+	l.fake.Net.Links = append(l.fake.Net.Links, system.Link{Name: "lo", Index: 1, Loopback: true, Up: true})
+	l.fake.Sysctl["net/core/rmem_max"], l.fake.Sysctl["net/core/somaxconn"] = "500", "4096"
+	l.cycle(t.Context())
+	before := l.network()
+	l.put(t, trial, time.Minute)
+	during := l.network()
+	if !strings.Contains(during, "eth1 up") || !strings.Contains(during, "lo 10.255.0.1/32") || !strings.Contains(during, "mtu 1000") || !strings.Contains(during, "somaxconn 9") {
+		t.Fatalf("the trial is not in force:\n%s", during)
+	}
+	l.pass(time.Minute)
+	l.cycle(t.Context())
+	if diff := cmp.Diff(before, l.network()); diff != "" {
+		t.Errorf("after the trial (-before +after)\n%s", diff)
+	}
+	l.fake.TakeCalls()
+	l.cycle(t.Context())
+	if calls := l.fake.TakeCalls(); len(calls) > 0 {
+		t.Errorf("one more cycle changed %v", calls)
+	}
+}
+
+// network is the fake kernel's state in words.
+func (l *testLoop) network() string {
+	var b strings.Builder
+	for _, k := range l.fake.Net.Links {
+		fmt.Fprintf(&b, "%s up %v mtu %d\n", k.Name, k.Up, k.MTU)
+	}
+	for _, a := range l.fake.Net.Addresses {
+		fmt.Fprintf(&b, "%s %s\n", a.Link, a.Prefix)
+	}
+	for _, key := range []string{"rmem_max", "somaxconn"} {
+		fmt.Fprintf(&b, "%s %s\n", key, l.fake.Sysctl["net/core/"+key])
+	}
+	return strings.ReplaceAll(b.String(), "up true", "up")
+}
+
+// A loop that dies inside a trial: the next one knows what that had named.
+func TestNextLoopGivesTheTrialsPortBack(t *testing.T) {
+	lan, _, _ := strings.Cut(testConfig, "[interface.dmz]")
+	l := newTestLoop(t, lan)
+	l.cycle(t.Context())
+	l.put(t, testConfig, time.Minute)
+	l.units.stopAll()
+	next := &testLoop{told: l.told, fake: l.fake}
+	next.loop = newLoop(LoopOptions{DataDir: l.o.DataDir, RunDir: l.o.RunDir, Report: next.told, Log: l.o.Log}, l.fake)
+	defer next.units.stopAll()
+	next.takeOver(t.Context())
+	next.cycle(t.Context())
+	if got := next.network(); strings.Contains(got, "192.168.2.1") || strings.Contains(got, "eth1 up mtu") {
+		t.Errorf("eth1 is still what the trial made of it:\n%s", got)
 	}
 }

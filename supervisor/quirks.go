@@ -14,10 +14,16 @@ import (
 	"tench/supervisor/status"
 )
 
-// compute is desired.Compute with the board's own settings. What the operator
-// wrote wins over a quirk of the board.
+// compute is desired.Compute with the board's own settings, and with what goes
+// back to what it was before router.toml named it. What the operator wrote wins
+// over a quirk of the board.
 func (l *loop) compute() desired.Desired {
 	want := desired.Compute(l.cfg, l.ports, l.facts)
+	for _, w := range want.Links {
+		delete(l.left, w.Name)
+	}
+	want.Left = slices.Sorted(maps.Keys(l.left))
+	l.ownMTUs(want.Links)
 	for _, q := range l.board.Quirks {
 		for _, key := range slices.Sorted(maps.Keys(q.Sysctl)) {
 			taken := slices.ContainsFunc(want.Sysctls, func(s config.Sysctl) bool { return s.Key == key })

@@ -5,6 +5,7 @@
 //	units.go        starting and stopping units to match what is desired
 //	control.go      what the control socket's clients may ask of the loop
 //	generations.go  applying, trying, keeping and taking back a router.toml
+//	leave.go        what goes back to what it was before router.toml named it
 //	compare.go      how generations differ, and the list of them
 //	door.go         where the SSH door listens, and how it does
 //	report.go       the status tree
@@ -90,6 +91,9 @@ type loop struct {
 	facts   unit.Facts
 	state   netstate.State
 	want    desired.Desired
+	tried   config.Config     // the trial that the loop before this one did not outlive
+	left    map[string]bool   // ports that router.toml named since the start, and does no more
+	mtus    map[string]int    // what ports had before theirs was set
 	refused map[string]error  // by the kernel: changes, by Change.String
 	kept    netstate.Kept     // what it made of settings
 	absent  []desired.Missing // what was logged as missing
@@ -135,7 +139,8 @@ func newLoop(o LoopOptions, sys system.System) *loop {
 		store: update.Store{Dir: filepath.Join(o.DataDir, "config")},
 		image: sync.OnceValue(func() []status.Node { return imageNodes("/") }),
 		ports: map[string]config.Selector{},
-		facts: unit.Facts{}.Clone(), kept: netstate.Kept{},
+		facts: unit.Facts{}.Clone(), kept: netstate.NewKept(),
+		left: map[string]bool{}, mtus: map[string]int{},
 		events: make(chan unit.Event, 64), requests: make(chan func()),
 		started: time.Now(),
 	}
@@ -236,6 +241,7 @@ func (l *loop) takeOver(ctx context.Context) {
 		return // the first cycle tells
 	}
 	l.facts.Links = netstate.Links(state)
+	l.leave(l.tried, l.cfg)
 	l.want = l.compute()
 	l.units.match(ctx, l.want)
 	limit := time.After(takeOverWait)
@@ -314,6 +320,7 @@ func (l *loop) applyAll() {
 		l.state = state
 		l.facts.Links = netstate.Links(state)
 		l.want = l.compute()
+		l.noteMTUs(state)
 		changes := netstate.Plan(state, l.want)
 		if !l.applyChanges(append(changes, netstate.PlanSettings(l.sys, l.want, l.kept)...), refused) {
 			break
@@ -331,12 +338,15 @@ func (l *loop) applyAll() {
 // refused is not tried again before the next cycle.
 func (l *loop) applyChanges(changes []netstate.Change, refused map[string]error) bool {
 	progress := false
+	vain := map[string]bool{} // links that could not be made: nothing on them can be done
 	for _, c := range changes {
-		if refused[c.String()] != nil {
+		if refused[c.String()] != nil || vain[c.Link] {
+			vain[c.Link] = vain[c.Link] || c.Makes
 			continue
 		}
 		if err := netstate.Apply(l.sys, c); err != nil {
 			refused[c.String()] = err
+			vain[c.Link] = c.Makes
 			continue
 		}
 		progress = true

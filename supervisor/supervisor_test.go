@@ -3,6 +3,7 @@ package supervisor
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -358,5 +359,24 @@ func TestInterfaceThatIsOff(t *testing.T) {
 	root := l.tree()
 	if n, _ := root.Find("umts"); !root.OK || !n.OK || n.State != "off" {
 		t.Errorf("the box is %+v, umts %+v; want both well, and umts off", root, n)
+	}
+}
+
+// Of a VLAN that cannot be made the operator reads that, and not that nothing on
+// it can be had either.
+func TestNothingIsTriedOnWhatCannotBeMade(t *testing.T) {
+	l := newTestLoop(t, testConfig+"[interface.guest]\nover = \"lan\"\nvlan = 10\naddress = [\"192.168.3.1/24\"]\n")
+	l.fake.Fail = map[string]error{"make vlan guest eth0 10": errors.New("guest: make vlan: taken")}
+	l.cycle(t.Context())
+	if diff := cmp.Diff([]string{"guest: make VLAN 10 over lan"}, slices.Sorted(maps.Keys(l.refused))); diff != "" {
+		t.Errorf("refused (-want +got)\n%s", diff)
+	}
+}
+
+func TestDHCPWithoutACable(t *testing.T) {
+	l := newTestLoop(t, testConfig)
+	l.facts.Units["dhcp wan"] = unit.State{Text: "waiting: no carrier"}
+	if n := l.dhcpNode("wan"); n.State != "waiting" || n.Cause != "no carrier" || n.OK {
+		t.Errorf("dhcpNode = %+v, want that it waits for a carrier", n)
 	}
 }

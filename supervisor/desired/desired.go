@@ -30,6 +30,9 @@ type Desired struct {
 	NTP       []string
 	DHCP      []DHCP
 	Missing   []Missing
+	// Left are ports that router.toml named before, and does no more: they lose
+	// their addresses and go down. The loop knows them; Compute does not.
+	Left []string
 }
 
 // Link is a device to configure (Kind "") or to make ("vlan", "bridge").

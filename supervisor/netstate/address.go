@@ -70,7 +70,7 @@ var loopback = map[netip.Prefix]bool{
 // unwanted tells whether an address is to be removed.
 func (p *planner) unwanted(a system.Address) bool {
 	_, stays := p.now[a.Link]
-	if !stays || !p.managed(a.Link) {
+	if !stays || !p.managed(a.Link) && !slices.Contains(p.want.Left, a.Link) {
 		return false
 	}
 	for _, w := range p.want.Addresses {

@@ -70,7 +70,7 @@ func TestPlanSettings(t *testing.T) {
 		Search: []string{"example.net", "lan"},
 	}
 	var got []string
-	kept := Kept{}
+	kept := NewKept()
 	changes := PlanSettings(f, want, kept)
 	for _, c := range changes {
 		got = append(got, c.String())
@@ -95,6 +95,23 @@ func TestPlanSettings(t *testing.T) {
 	}
 	for _, c := range PlanSettings(f, want, kept) {
 		t.Errorf("a second plan wants: %s", c)
+	}
+
+	want.Sysctls = want.Sysctls[1:]
+	for _, lines := range [][]string{{"sysctl net.ipv4.conf.all.rp_filter: set back to 0"}, nil} {
+		var got []string
+		for _, c := range PlanSettings(f, want, kept) {
+			got = append(got, c.String())
+			if err := Apply(f, c); err != nil {
+				t.Error(err)
+			}
+		}
+		if diff := cmp.Diff(lines, got); diff != "" {
+			t.Errorf("without rp_filter (-want +got)\n%s", diff)
+		}
+	}
+	if have := f.Sysctl["net/ipv4/conf/all/rp_filter"]; have != "0" {
+		t.Errorf("rp_filter is %s, as before it was 0", have)
 	}
 }
 
@@ -125,7 +142,7 @@ func TestSettingsThatReadOtherwise(t *testing.T) {
 		{Key: "net.ipv4.route.flush", Value: "1"},
 		{Key: "net.netfilter.nf_conntrack_buckets", Value: "10000"},
 	}}
-	kept := Kept{}
+	kept := NewKept()
 	for _, round := range []struct {
 		name   string
 		before func()

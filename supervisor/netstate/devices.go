@@ -164,7 +164,7 @@ func (p *planner) setSysctls(w desired.Link) {
 }
 
 // raise sets links up and down, parents first, and lo up in any case: the box
-// talks to itself.
+// talks to itself. Ports that were left go down.
 func (p *planner) raise() {
 	for _, w := range p.links {
 		up, l := p.comesUp(w), p.now[w.Name]
@@ -178,6 +178,9 @@ func (p *planner) raise() {
 	for _, l := range p.have.Links {
 		if w, wanted := p.wanted[l.Name]; l.Loopback && !l.Up && !(wanted && w.Up) {
 			p.add(l.Name, "set up", func(sys system.System) error { return sys.SetUp(l.Name, true) })
+		}
+		if _, wanted := p.wanted[l.Name]; l.Up && !wanted && slices.Contains(p.want.Left, l.Name) {
+			p.add(l.Name, "set down", func(sys system.System) error { return sys.SetUp(l.Name, false) })
 		}
 	}
 }

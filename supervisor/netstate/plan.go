@@ -82,11 +82,12 @@ func (p *planner) label(link string) string {
 	return link
 }
 
-// managed tells whether a link is ours to configure and there (or about to be).
+// managed tells whether a link is ours to configure and there (or about to be); lo
+// always is.
 func (p *planner) managed(link string) bool {
-	_, exists := p.now[link]
+	l, exists := p.now[link]
 	w, wanted := p.wanted[link]
-	return wanted && (exists || isMade(w)) && !p.blocked[link]
+	return l.Loopback || wanted && (exists || isMade(w)) && !p.blocked[link]
 }
 
 // comesUp tells whether a link will be up: a VLAN cannot be while the device

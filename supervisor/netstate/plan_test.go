@@ -196,7 +196,7 @@ func TestPlanChange(t *testing.T) {
 			name:   "lo set down by hand",
 			kernel: func(f *system.Fake) { f.Net.Links[0].Up = false },
 			wish:   func(d *desired.Desired) { d.Links = d.Links[:6]; d.Addresses = d.Addresses[:6] },
-			want:   []string{"lo: set up"},
+			want:   []string{"lo: set up", "lo: remove address 10.255.0.1/32"},
 		},
 		{
 			name:   "VLAN removed by hand takes the one over it along",

@@ -2,6 +2,9 @@ package netstate
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,7 +14,7 @@ import (
 
 // PlanSettings reads the host name, the kernel settings and resolv.conf, and
 // lists the changes that make them what is wanted. A setting that is no longer
-// wanted keeps its value: the kernel has no "default" to go back to.
+// wanted goes back to what it was before this loop wrote it first.
 //
 // Apply them after the changes of Plan, since some belong to links that those
 // make. kept is the same from cycle to cycle.
@@ -25,6 +28,7 @@ func PlanSettings(sys system.System, want desired.Desired, kept Kept) []Change {
 	// kernel resets other settings with them (ip-sysctl.rst).
 	changes = append(changes, planSysctls(sys, want, kept, isForwarding)...)
 	changes = append(changes, planSysctls(sys, want, kept, func(key string) bool { return !isForwarding(key) })...)
+	changes = append(changes, planSetBack(want, kept)...)
 	resolv := resolvConf(want)
 	if have, err := sys.ReadResolvConf(); err != nil || !bytes.Equal(have, resolv) {
 		changes = append(changes, Change{On: "resolv.conf", Text: "write" + serverList(want),
@@ -33,11 +37,17 @@ func PlanSettings(sys system.System, want desired.Desired, kept Kept) []Change {
 	return changes
 }
 
-// Kept is what the kernel made of the settings that were written, "" for one that
-// it lets nobody read. It rounds some: the buckets of conntrack, the times of
-// neighbours. As long as such a one reads like that, it is not written again. It
-// is found by "key=value".
-type Kept map[string]string
+// Kept is what is known of the settings that were written.
+type Kept struct {
+	// made is what the kernel made of them, by "key=value"; "" for one that it lets
+	// nobody read. It rounds some: the buckets of conntrack, the times of neighbours.
+	// As long as such a one reads like that, it is not written again.
+	made map[string]string
+	was  map[string]string // their values before, by key
+}
+
+// NewKept knows of none.
+func NewKept() Kept { return Kept{made: map[string]string{}, was: map[string]string{}} }
 
 func isForwarding(key string) bool {
 	return strings.HasSuffix(key, "forwarding") || strings.HasSuffix(key, "ip_forward")
@@ -53,7 +63,7 @@ func planSysctls(sys system.Sysctls, want desired.Desired, kept Kept, chosen fun
 		// One that cannot be read is written, which tells why it cannot be had.
 		have, err := sys.ReadSysctl(s.Key)
 		setting := s.Key + "=" + s.Value
-		made, written := kept[setting]
+		made, written := kept.made[setting]
 		if err == nil && sameValue(have, s.Value) || written && have == made {
 			continue
 		}
@@ -61,8 +71,35 @@ func planSysctls(sys system.Sysctls, want desired.Desired, kept Kept, chosen fun
 			if err := sys.WriteSysctl(s.Key, s.Value); err != nil {
 				return err
 			}
-			kept[setting], _ = sys.ReadSysctl(s.Key)
+			kept.made[setting], _ = sys.ReadSysctl(s.Key)
+			if _, known := kept.was[s.Key]; !known && err == nil {
+				kept.was[s.Key] = have
+			}
 			return nil
+		}})
+	}
+	return changes
+}
+
+// planSetBack lists the changes to the settings that are wanted no more.
+func planSetBack(want desired.Desired, kept Kept) []Change {
+	wanted := map[string]bool{}
+	for _, s := range want.Sysctls {
+		wanted[s.Key] = true
+	}
+	var changes []Change
+	for _, key := range slices.Sorted(maps.Keys(kept.was)) {
+		if wanted[key] {
+			continue
+		}
+		value := kept.was[key]
+		changes = append(changes, Change{On: "sysctl " + key, Text: "set back to " + value, do: func(sys system.System) error {
+			delete(kept.was, key)
+			err := sys.WriteSysctl(key, value)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // it went with its device
+			}
+			return err
 		}})
 	}
 	return changes
