@@ -36,21 +36,12 @@ func NewUpdater(runDir string) (*update.Updater, error) {
 	log := &logFile{path: filepath.Join(runDir, LogName), max: math.MaxInt64, uptime: uptime} // PID 1 rotates it
 	return &update.Updater{
 		Board: build.Board, Release: build.Release, Epoch: build.Epoch,
-		Slots: diskSlots{s}, Open: update.OpenDevice,
+		Slots: s, Open: update.OpenDevice,
 		Identity: filepath.Join(DataDir, "identity"), State: filepath.Join(DataDir, "state"), Run: runDir,
 		Log:  func(format string, args ...any) { log.add(updateLogName, fmt.Sprintf(format, args...)) },
 		Step: func(string, int64, int64) {},
 		Wait: wait,
 	}, nil
-}
-
-// diskSlots are the slots as an update sees them.
-type diskSlots struct{ slots.Slots }
-
-// OnTrial implements update.Slots.
-func (d diskSlots) OnTrial() (bool, error) {
-	st, err := d.State()
-	return st.Pending && st.Slot == d.Running(), err
 }
 
 // WatchSticks tells of sticks that are plugged in and hold an update, until ctx

@@ -84,7 +84,7 @@ func (r SlotReport) slot(name string) status.Node {
 	}
 	if !r.Pending && name == r.Good && name != r.Running {
 		n.OK = false
-		n.Cause = "it could not be loaded, or the other one was picked in the boot menu"
+		n.Cause = "it could not be loaded, the other one was picked in the boot menu, or its trial was taken back"
 	}
 	return n
 }

@@ -73,6 +73,7 @@ const (
 // Slots are the slots of the disk we booted from.
 type Slots struct {
 	running string // "a" or "b"
+	trial   bool   // it was started on trial
 	disk    string // e.g. "/dev/sda"
 	open    opener
 }
@@ -100,7 +101,7 @@ func OpenBoot(b Boot) (Slots, error) {
 	if err != nil {
 		return Slots{}, fmt.Errorf("slots: %w", err)
 	}
-	return Slots{running: b.Slot, disk: filepath.Join(Dev, name), open: openDevice}, nil
+	return Slots{running: b.Slot, trial: b.Trial, disk: filepath.Join(Dev, name), open: openDevice}, nil
 }
 
 // OpenDisk is for a disk that was not booted from, e.g. "/dev/sda": the box came
@@ -153,19 +154,31 @@ func (s Slots) Arm(slot string, tries int) error {
 	if tries < 1 || tries > MaxTries {
 		return fmt.Errorf("slots: arm %s: %d tries are not between 1 and %d", slot, tries, MaxTries)
 	}
-	return s.change(func(st State) (State, error) { return armed(st, s.running, slot, tries), nil })
+	return s.change(func(st State) (State, error) { return s.armed(st, slot, tries), nil })
+}
+
+// unproven reports whether the running slot is none to come back to: it is on
+// trial, or was until somebody chose the other one.
+func (s Slots) unproven(st State) bool {
+	return st.Pending && st.Slot == s.running || s.trial && st.Good != s.running
+}
+
+// OnTrial reports whether the running slot is not confirmed, also where its trial
+// was taken back.
+func (s Slots) OnTrial() (bool, error) {
+	st, err := s.State()
+	return s.unproven(st), err
 }
 
 // armed is the state after Arm.
-func armed(st State, running, slot string, tries int) State {
-	onTrial := st.Pending && st.Slot == running
+func (s Slots) armed(st State, slot string, tries int) State {
 	if slot == st.Good {
-		if running == st.Good || onTrial {
+		if s.running == st.Good || s.unproven(st) {
 			return good(slot)
 		}
 		// Good could not be loaded, or somebody picked the other one in GRUB's
 		// menu. What runs now is what to come back to.
-		st.Good = running
+		st.Good = s.running
 	}
 	return State{Slot: slot, Good: st.Good, Pending: true, Tries: tries}
 }
@@ -176,8 +189,8 @@ func armed(st State, running, slot string, tries int) State {
 // to come back to.
 func (s Slots) Vacate() error {
 	return s.change(func(st State) (State, error) {
-		if st.Pending && st.Slot == s.running {
-			return st, fmt.Errorf("slot %s is on trial, and slot %s is what it falls back to\nhint: wait until it is good, see `tenchd slots`",
+		if s.unproven(st) {
+			return st, fmt.Errorf("slot %s was started on trial, and slot %s is what it falls back to\nhint: wait until it is good, see `tenchd slots`, or reboot into slot %[2]s",
 				s.running, s.Other())
 		}
 		return good(s.running), nil

@@ -101,6 +101,7 @@ func TestChanges(t *testing.T) {
 		name    string
 		before  State
 		running string
+		trial   bool // it was started so
 		do      func(Slots) error
 		want    State
 		err     string
@@ -124,13 +125,19 @@ func TestChanges(t *testing.T) {
 		{name: "vacate for an update", before: good("a"), running: "a", do: Slots.Vacate, want: good("a")},
 		{name: "vacate an armed slot", before: pending("b", 3), running: "a", do: Slots.Vacate, want: good("a")},
 		{name: "vacate a slot that could not be loaded", before: good("a"), running: "b", do: Slots.Vacate, want: good("b")},
-		{name: "vacate what a trial falls back to", before: pending("b", 1), running: "b", do: Slots.Vacate, want: pending("b", 1), err: "slot b is on trial"},
+		{name: "vacate what a trial falls back to", before: pending("b", 1), running: "b", do: Slots.Vacate, want: pending("b", 1), err: "slot b was started on trial"},
+		{name: "take back a trial twice", before: good("a"), running: "b", trial: true, do: arm("a", 3), want: good("a")},
+		{name: "try a trial again that was taken back", before: good("a"), running: "b", trial: true, do: arm("b", 3), want: pending("b", 3)},
+		{name: "vacate after a trial was taken back", before: good("a"), running: "b", trial: true, do: Slots.Vacate, want: good("a"), err: "slot b was started on trial"},
+		{name: "vacate after a trial was confirmed", before: good("b"), running: "b", trial: true, do: Slots.Vacate, want: good("b")},
 		{name: "forget a failure", before: failed, running: "a", do: Slots.ForgetFailure, want: good("a")},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newStick(tc.before)
 			before := bytes.Clone(s.data)
-			err := tc.do(s.slots(tc.running))
+			here := s.slots(tc.running)
+			here.trial = tc.trial
+			err := tc.do(here)
 			if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
 				t.Errorf("error %v; want %q", err, tc.err)
 			}

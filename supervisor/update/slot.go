@@ -138,7 +138,7 @@ func (u *Updater) target() (string, error) {
 		return "", fmt.Errorf("update: %w", err)
 	}
 	if trial {
-		return "", fmt.Errorf("update: slot %s runs on trial: slot %s is what the box falls back to, and is not written\nhint: `tenchd slots` says what is waited for; once slot %[1]s is confirmed, update again", running, other)
+		return "", fmt.Errorf("update: slot %s runs on trial: slot %s is what the box falls back to, and is not written\nhint: `tenchd slots` says what is waited for; once slot %[1]s is confirmed, or after a reboot into slot %[2]s, update again", running, other)
 	}
 	return other, nil
 }
@@ -235,9 +235,9 @@ func (j *Job) install(ctx context.Context, src io.Reader) (slotimage.Info, error
 	if err := j.admit(info); err != nil {
 		return info, err
 	}
-	// Begin has made sure that the slot that runs is the good one: its release
-	// was confirmed. A data partition that takes no writes is noticed here, and
-	// not after an hour on a slow line.
+	// What runs is what the box falls back to from Vacate on: it counts as
+	// confirmed. A data partition that takes no writes is noticed here, and not
+	// after an hour on a slow line.
 	least := j.u.least()
 	if err := j.u.record(least); err != nil {
 		return info, err

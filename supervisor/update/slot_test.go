@@ -221,7 +221,7 @@ func TestRefusals(t *testing.T) {
 		"older than what ran once": {ticketOf(t, middle), middle, func(b *box) { write(t, filepath.Join(b.u.State, epochName), "2060000000\n") },
 			"update: release 2026.11 (2034-12-17) is older than the newest that was confirmed on this box (2035-04-12): it may bring back what was mended since\nhint: --allow-downgrade takes it"},
 		"on trial": {good, image, func(b *box) { b.trial = true },
-			"update: slot a runs on trial: slot b is what the box falls back to, and is not written\nhint: `tenchd slots` says what is waited for; once slot a is confirmed, update again"},
+			"update: slot a runs on trial: slot b is what the box falls back to, and is not written\nhint: `tenchd slots` says what is waited for; once slot a is confirmed, or after a reboot into slot b, update again"},
 		"no slots": {good, image, func(b *box) { b.running = "" },
 			"update: the kernel's command line names no slot, but \"\"\nhint: a box that was booted from the network has none to write"},
 		"garbage": {ticketOf(t, make([]byte, 8192)), make([]byte, 8192), nil, "update: slot image: it does not begin with the boot sector of a FAT16"},
