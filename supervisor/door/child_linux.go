@@ -27,6 +27,7 @@ type child struct {
 	ctx    context.Context // ends when the client is gone
 	cmd    *exec.Cmd
 	master *os.File       // of its pty; nil on pipes
+	in     *os.File       // its standard input; nil on a pty
 	copies sync.WaitGroup // of its output
 }
 
@@ -89,10 +90,10 @@ func (c *child) startOnPipes(channel ssh.Channel) error {
 		closeAll(ours)
 		return err
 	}
-	in := ours[0]
+	c.in = ours[0]
 	go func() {
-		_, _ = io.Copy(in, channel) // until the client or the program has enough
-		in.Close()
+		_, _ = io.Copy(c.in, channel) // until the client or the program has enough
+		c.in.Close()
 	}()
 	c.copyOutput(channel, ours[1])
 	c.copyOutput(channel.Stderr(), ours[2])
@@ -206,6 +207,9 @@ func (c *child) signal(name ssh.Signal) bool {
 func (c *child) wait() exit {
 	err := c.cmd.Wait()
 	c.copies.Wait() // for what it started and left, too; they end with ctx
+	if c.in != nil {
+		c.in.Close() // a client that does not close its channel would keep it
+	}
 	if c.ctx.Err() != nil {
 		_ = unix.Kill(-c.cmd.Process.Pid, unix.SIGKILL) // an empty group is as well
 	}

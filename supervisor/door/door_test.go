@@ -483,3 +483,15 @@ func TestKeysOutliveTheDisk(t *testing.T) {
 		t.Error("a stranger gets in when the list cannot be read")
 	}
 }
+
+// A secret that was typed where it has no place is not kept.
+func TestSecretIsNotLogged(t *testing.T) {
+	d := startDoor(t)
+	c := d.open(t)
+	for _, command := range []string{"secret set isp hunter2", "secret hunter2"} {
+		_, _, _ = run(t, c, command, "")
+	}
+	if log := strings.Join(d.lines(), "\n"); strings.Contains(log, "hunter2") || !strings.Contains(log, `["secret"]`) {
+		t.Errorf("the log is\n%s", log)
+	}
+}

@@ -149,7 +149,7 @@ func (s *session) startArgs(ctx context.Context, args []string) bool {
 	if s.v.key.command != nil {
 		args = s.v.key.command
 	}
-	s.v.d.o.Log("session %s: %s", s.v.id, plain(fmt.Sprintf("%q", args)))
+	s.v.d.o.Log("session %s: %s", s.v.id, plain(fmt.Sprintf("%q", forLog(args))))
 	if args[0] == sftpWord {
 		s.ended = make(chan exit, 1)
 		go func() { s.ended <- s.serveFiles(ctx) }()
