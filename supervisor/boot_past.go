@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"tench/release/netboot"
 	"tench/supervisor/crash"
 	"tench/supervisor/slots"
 	"tench/supervisor/update"
@@ -28,6 +29,9 @@ type past struct {
 func (p *pid1) remember(dataErr error) {
 	if dataErr != nil {
 		return // startLoop tells
+	}
+	if p.netboot.Mode == netboot.Install {
+		return // it has a disk in RAM: the next boot finds the crash
 	}
 	found := learn(p.args, crash.Pstore, stateDir())
 	p.tasks <- func() {

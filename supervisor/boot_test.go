@@ -385,3 +385,9 @@ func TestStoppedWhileWaiting(t *testing.T) {
 		t.Error("it was started, although it was to end")
 	}
 }
+
+// An installer's data partition is RAM: what the kernel said when it crashed stays
+// where the next boot finds it.
+func TestInstallerLeavesTheCrash(t *testing.T) {
+	(&pid1{netboot: netboot.File{Mode: netboot.Install}, tasks: make(chan func())}).remember(nil) // else it waits for somebody to take the news
+}

@@ -67,7 +67,7 @@ func foundPorts(sys system.System) ([]foundPort, error) {
 	}
 	var list []foundPort
 	for _, l := range state.Links {
-		if l.Path == "" {
+		if l.Path == "" && l.Kind != "dsa" { // the ports of a switch have a name alone
 			continue
 		}
 		driver, _ := os.Readlink(filepath.Join("/sys/class/net", l.Name, "device/driver")) // none where the kernel tells none
@@ -84,6 +84,7 @@ func (b bundle) write(ctx context.Context, w io.Writer, now time.Time) error {
 	if err != nil {
 		out.section("board", err.Error())
 	}
+	out.section("what the firmware says", b.firmware())
 	out.section("image", b.image())
 	out.section("status", b.status(ctx))
 	out.section("slots", b.read(filepath.Join(b.runDir, health.NoteName))+"\n"+b.read(filepath.Join(stateDir(), slots.HistoryName)))
@@ -101,6 +102,22 @@ func (b bundle) write(ctx context.Context, w io.Writer, now time.Time) error {
 	out.section("kernel log", b.klog)
 	out.section("log", strings.TrimPrefix(b.read(filepath.Join(b.runDir, LogName+".1"))+"\n"+b.read(filepath.Join(b.runDir, LogName)), "\n"))
 	return out.err
+}
+
+// firmware is what SMBIOS or the device tree calls this machine, with which
+// [hardware] of board.toml is compared.
+func (b bundle) firmware() string {
+	var text strings.Builder
+	for _, f := range []string{
+		"/sys/class/dmi/id/sys_vendor", "/sys/class/dmi/id/product_name", "/sys/class/dmi/id/board_vendor", "/sys/class/dmi/id/board_name",
+		"/sys/class/dmi/id/bios_vendor", "/sys/class/dmi/id/bios_version", "/sys/class/dmi/id/bios_date",
+		"/proc/device-tree/model", "/proc/device-tree/compatible",
+	} {
+		if v := b.read(f); v != "" {
+			fmt.Fprintf(&text, "%s %s\n", filepath.Base(f), strings.ReplaceAll(v, "\x00", ", "))
+		}
+	}
+	return text.String()
 }
 
 // image is what status tells of the image, with the whole hash of the SBOM.

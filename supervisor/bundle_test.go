@@ -12,6 +12,7 @@ import (
 	"tench/boards"
 	"tench/config"
 	"tench/supervisor/status"
+	"tench/supervisor/system"
 )
 
 // fakeRoot makes the files of a box below a temporary folder.
@@ -79,6 +80,7 @@ func TestBundle(t *testing.T) {
 	b := bundle{
 		root: fakeRoot(t, map[string]string{
 			BoardFile: string(board), buildFile: `{"board":"apu2","release":"2026.11","epoch":1}`,
+			"/sys/class/dmi/id/product_name": "PC Engines apu2\n", "/proc/device-tree/compatible": "a,b\x00c,d\x00",
 			currentSource: "tsc\n", "/proc/cmdline": "console=ttyS0 tench.slot=a\n",
 			"/sys/bus/pci/devices/0000:01:00.0/vendor": "0x8086\n", "/sys/bus/pci/devices/0000:01:00.0/device": "0x1539\n",
 			"/sys/bus/usb/devices/1-1:1.0/bInterfaceClass": "08\n",
@@ -104,6 +106,7 @@ func TestBundle(t *testing.T) {
 	}
 	for _, want := range []string{
 		"== tench report\nboard apu2 (PC Engines APU2), release 2026.11, written 1970-01-01T00:00:00Z\n",
+		"== what the firmware says\nproduct_name PC Engines apu2\ncompatible a,b, c,d\n",
 		"== ports of the board\n",
 		"ok       NIC1  pci-0000:01:00.0  eth0 00:0d:b9:00:00:01, driver igb (igb expected)\n",
 		"OTHER    NIC2  pci-0000:02:00.0  eth1 00:0d:b9:00:00:02, driver e1000e (igb expected)\n",
@@ -151,5 +154,14 @@ func TestBundleOfADamagedBox(t *testing.T) {
 				t.Errorf("the report lacks %q; it is\n%s", tc.want, text.String())
 			}
 		})
+	}
+}
+
+// The ports of a switch have no place of their own, only a name.
+func TestFoundPorts(t *testing.T) {
+	got, err := foundPorts(&system.Fake{Net: system.Dump{Links: []system.Link{
+		{Name: "lan1", Kind: "dsa", MAC: "02:00:00:00:00:01"}, {Name: "br0", Kind: "bridge"}, {Name: "eth9", Path: "pci-0000:01:00.0"}}}})
+	if err != nil || len(got) != 2 || got[0].name != "lan1" || got[1].name != "eth9" {
+		t.Errorf("foundPorts = %+v, %v; want lan1 and eth9", got, err)
 	}
 }

@@ -139,7 +139,7 @@ func (k *keeper) adjust(a answer, emit func(unit.Event)) error {
 		f.Clock = unit.Clock{Set: true, Server: a.server, When: to}
 	}
 	emit(e)
-	if first {
+	if first || step {
 		k.save(emit)
 	}
 	return nil

@@ -200,3 +200,31 @@ func TestSetFloor(t *testing.T) {
 		})
 	}
 }
+
+// A clock that was stepped again is saved at once: until then the next boot would
+// begin with what the first answer had made of it.
+func TestEachStepIsSaved(t *testing.T) {
+	f := fake(t, epoch.Add(time.Hour))
+	dir := f.Name
+	synctest.Test(t, func(t *testing.T) {
+		offsets := []time.Duration{1000 * time.Hour, -1000 * time.Hour}
+		k := New(Config{Servers: []string{"ntp1"}, Interval: 30 * time.Minute, Epoch: epoch, Dir: dir}, f).(*keeper)
+		k.ask = func(context.Context, string) (time.Duration, error) {
+			first := offsets[0]
+			offsets = offsets[1:]
+			return first, nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		events := make(chan unit.Event, 10)
+		done := make(chan error, 1)
+		go func() { done <- k.Run(ctx, events) }()
+		time.Sleep(31 * time.Minute)
+		if saved, err := readFloor(dir); err != nil || saved.After(f.Now()) {
+			t.Errorf("saved is %v (%v), and it is %v", saved, err, f.Now())
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+	})
+}

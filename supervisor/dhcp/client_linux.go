@@ -147,7 +147,10 @@ func (r *run) restore() {
 		return
 	}
 	now := r.sys.Boottime()
-	if rec.BootID != "" && rec.BootID == r.sys.BootID() && rec.At <= now {
+	// The file may be rewriteAfter older than the lease that it is of. What ended
+	// before that may be somebody else's by now.
+	mayHold := rec.At <= now && now < rec.At+rec.Lease.Duration+rewriteAfter
+	if rec.BootID != "" && rec.BootID == r.sys.BootID() && mayHold {
 		r.announced = rec.Lease.Address.Addr()
 		r.perform(r.m.restore(now, rec.Lease, rec.At))
 		return

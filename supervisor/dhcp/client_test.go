@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"tench/supervisor/system"
 	"tench/supervisor/unit"
@@ -31,8 +32,8 @@ func TestClientGivesUp(t *testing.T) {
 			go func() { done <- c.Run(t.Context(), events) }()
 			facts := unit.Facts{}.Clone()
 			(<-events).Apply(&facts)
-			if s := facts.Units["dhcp wan"]; s.Text != "no carrier" || s.OK {
-				t.Errorf("state %+v, want no carrier", s)
+			if s := facts.Units["dhcp wan"]; s.Text != "waiting: no carrier" || s.OK {
+				t.Errorf("state %+v, want waiting: no carrier", s)
 			}
 			f.Change(func() { tc.change(f) })
 			if err := <-done; err == nil || err.Error() != tc.want {
@@ -67,19 +68,21 @@ func TestClientTakesUpItsLease(t *testing.T) {
 	const mac = "52:54:00:12:34:56"
 	for _, tc := range []struct {
 		name, boot, mac string
+		since           time.Duration
 		held            bool
 	}{
-		{"same boot", "b1", mac, true},
-		{"next boot", "b2", mac, false},
-		{"no boot id", "", mac, false},
-		{"another card", "b1", "52:54:00:00:00:09", false},
+		{"same boot", "b1", mac, 100 * time.Second, true},
+		{"same boot, ended long ago", "b1", mac, 5 * time.Hour, false},
+		{"next boot", "b2", mac, 100 * time.Second, false},
+		{"no boot id", "", mac, 100 * time.Second, false},
+		{"another card", "b1", "52:54:00:00:00:09", 100 * time.Second, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
 			if err := newStore(dir, "wan").save(testRecord()); err != nil {
 				t.Fatal(err)
 			}
-			f := &system.Fake{Boot: tc.boot, Since: 100e9}
+			f := &system.Fake{Boot: tc.boot, Since: tc.since}
 			f.Net.Links = []system.Link{{Name: "eth0", Index: 2, MAC: tc.mac}}
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()

@@ -347,6 +347,9 @@ func (m *machine) text() string {
 	}
 	switch m.state {
 	case waiting:
+		if lease == "" {
+			return "waiting: no carrier"
+		}
 		return join(lease, "no carrier")
 	case requesting:
 		return join(lease, fmt.Sprintf("asking %v for %v", m.offer.Server, m.offer.Address))

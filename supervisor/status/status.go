@@ -22,7 +22,7 @@ import (
 // Node is one thing on the box and how it does. Its JSON form is what
 // `tenchd status -json` prints; fields are only ever added to it.
 type Node struct {
-	Name   string   `json:"name"`             // e.g. "lan", "dhcp wan"; unique within the tree
+	Name   string   `json:"name"`             // e.g. "lan", "dhcp wan"
 	State  string   `json:"state"`            // one or two words, e.g. "up", "down", "asking"
 	OK     bool     `json:"ok"`               // it does what router.toml wants of it
 	Cause  string   `json:"cause,omitempty"`  // why it is not OK, e.g. "no carrier on eth1"
@@ -33,17 +33,19 @@ type Node struct {
 	Children []Node            `json:"children,omitempty"` // its parts, in the order to show them
 }
 
-// Find returns the first node called name, the root included.
-func (n Node) Find(name string) (Node, bool) {
+// Find returns the node called name, the root included. An interface may be called
+// like something else, e.g. "clock": of several it is the first that something is
+// wrong with.
+func (n Node) Find(name string) (found Node, ok bool) {
 	if n.Name == name {
-		return n, true
+		found, ok = n, true
 	}
 	for _, c := range n.Children {
-		if found, ok := c.Find(name); ok {
-			return found, true
+		if more, has := c.Find(name); has && (!ok || !anyWrong(found) && anyWrong(more)) {
+			found, ok = more, true
 		}
 	}
-	return Node{}, false
+	return found, ok
 }
 
 // Names lists every node's name in the order of the tree.
@@ -84,10 +86,10 @@ type walk struct {
 }
 
 func (w *walk) visit(n Node) {
-	if w.seen[n.Name] {
+	if w.seen[n.line()] {
 		return
 	}
-	w.seen[n.Name] = true
+	w.seen[n.line()] = true
 	if !n.OK {
 		w.lines = append(w.lines, n.line())
 	}

@@ -28,6 +28,8 @@ func TestWhy(t *testing.T) {
 		{Name: "a", State: "down", Needs: []string{"b"}},
 		{Name: "b", State: "down", Cause: "a is down\x1b[2J", Needs: []string{"a", "nowhere"}},
 	}}
+	twice := Node{Name: "gw1", State: "degraded", Children: []Node{
+		{Name: "config", State: "generation 1", OK: true}, {Name: "config", State: "down", Cause: "no carrier on eth1"}}}
 	for _, tc := range []struct {
 		name, ask string
 		root      Node
@@ -40,6 +42,8 @@ func TestWhy(t *testing.T) {
 		{"the whole box, each thing once", "gw0", box(), []string{
 			"gw0 degraded: 1 of 3 interfaces is up", "lan down: no carrier on eth1",
 			"guest missing: lan is down", "route 10.0.0.0/8 missing: guest is missing"}},
+		{"an interface that is called like a part of the box", "config", twice, []string{"config down: no carrier on eth1"}},
+		{"both of one name", "gw1", twice, []string{"gw1 degraded", "config down: no carrier on eth1"}},
 		{"nodes that need each other, and no escape sequence", "a", loop, []string{
 			"a down", "b down: a is down?[2J"}},
 	} {
