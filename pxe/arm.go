@@ -131,6 +131,8 @@ func (a armory) meant(r Request) string {
 	run := r.Mode == netboot.Run
 	board := nearest.Of(r.Box, a.boards)
 	switch near := a.list.Nearest(r.Box); {
+	case r.Mode == "" && slices.Contains(a.boards, r.Box): // nothing is to be armed
+		return fmt.Sprintf("%s is a board: name a box, or its MAC; what any box runs it runs as long as the server does", r.Box)
 	case slices.Contains(a.boards, r.Box):
 		return fmt.Sprintf("%s is a board; which box is one? name it, or its MAC with --board %[1]s", r.Box)
 	case near != "" && run && board != "":
@@ -155,6 +157,9 @@ func (a armory) keepRouter(mac event.MAC, data []byte) error {
 		}
 	} else {
 		err = renameio.WriteFile(path, data, 0o600)
+	}
+	if err == nil {
+		err = track.SyncDir(a.state) // the arming is on disk, and a power cut must not part the two
 	}
 	if err != nil {
 		return fmt.Errorf("pxe: keep router.toml: %w", err)

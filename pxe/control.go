@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"tench/pxe/event"
 	"tench/pxe/track"
 	"tench/pxe/web"
 	"tench/release/netboot"
@@ -140,11 +141,18 @@ func (s *Server) armory(ctx context.Context) armory {
 
 // Explain says what was heard of a box, and what it was answered and why.
 func (s *Server) Explain(name string) (string, error) {
-	_, mac, err := s.armory(context.Background()).find(Request{Box: name, Board: "any"})
+	box, mac, err := s.armory(context.Background()).find(Request{Box: name, Board: "any"})
 	if err != nil {
 		return "", err
 	}
-	return s.table.Explain(mac), nil
+	heard := mac
+	if _, err := event.ParseMAC(name); err != nil { // a box, by whichever of its ports
+		heard = s.table.Heard(append(append([]event.MAC{mac}, box.MACs...), s.ports(box.Name)...))
+	}
+	if _, armed := s.table.Ordered(mac); heard == mac || !armed {
+		return s.table.Explain(heard), nil
+	}
+	return s.table.Explain(mac) + "\n" + s.table.Explain(heard), nil
 }
 
 // State is what goes on.

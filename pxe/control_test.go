@@ -603,3 +603,25 @@ func TestAnsweredOnce(t *testing.T) {
 		t.Error("a run ended with its answers")
 	}
 }
+
+// A box is explained by the port by which it was heard.
+func TestExplainByWhicheverPort(t *testing.T) {
+	s := newTestServer(t, twoBoxes)
+	s.table.Event(event.Event{Box: macB, Kind: event.Discover})
+	text, err := s.Explain("gw0")
+	if err != nil || !strings.Contains(text, macB.String()) || strings.Contains(text, "was not heard of") {
+		t.Errorf("Explain = %q, %v; want what %s did", text, err, macB)
+	}
+	arm(t, s, Request{Box: "gw0", Mode: netboot.Install})
+	if text, err = s.Explain("gw0"); err != nil || !strings.Contains(text, "rmed at ") || !strings.Contains(text, macB.String()) {
+		t.Errorf("Explain of an armed box = %q, %v", text, err)
+	}
+}
+
+// What any box runs is no box that could be disarmed.
+func TestDisarmOfABoard(t *testing.T) {
+	err := newTestServer(t, twoBoxes).armory(t.Context()).Disarm("qemu-amd64")
+	if err == nil || strings.Contains(err.Error(), "--board") || !strings.Contains(err.Error(), "as long as the server does") {
+		t.Errorf("Disarm = %v", err)
+	}
+}

@@ -439,3 +439,16 @@ func (s *Server) opened(mac event.MAC, name string) (string, error) {
 	_, err = f.ReadAt(data, 0)
 	return string(data), err
 }
+
+// A serial number may have a slash, which HTTP hands over as one.
+func TestSerialWithASlash(t *testing.T) {
+	s := newTestServer(t, "[box.gw1]\nserial = \"AB/12\"\nboard = \"qemu-amd64\"\n")
+	for name, want := range map[string]string{"serial/AB/12/boot.ipxe": "boot.ipxe", "serial/AB%2F12/grub/grub.cfg": "grub/grub.cfg", "serial/AB/12": "serial/AB/12"} {
+		if got := s.serial(macX, name); got != want {
+			t.Errorf("serial(%q) = %q, want %q", name, got, want)
+		}
+	}
+	if got := s.who(macX, "").box.Name; got != "gw1" {
+		t.Errorf("the port is of box %q, want gw1", got)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -90,9 +91,18 @@ func (s *Server) serial(mac event.MAC, name string) string {
 		return name
 	}
 	rest, ok := strings.CutPrefix(name, serialFolder)
-	number, path, found := strings.Cut(rest, "/")
+	var number, path string
+	found := false
+	for _, path = range []string{"boot.ipxe", "grub/grub.cfg"} { // what our scripts ask for; the number may have slashes
+		if number, found = strings.CutSuffix(rest, "/"+path); found {
+			break
+		}
+	}
 	if !ok || !found {
 		return name
+	}
+	if text, err := url.PathUnescape(number); err == nil { // by TFTP, which knows no URLs
+		number = text
 	}
 	if _, listed := s.inventory().ByMAC(mac); listed {
 		return path

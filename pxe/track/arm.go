@@ -99,6 +99,19 @@ func (t *Table) otherPort(o Order) (Install, bool) {
 	return Install{}, false
 }
 
+// Heard is which of some ports was heard of last; the first where none was.
+func (t *Table) Heard(ports []event.MAC) event.MAC {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last, at := ports[0], time.Time{}
+	for _, mac := range ports {
+		if b := t.boxes[mac]; b != nil && b.seen.After(at) {
+			last, at = mac, b.seen
+		}
+	}
+	return last
+}
+
 // selfArmed is how many boxes are armed that nobody named. Where any box is served
 // they arm themselves: a flood of made-up addresses must not fill memory and disk.
 func (t *Table) selfArmed() int {
@@ -122,6 +135,11 @@ func (t *Table) keep(i Install) {
 	}
 	b.install = &i
 	b.boot = boot{moved: t.o.Now()}
+	for _, o := range t.boxes { // how far the box was at its other ports is of the time before, too
+		if i.Name != "" && o.name == i.Name && (o.install == nil || !o.install.Pending()) {
+			o.boot = boot{moved: t.o.Now()}
+		}
+	}
 	t.tokens[digestOf(i.Token)] = i.Box
 }
 
@@ -148,7 +166,7 @@ func (t *Table) Disarm(mac event.MAC) error {
 		err = nil
 	}
 	// A power cut must not bring it back: the box would be installed.
-	if err := errors.Join(err, syncDir(t.o.Dir)); err != nil {
+	if err := errors.Join(err, SyncDir(t.o.Dir)); err != nil {
 		return fmt.Errorf("disarm: %s: %w", mac, err)
 	}
 	t.mu.Lock()

@@ -100,6 +100,9 @@ func (b *boot) next(e event.Event, role Role, written bool) (again bool) {
 	for _, m := range moves {
 		if m.on == e.Kind && m.stage == e.Stage && m.first <= b.stage && b.stage <= m.last {
 			to := m.to
+			if e.Kind == event.Ack && b.asked.IsZero() {
+				to = Disk // it asked for none in this boot: its system renews the address that it has
+			}
 			if to == Disk && written {
 				to = FirstBoot
 			}

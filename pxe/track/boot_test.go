@@ -53,6 +53,7 @@ func TestStagesOfABoot(t *testing.T) {
 			want: "discover, addressed, initramfs, starting"},
 		{name: "OpenBSD's kernel with its root", events: []event.Event{discover(""), kind(event.Ack), fetch("pxeboot", 1, 1), fetch("etc/boot.conf", 1, 1), fetch("bsd.rd", 1, 9), fetch("bsd.rd", 9, 9)},
 			want: "discover, addressed, loader, script, kernel, starting"},
+		{name: "a system renews its address", events: []event.Event{kind(event.Request), kind(event.Ack)}, want: "boots its disk"},
 		{name: "a stranger", events: []event.Event{discover(""), {Kind: event.Silent, Text: "not in boxes.toml"}, discover("")}, want: "discover, not answered, discover"},
 		{name: "an installer", events: append(bios[:len(bios):len(bios)], discover(event.System), kind(event.Ack), report(netboot.Disks), report(netboot.Confirm), report(netboot.Write), report(netboot.Check), kind(event.Written), report(netboot.Reboot)),
 			want: "discover, offered, addressed, loader, script, kernel, initramfs, starting, looks at disks, confirm, write, verify, reboots"},

@@ -67,13 +67,13 @@ var limits = []limit{
 	{first: Script, last: Script, after: 60 * time.Second, say: func(s scene) string {
 		return "fetched the script " + s.file + ", and then nothing: its console says more"
 	}},
-	{first: Kernel, last: Kernel, after: 30 * time.Second, say: func(s scene) string {
+	{first: Kernel, last: Kernel, cond: isOurs, after: 30 * time.Second, say: func(s scene) string {
 		return "fetched the kernel, and never the initramfs: does the box have too little memory? its console says more"
 	}},
-	{first: Initramfs, last: Initramfs, after: 30 * time.Second, say: func(s scene) string {
+	{first: Initramfs, last: Initramfs, cond: isOurs, after: 30 * time.Second, say: func(s scene) string {
 		return "fetched the initramfs, and never the kernel: its console says more"
 	}},
-	{first: Starting, last: Starting, after: 2 * time.Minute, say: func(s scene) string {
+	{first: Starting, last: Starting, cond: isOurs, after: 2 * time.Minute, say: func(s scene) string {
 		return "has kernel and initramfs, and is silent since: is the image of this board? is the cable in a port that its kernel has a driver for? its serial console says more"
 	}},
 
@@ -95,6 +95,10 @@ func awaited(s scene) bool {
 func running(s scene) bool {
 	return s.install != nil && (!s.install.Pending() || s.install.Mode == netboot.Run)
 }
+
+// isOurs is a box whose system says that it runs. Another one, which has no board,
+// says nothing, and may have its root in its kernel.
+func isOurs(s scene) bool  { return s.install == nil || s.install.Board != "" }
 func refused(s scene) bool { return s.refused != "" }
 func missing(s scene) bool { return s.missing != "" }
 func halfway(s scene) bool { return s.total > s.done || s.broke != "" }

@@ -27,6 +27,7 @@ func TestDiagnose(t *testing.T) {
 		wait   time.Duration
 		want   string // begins with; "" for no diagnosis
 	}{
+		{"a system renews with a server that was started anew", []event.Event{kind(event.Request), kind(event.Ack)}, time.Hour, ""},
 		{"nothing heard", nil, time.Hour, ""},
 		{"it asked just now", offered(1), 0, ""},
 		{"iPXE waits for a proxy", offered(2), 3 * time.Second, ""},
@@ -180,5 +181,21 @@ func TestExplain(t *testing.T) {
 	}
 	if got := strings.Count(d.Explain(gw1), "\n"); got > heard+10 {
 		t.Errorf("%d lines of history, want at most %d", got, heard)
+	}
+}
+
+// A system that is not ours says nothing when it runs, and need not have an initramfs.
+func TestAnotherSystemIsSilent(t *testing.T) {
+	for name, events := range map[string][]event.Event{
+		"a Pi's kernel alone": {discover(""), kind(event.Ack), fetch("start4.elf", 9, 9), fetch("kernel8.img", 9, 9), discover(event.System)},
+		"OpenBSD's":           {discover(""), kind(event.Ack), fetch("pxeboot", 9, 9), fetch("bsd.rd", 9, 9)},
+	} {
+		d := newDesk(t)
+		d.arm(Order{Box: gw0, Name: "gw0", Mode: netboot.Run})
+		d.hear(gw0, events...)
+		d.now = d.now.Add(time.Hour)
+		if got := d.Snapshot()[0].Diagnosis; got != "" {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }

@@ -59,7 +59,7 @@ type Install struct {
 	State   State     `json:"state"`
 	Armed   time.Time `json:"armed"`
 	Changed time.Time `json:"changed"` // into this state
-	// Boots counts the boots that fetched something, and Idle those at the end of
+	// Boots counts the boots, from the first that fetched something, and Idle those at the end of
 	// which got no further than one before.
 	Boots int `json:"boots"`
 	Idle  int `json:"idle"`

@@ -422,3 +422,26 @@ func TestNoWayBack(t *testing.T) {
 		d.Close()
 	}
 }
+
+// Armed anew, a box is at its beginning at each of its ports.
+func TestArmedAnewAtEveryPort(t *testing.T) {
+	for _, mode := range []netboot.Mode{netboot.Install, netboot.Run} {
+		d := newDesk(t)
+		d.o.Name = func(event.MAC) string { return "gw0" }
+		d.restart()
+		i := d.arm(install0)
+		d.hear(gw1, bios...)
+		if _, err := d.Begin(i.Token); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Done(i.Token, "aa"); err != nil {
+			t.Fatal(err)
+		}
+		d.hear(gw1, kind(event.Ready), kind(event.Healthy))
+		again := install0
+		again.Mode = mode
+		d.arm(again)
+		d.hear(gw1, kind(event.Request), kind(event.Ack)) // its system renews
+		d.want("armed, pending")
+	}
+}

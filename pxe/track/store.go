@@ -118,11 +118,11 @@ func (t *Table) write(i Install) error {
 	if err := f.CloseAtomicallyReplace(); err != nil {
 		return err
 	}
-	return syncDir(t.o.Dir)
+	return SyncDir(t.o.Dir)
 }
 
-// syncDir makes a rename in a directory last.
-func syncDir(dir string) error {
+// SyncDir makes what was renamed or removed in a directory last.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
