@@ -168,6 +168,9 @@ func (p *plan) patchedTree(ctx context.Context, src source.Fetched, patches []re
 	if err := source.Patch(ctx, patches, raw, w.Log); err != nil {
 		return "", err
 	}
+	if err := cache.Sync(raw); err != nil { // its name is to say that the tree is whole
+		return "", err
+	}
 	return tree, os.Rename(raw, tree)
 }
 

@@ -104,7 +104,7 @@ func holders(dir, file string) []string {
 // rawRelease is release.toml as written.
 type rawRelease struct {
 	Name    string            `toml:"name"`
-	Epoch   time.Time         `toml:"epoch"`
+	Epoch   any               `toml:"epoch"`   // into a time.Time go-toml takes what has no zone as this machine's
 	Recipes map[string]string `toml:"recipes"` // name -> version
 }
 
@@ -120,12 +120,13 @@ func load(dir, folder string) (Release, error) {
 	if err != nil {
 		return Release{}, err
 	}
-	r.Name, r.Epoch, r.line = raw.Name, raw.Epoch.UTC(), f.Line("recipes")
+	epoch, _ := raw.Epoch.(time.Time)
+	r.Name, r.Epoch, r.line = raw.Name, epoch.UTC(), f.Line("recipes")
 	c := checker{f: f}
 	c.require(nameRE.MatchString(r.Name), fmt.Sprintf("name: %q is no name for a release: up to 64 of letters, digits and . _ + ~ - are allowed", r.Name), "name")
 	c.require(r.Default || r.Name == folder, fmt.Sprintf("name: %q is in the folder %q; the two must be the same", r.Name, folder), "name")
 	c.require(r.Name != recipesDir, fmt.Sprintf("name: %q is the folder of the recipes", r.Name), "name")
-	c.require(r.Epoch.Year() >= 2020, "epoch: a time since 2020 is needed, e.g. 2026-11-01T00:00:00Z", "epoch")
+	c.require(r.Epoch.Year() >= 2020, "epoch: a time since 2020 is needed, with its zone, e.g. 2026-11-01T00:00:00Z", "epoch")
 	for _, name := range slices.Sorted(maps.Keys(raw.Recipes)) {
 		recipe, ok, err := c.recipe(r.recipeDirs(dir), name, raw.Recipes[name])
 		if err != nil {

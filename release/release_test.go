@@ -106,10 +106,12 @@ func TestTwoReleasesSideBySide(t *testing.T) {
 
 func TestReleaseErrors(t *testing.T) {
 	for name, tc := range map[string]struct{ file, text, want string }{
-		"no name":           {"release.toml", "epoch = 2026-11-21T00:00:00Z\n", `release.toml: name: "" is no name for a release`},
-		"name with a slash": {"release.toml", releaseText("a/b", ""), `release.toml:1: name: "a/b" is no name for a release`},
-		"no epoch":          {"release.toml", "name = \"x\"\n", "release.toml: epoch: a time since 2020 is needed"},
-		"unknown key":       {"release.toml", "nam = \"x\"\n", "release.toml:1: unknown key \"nam\"\n  hint: did you mean \"name\"?"},
+		"no name":              {"release.toml", "epoch = 2026-11-21T00:00:00Z\n", `release.toml: name: "" is no name for a release`},
+		"name with a slash":    {"release.toml", releaseText("a/b", ""), `release.toml:1: name: "a/b" is no name for a release`},
+		"no epoch":             {"release.toml", "name = \"x\"\n", "release.toml: epoch: a time since 2020 is needed"},
+		"epoch without a zone": {"release.toml", "name = \"x\"\nepoch = 2026-11-21T00:00:00\n", "release.toml:2: epoch: a time since 2020 is needed, with its zone"},
+		"epoch of a day":       {"release.toml", "name = \"x\"\nepoch = 2026-11-21\n", "release.toml:2: epoch: a time since 2020 is needed, with its zone"},
+		"unknown key":          {"release.toml", "nam = \"x\"\n", "release.toml:1: unknown key \"nam\"\n  hint: did you mean \"name\"?"},
 		"unknown recipe": {"release.toml", releaseText("2026.11", "birt = \"2.0.12\"\n"),
 			"release.toml:5: recipes.birt: there is no such recipe in DIR/recipes\n  hint: did you mean \"bird\"?"},
 		"version that no recipe has": {"release.toml", releaseText("2026.11", "bird = \"2.0.13\"\n"),

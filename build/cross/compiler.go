@@ -36,10 +36,10 @@ func Tools(b boards.Board) []Tool {
 	}
 }
 
-// KeyTools are the programs that a C program's bytes depend on: the compiler and
-// the linker.
+// KeyTools are the programs that a C program's bytes depend on: the compiler, the
+// linker, and those that write what is then compiled (BIRD's parser).
 func KeyTools(b boards.Board) []string {
-	return []string{b.Arch.Triplet + "-gcc", b.Arch.Triplet + "-ld"}
+	return []string{b.Arch.Triplet + "-gcc", b.Arch.Triplet + "-ld", "flex", "bison"}
 }
 
 // ToolID names the key tools with their versions.

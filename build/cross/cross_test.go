@@ -208,3 +208,15 @@ func TestCancelled(t *testing.T) {
 		t.Errorf("Build = %v, want context.Canceled", err)
 	}
 }
+
+func TestToolID(t *testing.T) {
+	id, err := ToolID(t.Context(), board)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"gcc", "GNU ld", "flex", "bison"} {
+		if !strings.Contains(id, want) {
+			t.Errorf("ToolID = %q, want something with %q", id, want)
+		}
+	}
+}

@@ -39,25 +39,32 @@ type toolchain struct {
 }
 
 func findToolchain(ctx context.Context) (toolchain, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOROOT", "GOVERSION").Output()
+	cmd := exec.CommandContext(ctx, "go", "env", "GOROOT", "GOVERSION", "GOEXPERIMENT")
+	cmd.Env = append(os.Environ(), "GOEXPERIMENT=")
+	out, err := cmd.Output()
 	if err != nil {
 		return toolchain{}, fmt.Errorf("userland: ask go for its version: %w\nhint: install Go and put its bin folder in PATH", err)
 	}
-	root, version, ok := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	if !ok {
-		return toolchain{}, fmt.Errorf("userland: go env answered %q, not GOROOT and GOVERSION", out)
+	lines := strings.Split(string(out), "\n")
+	if len(lines) < 3 {
+		return toolchain{}, fmt.Errorf("userland: go env answered %q, not GOROOT, GOVERSION and GOEXPERIMENT", out)
 	}
-	return toolchain{Root: root, Version: version}, nil
+	// An empty variable, as target has it, does not undo what go env -w has set.
+	if lines[2] != "" {
+		return toolchain{}, fmt.Errorf("userland: go env -w has set GOEXPERIMENT=%s, which would get into the box's programs\nhint: go env -u GOEXPERIMENT", lines[2])
+	}
+	return toolchain{Root: lines[0], Version: lines[1]}, nil
 }
 
 // target lists the variables that choose the CPU. Each one that changes code is
 // set, so that what the user exported for his own programs does not get into the
-// box's; the board's own words come last and win.
+// box's; the board's own words come last and win. GOFLAGS has what build says anyway:
+// an empty one would let those of go env -w in.
 func target(b boards.Board) []string {
 	env := []string{
 		"GOOS=linux", "GOARCH=" + b.Arch.Name, "CGO_ENABLED=0",
 		"GOAMD64=v1", "GO386=sse2", "GOARM=7", "GOARM64=v8.0",
-		"GOEXPERIMENT=", "GOFLAGS=", "GOWORK=off",
+		"GOEXPERIMENT=", "GOFLAGS=-trimpath", "GOWORK=off",
 	}
 	return append(env, b.CPU.GoEnv...)
 }

@@ -271,3 +271,23 @@ func TestInputsChangeWithTheTarget(t *testing.T) {
 		t.Errorf("changed inputs (-want +got)\n%s", diff)
 	}
 }
+
+func TestWhatGoEnvHasSetIsRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(file, []byte("GOEXPERIMENT=jsonv2\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOENV", file)
+	_, err := TenchdInputs(t.Context(), testBoard(t), root)
+	if err == nil || !strings.Contains(err.Error(), "go env -w has set GOEXPERIMENT=jsonv2") || !strings.HasSuffix(err.Error(), "hint: go env -u GOEXPERIMENT") {
+		t.Errorf("TenchdInputs = %v, want why not", err)
+	}
+	if err := os.WriteFile(file, []byte("GOFLAGS=-tags=mine\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "env", "GOFLAGS")
+	cmd.Env = append(os.Environ(), target(testBoard(t))...)
+	if out, err := cmd.Output(); err != nil || strings.Contains(string(out), "mine") {
+		t.Errorf("go is called with GOFLAGS=%s, %v", out, err)
+	}
+}
