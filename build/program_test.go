@@ -116,7 +116,7 @@ func (q quiltPlan) follow(t *testing.T, part, name, version string, data []byte)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(q.o.Cache, "dl/followed/x-"+part), note, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(q.o.Cache, "dl/followed/x-"+part+"-"+hexOf(pinned)[:12]), note, 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -91,6 +91,10 @@ var sumRE = regexp.MustCompile(`^([0-9a-f]{64})  (.*)$`)
 // readSums reads the list of hashes, which is the first file: name -> hash.
 func readSums(t *tar.Reader) (map[string]string, error) {
 	h, err := t.Next()
+	foreign := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, tar.ErrHeader)
+	if err != nil && !foreign {
+		return nil, fmt.Errorf("read %s: %w", sumsName, err)
+	}
 	if err != nil || h.Name != sumsName || h.Typeflag != tar.TypeReg {
 		return nil, fmt.Errorf("this is no bundle of tench: %s is not its first file\nhint: tench fetch --bundle writes one", sumsName)
 	}

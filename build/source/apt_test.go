@@ -241,6 +241,13 @@ func TestFollow(t *testing.T) {
 	if err != nil || second != first {
 		t.Errorf("offline: Fetch = %+v, %v; want the same as before", second, err)
 	}
+	other := aptRecipe("6.12.116-1~deb12u1", noise(102)) // of another release
+	if _, err := openStore(t, dir).Fetch(t.Context(), other, "source", Options{Archive: a.Archive}); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := openStore(t, dir).Fetch(t.Context(), r, "source", Options{Offline: true}); err != nil || again != first {
+		t.Errorf("after another release: Fetch = %+v, %v; want the same as before", again, err)
+	}
 	if _, missing := openStore(t, dir).Missing(r, "source", Options{}); missing {
 		t.Error("Missing overlooks the followed version")
 	}

@@ -23,6 +23,11 @@ func (s *Store) fromSources(ctx context.Context, pkg release.DebianSource, p pin
 		return err
 	}
 	defer unlock()
+	download := filepath.Join(a.dir, "download")
+	// apt does not list what lies there already, e.g. from a run that was killed.
+	if err := errors.Join(os.RemoveAll(download), os.Mkdir(download, 0o755)); err != nil {
+		return err
+	}
 	args := []string{"source", "--only-source", "--download-only", pkg.Package + "=" + pkg.Version}
 	out, err := a.run(ctx, nil, "apt-get", append(args, "--print-uris")...)
 	if err != nil {
@@ -42,7 +47,6 @@ func (s *Store) fromSources(ctx context.Context, pkg release.DebianSource, p pin
 		o.logf("%s: not from %s: %v: trying with apt", p.Name, file.uri, err)
 	}
 	// apt downloads all of the package's files.
-	download := filepath.Join(a.dir, "download")
 	defer func() {
 		for _, f := range files {
 			_ = os.Remove(filepath.Join(download, f.name))

@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -201,4 +202,23 @@ func FuzzStanzas(f *testing.F) {
 			_ = upstream(s["Version"])
 		}
 	})
+}
+
+// What a killed run left in apt's folder is in nobody's way.
+func TestSourceLeftByAKilledRun(t *testing.T) {
+	key := newSigner(t)
+	a := newArchive(t, key)
+	const version = "2.0.12-7"
+	orig := a.addSources(t, version)[version]
+	a.publish(t, key)
+	s := openStore(t, t.TempDir())
+	dir := filepath.Join(s.dir, "apt/source/download")
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, origName(version)), orig, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Fetch(t.Context(), birdRecipe(version, orig), "source", Options{Strict: true, Archive: a.Archive})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, got.Path, orig)
 }

@@ -124,7 +124,7 @@ func (s *Store) pinnedFile(ctx context.Context, r release.Recipe, files []releas
 		}
 	}
 	if o.Strict {
-		return Fetched{}, strictError(r, tried)
+		return Fetched{}, strictError(r, files, tried)
 	}
 	return s.follow(ctx, r, files, tried, o)
 }
@@ -234,8 +234,12 @@ func listed(tried []attempt) string {
 	return b.String()
 }
 
-func strictError(r release.Recipe, tried []attempt) error {
+func strictError(r release.Recipe, files []release.File, tried []attempt) error {
+	follow := ""
+	if f, l := followable(files); l != nil && (l.Debian != nil || sourceKind(f.Name) != "") {
+		follow = ", or build without --strict to follow series " + r.Series
+	}
 	return fmt.Errorf("no location has the pinned version %s:%s\n"+
-		"hint: put the file into a folder named in TENCH_MIRROR, or pin a version that is still there in %s (its first lines say how), or build without --strict to follow series %s",
-		r.Version, listed(tried), filepath.Join(r.Dir, release.RecipeFile), r.Series)
+		"hint: put the file into a folder named in TENCH_MIRROR, or pin a version that is still there in %s (its first lines say how)%s",
+		r.Version, listed(tried), filepath.Join(r.Dir, release.RecipeFile), follow)
 }

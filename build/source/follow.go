@@ -31,8 +31,10 @@ type followed struct {
 	Unpack  release.Unpack `json:"unpack"`
 }
 
+// followedPath is where the note for files is. Two releases may pin different
+// files of one part.
 func (s *Store) followedPath(r release.Recipe, files []release.File) string {
-	return filepath.Join(s.dir, "followed", r.Name+"-"+files[0].Part)
+	return filepath.Join(s.dir, "followed", r.Name+"-"+files[0].Part+"-"+files[0].SHA256[:12])
 }
 
 // readFollowed returns the note for files, if it was made for the same pins.

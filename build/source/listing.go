@@ -45,7 +45,7 @@ func linked(page io.Reader, dir *url.URL) []string {
 // below is the name of the file that a link means, "" if it is not right below dir.
 func below(dir *url.URL, link string) string {
 	u, err := dir.Parse(strings.TrimSpace(link))
-	if err != nil || u.Host != dir.Host || path.Dir(u.Path) != path.Clean(dir.Path) {
+	if err != nil || u.Host != dir.Host || strings.HasSuffix(u.Path, "/") || path.Dir(u.Path) != path.Clean(dir.Path) {
 		return ""
 	}
 	return path.Base(u.Path)

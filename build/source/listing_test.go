@@ -60,7 +60,7 @@ func TestSpelling(t *testing.T) {
 }
 
 const listingPage = `<html><body><a href="../">up</a> <a href=bird-6.12.118.tar.gz>bird</a> <a href="/pub/x%2b1.tar?C=1">x</a>
-<A HREF="https://elsewhere.example/pub/y.tar">y</A> <a href="sub/z.tar">z</a> <a name="w"></a> <a href="bird-6.12.99.tar.gz"/>`
+<A HREF="https://elsewhere.example/pub/y.tar">y</A> <a href="sub/z.tar">z</a> <a name="w"></a> <a href="#top">t</a> <a href="?C=N;O=D">n</a> <a href="bird-6.12.99.tar.gz"/>`
 
 func TestLinked(t *testing.T) {
 	dir, err := url.Parse("https://a.example/pub/")
@@ -134,7 +134,7 @@ func TestNewerByHTTP(t *testing.T) {
 	if got := ask("bird-latest.tar.gz"); got.Err == nil || !strings.Contains(got.Err.Error(), "does not have the version 6.12.117 in it") {
 		t.Errorf("Newer of a name without a version = %+v", got)
 	}
-	page = "<html>nothing here</html>"
+	page = "<html><a href=\"#main\">nothing here</a></html>"
 	if got := ask("bird-6.12.117.tar.gz"); got.Err == nil || !strings.Contains(got.Err.Error(), "the server does not list the folder") {
 		t.Errorf("Newer where nothing is listed = %+v", got)
 	}

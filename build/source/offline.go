@@ -14,7 +14,7 @@ type Missing struct {
 	Recipe  string
 	Part    string
 	Files   []release.File // any one of them will do
-	Refused []string       // files of the right name with another size, and why they are none of them
+	Refused []string       // mirrors and files that do not serve, and why
 }
 
 // Missing reports whether a build without the network would lack the part. It
@@ -36,10 +36,16 @@ func (s *Store) Missing(r release.Recipe, part string, o Options) (Missing, bool
 	return Missing{r.Name, part, files, refused(r, files, o)}, true
 }
 
-// refused are the files of mirrors whose size shows that they are not what their
-// names say: a copy that broke off, a page that says "not found".
+// refused are the mirrors that are no folders, and the files of mirrors whose size
+// shows that they are not what their names say: a copy that broke off, a page that
+// says "not found".
 func refused(r release.Recipe, files []release.File, o Options) []string {
 	var list []string
+	for _, m := range o.Mirrors {
+		if info, err := os.Stat(m); err != nil || !info.IsDir() {
+			list = append(list, m+": there is no such folder")
+		}
+	}
 	for _, f := range files {
 		for _, path := range places(r, f, o) {
 			if info, err := os.Stat(path); err == nil && info.Size() != f.Size {

@@ -102,6 +102,9 @@ func patchError(p release.Patch, out []byte, err error) error {
 	if !errors.As(err, &exit) {
 		return fmt.Errorf("patch %s: %w", p.Name, err)
 	}
+	if said := strings.TrimSpace(string(out)); strings.Contains(said, "No space left on device") {
+		return fmt.Errorf("patch %s: %s: %w", p.Name, said, syscall.ENOSPC)
+	}
 	var faults []string
 	file := ""
 	for line := range strings.Lines(string(out)) {

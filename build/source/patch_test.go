@@ -7,12 +7,26 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"tench/release"
 )
+
+func TestPatchOnAFullDisk(t *testing.T) {
+	bin := t.TempDir()
+	script := "#!/bin/sh\necho 'patch: **** write error : No space left on device' >&2\nexit 2\n"
+	if err := os.WriteFile(filepath.Join(bin, "patch"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	err := Patch(t.Context(), series(t, newFile), t.TempDir(), nil)
+	if !errors.Is(err, syscall.ENOSPC) || strings.Contains(err.Error(), "rebase") {
+		t.Errorf("Patch = %v, want ENOSPC", err)
+	}
+}
 
 // twenty lines of text, in two files.
 func patchTree(t *testing.T) string {

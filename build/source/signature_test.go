@@ -212,6 +212,9 @@ func TestFetchWantsTheSignature(t *testing.T) {
 					if err == nil || !strings.Contains(err.Error(), tc.err) {
 						t.Errorf("%s: Fetch = %v\nwant %q", again, err, tc.err)
 					}
+					if err != nil && strings.Contains(err.Error(), "--strict") {
+						t.Errorf("%s: %v: nothing can stand in for a signature", again, err)
+					}
 					continue
 				}
 				if err != nil {

@@ -258,7 +258,7 @@ func TestStrictNamesEveryPlace(t *testing.T) {
 	want := "fetch linux source: no location has the pinned version 6.12.117:" +
 		"\n  a.tar\n    from " + url + "/x:\n      404 Not Found" +
 		"\n  a.tar\n    from " + url + "/y:\n      404 Not Found" +
-		"\nhint: put the file into a folder named in TENCH_MIRROR, or pin a version that is still there in recipes/linux/recipe.toml (its first lines say how), or build without --strict to follow series 6.12"
+		"\nhint: put the file into a folder named in TENCH_MIRROR, or pin a version that is still there in recipes/linux/recipe.toml (its first lines say how)"
 	if err == nil || err.Error() != want {
 		t.Errorf("Fetch =\n%v\nwant\n%s", err, want)
 	}
