@@ -403,3 +403,12 @@ func tryFAT(t *testing.T, fat fatType, size int) {
 		}
 	}
 }
+
+// arm64's kernel takes the words of its configuration only without a boot loader's.
+func TestKernelArgsOfARM64(t *testing.T) {
+	b := testBoard()
+	b.Arch.Name = "arm64"
+	if got := strings.Join(KernelArgs(b), " "); !strings.Contains(got, " bonding.max_bonds=0 ") {
+		t.Errorf("KernelArgs = %q, want that no device is made that nobody asked for", got)
+	}
+}

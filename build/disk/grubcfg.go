@@ -55,8 +55,16 @@ func KernelArgs(b boards.Board) []string {
 	if pc := b.Arch.Name == "amd64" || b.Arch.Name == "386"; pc && b.RAMMiB >= lastWordsRAM {
 		args = append(args, lastWords...)
 	}
+	if b.Arch.Name == "arm64" {
+		args = append(args, noDevices...)
+	}
 	return append(args, b.KernelArgs()...)
 }
+
+// noDevices keep the kernel from making devices that nobody asked for, as
+// x86.config and sunxi.config do: arm64's kernel takes CONFIG_CMDLINE only where
+// the boot loader says nothing.
+var noDevices = []string{"fb_tunnels=none", "bonding.max_bonds=0", "dummy.numdummies=0", "ifb.numifbs=0"}
 
 // lastWordsRAM is the memory in MiB from which a board keeps last words: 128 MiB
 // is then far from the kernel at its beginning and the initramfs at its end.
