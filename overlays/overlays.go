@@ -61,9 +61,6 @@ func Load(dir string, b boards.Board) ([]Entry, error) {
 	merged := map[string]Entry{}
 	for _, layer := range Layers(b) {
 		entries, err := loadLayer(dir, layer)
-		if errors.Is(err, fs.ErrNotExist) && layer != Common {
-			continue
-		}
 		if err != nil {
 			return nil, fmt.Errorf("overlay %s: %w", layer, err)
 		}
@@ -102,6 +99,10 @@ func loadLayer(dir, layer string) (map[string]Entry, error) {
 	entries := map[string]Entry{}
 	root := filepath.Join(dir, layer)
 	info, err := os.Lstat(root)
+	if errors.Is(err, fs.ErrNotExist) && layer != Common {
+		// Of a layer of empty folders git keeps the list alone; most boards have neither.
+		return entries, applyList(ListFile(dir, layer), entries)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -154,12 +155,14 @@ func read(name string, d fs.DirEntry) (Entry, error) {
 	return e, err
 }
 
-// secretRE matches private keys: PEM of any kind and OpenSSH, PuTTY, age.
-var secretRE = regexp.MustCompile(`-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----|PuTTY-User-Key-File-[0-9]|AGE-SECRET-KEY-1`)
+// secretRE matches private keys: PEM of any kind, OpenSSH, PGP, OpenVPN, PuTTY, age
+// and signify.
+var secretRE = regexp.MustCompile(`-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----|-----BEGIN OpenVPN (Static key V1|tls-crypt-v2 (client|server) key)-----|` +
+	`PuTTY-User-Key-File-[0-9]|AGE-SECRET-KEY-1|(?m:^RWRCS[A-Za-z0-9+/]{134}=)`)
 
 func checkSecret(name string, data []byte) error {
 	if m := secretRE.Find(data); m != nil {
-		return fmt.Errorf("%s looks like a private key (%q)\nhint: everybody who has the image would have the key: keep it off the image", name, m)
+		return fmt.Errorf("%s looks like a private key (%.30q)\nhint: everybody who has the image would have the key: keep it off the image", name, m)
 	}
 	return nil
 }

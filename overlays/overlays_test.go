@@ -82,6 +82,23 @@ drwx------ 0:0 etc/motd
 	}
 }
 
+// git keeps no empty folders: of a layer that has nothing else the list is there.
+func TestLoadOfAListAlone(t *testing.T) {
+	got, err := Load(write(t, map[string]string{"common/a": "", "small.flist": "drwx------ 0:0 var/lib/small\n"}), board)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Entry{
+		{Path: "a", Mode: 0o644, Data: []byte{}},
+		{Path: "var", Mode: os.ModeDir | 0o755},
+		{Path: "var/lib", Mode: os.ModeDir | 0o755},
+		{Path: "var/lib/small", Mode: os.ModeDir | 0o700},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Entry{}, "From")); diff != "" {
+		t.Errorf("Load (-want +got)\n%s", diff)
+	}
+}
+
 func TestLoadRefuses(t *testing.T) {
 	pem := "-----BEGIN " + "RSA PRIVATE KEY-----"
 	tests := []struct {
@@ -94,6 +111,9 @@ func TestLoadRefuses(t *testing.T) {
 		{"PEM key", map[string]string{"common/etc/key": "x\n" + pem + "\nMII"}, "common/etc/key looks like a private key"},
 		{"OpenSSH key", map[string]string{"common/k": strings.Replace(pem, "RSA", "OPENSSH", 1)}, "common/k looks like a private key"},
 		{"PKCS 8 key", map[string]string{"common/k": strings.Replace(pem, "RSA ", "", 1)}, "common/k looks like a private key"},
+		{"PGP key", map[string]string{"common/k": "-----BEGIN " + "PGP PRIVATE KEY BLOCK-----"}, "common/k looks like a private key"},
+		{"OpenVPN key", map[string]string{"common/k": "<tls-auth>\n-----BEGIN " + "OpenVPN Static key V1-----"}, "common/k looks like a private key"},
+		{"signify key", map[string]string{"common/k": "untrusted comment: x\n" + "RWRCS" + strings.Repeat("A", 134) + "=\n"}, "common/k looks like a private key"},
 		{"file over folder", map[string]string{"common/etc/x/y": "", "small/etc/x": ""}, "one is a folder and the other is not"},
 		{"mode with setuid", map[string]string{"common/a": "", "common.flist": "-rwsr-xr-x 0:0 a\n"}, "common.flist: -rwsr-xr-x 0:0 a: no program of the box runs setuid"},
 		{"mode not readable", map[string]string{"common/a": "", "common.flist": "0644 0:0 a\n"}, `common.flist:1: mode "0644"`},
