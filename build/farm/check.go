@@ -60,15 +60,15 @@ func parseStorage(text string) (*url.URL, error) {
 	switch u.Scheme {
 	case "file":
 		if u.Path == "" || (u.Host != "" && u.Host != "localhost") {
-			return nil, fmt.Errorf("%s: file: needs an absolute path, e.g. file:/mnt/ccache", u.Redacted())
+			return nil, fmt.Errorf("%s: file: needs an absolute path, e.g. file:/mnt/ccache", shown(u))
 		}
 	case "http", "redis":
 		if u.Host == "" {
-			return nil, fmt.Errorf("%s: it names no host, e.g. %s://farm", u.Redacted(), u.Scheme)
+			return nil, fmt.Errorf("%s: it names no host, e.g. %s://farm", shown(u), u.Scheme)
 		}
 	case "redis+unix":
 		if u.Path == "" {
-			return nil, fmt.Errorf("%s: it names no socket, e.g. redis+unix:/run/redis/redis.sock", u.Redacted())
+			return nil, fmt.Errorf("%s: it names no socket, e.g. redis+unix:/run/redis/redis.sock", shown(u))
 		}
 	default:
 		return nil, fmt.Errorf("%q is not one of file, http, redis, redis+unix, which ccache knows", u.Scheme)
@@ -94,6 +94,16 @@ func checkHost(host string) error {
 	return nil
 }
 
+// shown is a storage without its password. To ccache who stands alone before a
+// host is one, too: redis://[[USERNAME:]PASSWORD@]HOST.
+func shown(u *url.URL) string {
+	safe := *u
+	if _, both := u.User.Password(); u.User != nil && !both {
+		safe.User = url.User("xxxxx")
+	}
+	return safe.Redacted()
+}
+
 // State is what became of asking for one of the farm's things.
 type State struct {
 	What string // the storage without its password, or the host
@@ -109,7 +119,7 @@ func (f Farm) Storages(ctx context.Context) []State {
 			list = append(list, State{"storage", err})
 			continue
 		}
-		list = append(list, State{u.Redacted(), reach(ctx, u)})
+		list = append(list, State{shown(u), reach(ctx, u)})
 	}
 	return list
 }

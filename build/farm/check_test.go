@@ -28,6 +28,7 @@ func TestCheck(t *testing.T) {
 		"host without name":          {Farm{Hosts: "a ,lzo"}, false, "it names no host"},
 		"password in a wrong URL":    {Farm{Storage: "ftp://me:hush@a"}, false, "is not one of"},
 		"password without a host":    {Farm{Storage: "file://me:hush@a"}, false, "file://me:xxxxx@a"},
+		"password alone":             {Farm{Storage: "redis+unix://hush@localhost"}, false, "redis+unix://xxxxx@localhost: it names no socket"},
 		"password in a broken URL":   {Farm{Storage: "redis://me:hush@a:x%"}, false, "it has no valid URL"},
 		"the second of two is wrong": {Farm{Storage: "file:/a file:b"}, false, "needs an absolute path"},
 	} {
@@ -67,5 +68,8 @@ func TestStorages(t *testing.T) {
 	states := Farm{Storage: "file:" + dir + "/not/yet redis+unix:" + dir + "/socket"}.Storages(t.Context())
 	if len(states) != 2 || states[0].Err != nil || states[1].Err == nil {
 		t.Errorf("Storages = %v, want one that can be reached and one that cannot", states)
+	}
+	if got := (Farm{Storage: "redis://hush@127.0.0.1:1"}).Storages(t.Context()); len(got) != 1 || got[0].What != "redis://xxxxx@127.0.0.1:1" {
+		t.Errorf("Storages = %v, want a storage without its password", got)
 	}
 }
