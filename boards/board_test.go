@@ -100,3 +100,13 @@ func TestKernelArgs(t *testing.T) {
 		t.Errorf("KernelArgs() = %q, want the board's words, then those of its quirks", got)
 	}
 }
+
+func TestLoadOfANameThatIsNone(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "NanoPi_R4S"), os.DirFS("vm")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(dir, "NanoPi_R4S"); err == nil || !strings.Contains(err.Error(), "a board's name is up to 31 lower-case letters") {
+		t.Errorf("Load = %v, want what a name must be", err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 
@@ -109,6 +110,9 @@ func Load(dir, name string) (Board, error) {
 	data, err := os.ReadFile(path)
 	if !nameRE.MatchString(name) || errors.Is(err, fs.ErrNotExist) {
 		names := Names(dir)
+		if slices.Contains(names, name) {
+			return Board{}, fmt.Errorf("board %q: a board's name is up to 31 lower-case letters, digits and dashes\nhint: rename the folder %s", name, filepath.Join(dir, name))
+		}
 		hint := "boards: " + strings.Join(names, ", ")
 		if near := nearest.Of(name, names); near != "" {
 			hint = fmt.Sprintf("did you mean %q? %s", near, hint)
