@@ -1,6 +1,7 @@
 package dist
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -108,12 +109,12 @@ func (c collector) one(ctx context.Context, p release.Product) (release.Product,
 	return to.product(name), ctx.Err()
 }
 
-func pack(ctx context.Context, to io.Writer, from io.Reader) error {
+func pack(ctx context.Context, to *summed, from io.Reader) error {
 	cmd := exec.CommandContext(ctx, packer[0], packer[1:]...)
 	cmd.Stdin, cmd.Stdout = from, to
 	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if err := cmp.Or(ctx.Err(), to.err); err != nil {
+			return err // zstd only saw its pipe break
 		}
 		return fmt.Errorf("%s: %w\nhint: tench doctor --for build", packer[0], err)
 	}
@@ -125,6 +126,7 @@ type summed struct {
 	*os.File
 	hash hash.Hash
 	size int64
+	err  error // the first of Write
 }
 
 func newSummed(path string) (*summed, error) {
@@ -134,6 +136,7 @@ func newSummed(path string) (*summed, error) {
 
 func (s *summed) Write(b []byte) (int, error) {
 	n, err := s.File.Write(b)
+	s.err = cmp.Or(s.err, err)
 	s.hash.Write(b[:n])
 	s.size += int64(n)
 	return n, err

@@ -51,11 +51,18 @@ type Options struct {
 // Write makes the release's directory. It appears whole or not at all: what an
 // interrupted run leaves is a hidden folder beside it, which the next one removes.
 func Write(ctx context.Context, boards []Board, o Options) error {
-	o.Out = filepath.Clean(o.Out)
+	out, err := filepath.Abs(o.Out)
+	if err != nil {
+		return fmt.Errorf("release %s: %w", o.Name, err)
+	}
+	o.Out = out
 	if o.Start == nil {
 		o.Start = func(string) {}
 	}
 	if err := write(ctx, boards, o); err != nil {
+		if errors.Is(err, unix.ENOSPC) {
+			err = fmt.Errorf("%w\nhint: make room in %s, or name another place with --out", err, filepath.Dir(o.Out))
+		}
 		return fmt.Errorf("release %s: %w", o.Name, err)
 	}
 	return nil
@@ -66,7 +73,7 @@ func Write(ctx context.Context, boards []Board, o Options) error {
 func Check(o Options) error {
 	err := checkOut(o)
 	if err == nil && o.Since != "" {
-		_, err = readSince(o.Since)
+		_, _, err = readSince(o.Since)
 	}
 	if err != nil {
 		return fmt.Errorf("release %s: %w", o.Name, err)
@@ -74,13 +81,15 @@ func Check(o Options) error {
 	return nil
 }
 
-// readSince reads the index of the last release.
-func readSince(dir string) (release.Index, error) {
-	x, err := release.ReadIndex(filepath.Join(dir, release.ManifestFile))
-	if err != nil {
-		return release.Index{}, fmt.Errorf("compare with the last release: %w\nhint: --since names its directory", err)
+// readSince reads what is compared of the last release.
+func readSince(dir string) (x release.Index, parts []part, err error) {
+	if x, err = release.ReadIndex(filepath.Join(dir, release.ManifestFile)); err == nil {
+		parts, err = readParts(x, dir)
 	}
-	return x, nil
+	if err != nil {
+		return x, nil, fmt.Errorf("compare with the last release: %w\nhint: --since names its directory", err)
+	}
+	return x, parts, nil
 }
 
 func write(ctx context.Context, boards []Board, o Options) error {
@@ -214,6 +223,9 @@ func settle(dir string, epoch time.Time) error {
 		if err := errors.Join(os.Chmod(path, 0o644), os.Chtimes(path, epoch, epoch)); err != nil {
 			return err
 		}
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // whatever the umask: servers read it
+		return err
 	}
 	f, err := os.Open(dir)
 	if err != nil {

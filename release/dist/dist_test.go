@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"tench/release"
 	"tench/release/sbom"
@@ -471,4 +472,34 @@ func TestLineChanges(t *testing.T) {
 			t.Errorf("%s: lineChanges = %q, want %q", name, got, tc.want)
 		}
 	}
+}
+
+// What of the last release is not there is told before the boards are built.
+func TestCheckReadsAllOfTheLastRelease(t *testing.T) {
+	last := testOptions(t)
+	mustWrite(t, []Board{testBuilt().board(t)}, last)
+	o := Options{Since: last.Out, Out: filepath.Join(t.TempDir(), "new")}
+	if err := Check(o); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(last.Out, release.SBOMName("alix2d3"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(o); err == nil || !strings.Contains(err.Error(), "compare with the last release: ") {
+		t.Errorf("Check = %v, want what is missing", err)
+	}
+}
+
+// Servers read a release, whatever the umask of whoever made it.
+func TestDirectoryIsReadable(t *testing.T) {
+	o := testOptions(t)
+	old := unix.Umask(0o077)
+	defer unix.Umask(old)
+	mustWrite(t, []Board{testBuilt().board(t)}, o)
+	if info, err := os.Stat(o.Out); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("the directory has mode %v, %v; want 0755", info.Mode(), err)
+	}
+	t.Chdir(o.Out)
+	o.Out, o.Replace = ".", true
+	mustWrite(t, []Board{testBuilt().board(t)}, o)
 }

@@ -18,14 +18,11 @@ func notes(x release.Index, dir string, o Options) ([]byte, error) {
 	if o.Since == "" {
 		return w.first(), nil
 	}
-	last, err := readSince(o.Since)
+	last, before, err := readSince(o.Since)
 	if err != nil {
 		return nil, err
 	}
-	if w.before, err = readParts(last, o.Since); err != nil {
-		return nil, fmt.Errorf("compare with the last release: %w", err)
-	}
-	w.last = last.Release
+	w.last, w.before = last.Release, before
 	return w.next(), nil
 }
 
