@@ -58,7 +58,7 @@ func (o Options) deliver(ctx context.Context, r *Result) error {
 			s, err = converse(ctx, o, r.Host, line)
 			line.Close()
 			r.note(s)
-			if err != nil && s.whole && !errors.As(err, &no) && o.armed(ctx, *r) {
+			if err != nil && s.begun && s.whole && ctx.Err() == nil && !errors.As(err, &no) && o.armed(ctx, *r) {
 				return nil
 			}
 			if there := s.hello.Partial; there.SHA256 == s.image.SHA256 && there.Bytes > arrived {

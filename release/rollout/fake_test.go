@@ -31,6 +31,7 @@ type fakeBox struct {
 	answers []string // to `slots --json`, one a look; "" is no answer. The last stays
 
 	breakAfter int      // bytes that a line lets through before it breaks; 0 for all
+	swallow    int      // how often the image gets lost behind the desk, which has sent all of it
 	loseDone   int      // how often the answer that the slot is armed gets lost
 	speed      int      // bytes a second of the line, on the test's clock; 0 for any
 	busy       *os.File // locked by an update whose line broke, for two minutes of the test's clock; nil for none
@@ -116,6 +117,10 @@ func (b *fakeBox) update(ctx context.Context, command string, stdin io.Reader, s
 	u := &update.Updater{Board: b.board, Release: b.release, Epoch: b.epoch, Slots: b, Open: update.OpenDevice,
 		Identity: filepath.Join(b.dir, "identity"), State: b.dir, Run: b.dir, Downgrade: strings.Contains(command, "--allow-downgrade"),
 		Log: func(string, ...any) {}, Step: func(string, int64, int64) {}, Wait: b.wait}
+	if b.swallow > 0 {
+		b.swallow--
+		stdin = swallower{stdin}
+	}
 	if b.loseDone > 0 {
 		b.loseDone--
 		stdout = withoutDone{stdout}
@@ -155,6 +160,20 @@ func (r *slowReader) Read(p []byte) (int, error) {
 		r.b.clock.now = r.b.clock.now.Add(time.Duration(n) * time.Second / time.Duration(r.b.speed))
 	}
 	return n, err
+}
+
+// swallower takes the image, and breaks before the box has any of it.
+type swallower struct{ io.Reader }
+
+func (s swallower) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if n == 0 || transfer.Kind(p[0]) != transfer.Data {
+		return n, err
+	}
+	for end := (transfer.Message{Kind: transfer.End}).Append(nil); err == nil && !bytes.HasSuffix(p[:n], end); {
+		n, err = s.Reader.Read(p)
+	}
+	return 0, io.ErrUnexpectedEOF
 }
 
 // withoutDone is a line from the box that breaks before the answer.

@@ -109,8 +109,9 @@ func (o Options) armed(ctx context.Context, r Result) bool {
 	return false
 }
 
-// lookTime bounds one look at a box that may go down in the middle of it.
-const lookTime = 30 * time.Second
+// lookTime bounds one look at a box that answers slowly. A line that falls silent,
+// as of a box that goes down, ends sooner (internal/remote).
+const lookTime = 2 * time.Minute
 
 func (o Options) slots(ctx context.Context, host string) (slotsAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)

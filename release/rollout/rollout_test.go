@@ -3,6 +3,7 @@ package rollout
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -429,5 +430,29 @@ func TestAnnouncement(t *testing.T) {
 		if got := announce(tc.cost, tc.size, tc.speed); got != tc.want {
 			t.Errorf("announce(%d, %d, %g) = %q\nwant %q", tc.cost, tc.size, tc.speed, got, tc.want)
 		}
+	}
+}
+
+// What an update before this one armed is not taken for this one's.
+func TestArmedBefore(t *testing.T) {
+	c := &clock{}
+	b := newFakeBox(t, c)
+	b.swallow, b.answers = 1, []string{`{"running":"a","next":"b","good":"a","pending":true}`}
+	results, _, err := rollOut(t, c, map[string]*fakeBox{"gw": b}, []string{"gw"}, func(o *Options) { o.NoReboot = true })
+	if err != nil || results[0].State != Armed || !b.holdsNew() {
+		t.Errorf("rollOut = %+v, %v; the slot holds the new image: %v", results, err, b.holdsNew())
+	}
+}
+
+// A look has time for the ten round trips of a login, also where each takes seconds.
+func TestLookIsPatient(t *testing.T) {
+	var left time.Duration
+	o := Options{Dial: func(ctx context.Context, _ string) (Line, error) {
+		end, _ := ctx.Deadline()
+		left = time.Until(end)
+		return nil, errors.New("no line")
+	}}
+	if _, err := o.slots(t.Context(), "gw"); err == nil || left < time.Minute {
+		t.Errorf("slots = %v after at most %v, want more than a minute", err, left)
 	}
 }

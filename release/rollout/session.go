@@ -23,6 +23,7 @@ type session struct {
 	done    transfer.DoneBody
 	sent    int64       // bytes of the image
 	whole   bool        // all of it was sent: the box may have armed the slot
+	begun   bool        // the box writes the image: what was armed before is no more
 	sending atomic.Bool // the desk's own progress is on the screen
 }
 
@@ -177,6 +178,9 @@ func (s *session) expect(kind transfer.Kind) (transfer.Message, error) {
 		step, err := transfer.ParseStep(m)
 		if err != nil {
 			return m, err
+		}
+		if kind == transfer.Done {
+			s.begun = true // the first step after the offer is the wipe of the slot
 		}
 		if s.sending.Load() {
 			continue // it would only repeat the desk's own
