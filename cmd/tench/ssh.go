@@ -25,7 +25,7 @@ const deadLine = time.Minute
 func sshOptions(ctx context.Context, identity string) remote.Options {
 	o := remote.Options{Identity: identity, Agent: os.Getenv("SSH_AUTH_SOCK"), Patience: deadLine}
 	if u, err := user.Current(); err == nil {
-		o.Home = u.HomeDir
+		o.Home, o.Local = u.HomeDir, u.Username
 	}
 	if home, err := os.UserHomeDir(); err == nil {
 		o.Home = home
@@ -49,8 +49,8 @@ func askHost(ctx context.Context, tty *os.File, h remote.NewHost) (bool, error) 
 	return line == "yes\n", err
 }
 
-// dialer connects to boxes, as often as it is asked to; a passphrase is asked
-// for once.
+// dialer connects to boxes, as often as it is asked to; a passphrase and whether a
+// host is the right one are asked for once.
 func dialer(o remote.Options) func(ctx context.Context, host string) (rollout.Line, error) {
 	if ask := o.Passphrase; ask != nil {
 		known := map[string][]byte{}
@@ -63,6 +63,17 @@ func dialer(o remote.Options) func(ctx context.Context, host string) (rollout.Li
 				known[file] = bytes.Clone(phrase)
 			}
 			return phrase, err
+		}
+	}
+	if ask := o.AcceptNew; ask != nil {
+		accepted := map[remote.NewHost]bool{} // a file of known hosts may keep nothing: /dev/null
+		o.AcceptNew = func(h remote.NewHost) (bool, error) {
+			if accepted[h] {
+				return true, nil
+			}
+			yes, err := ask(h)
+			accepted[h] = yes && err == nil
+			return yes, err
 		}
 	}
 	return func(ctx context.Context, host string) (rollout.Line, error) {

@@ -140,9 +140,25 @@ func readConfig(home, host string) (sshConfig, error) {
 		if err != nil {
 			return c, fmt.Errorf("ssh: read %s: %w", path, err)
 		}
+		if line := beyond(cfg); line != "" {
+			return c, fmt.Errorf("ssh: %s: %q is not understood\nhint: tench reads Host, Match all, and Match host with one pattern", path, line)
+		}
 		c.files = append(c.files, cfg)
 	}
 	return c, nil
+}
+
+// beyond is a Match line with more than the library understands: it takes further
+// criteria, and a list of patterns, for one pattern each.
+func beyond(cfg *ssh_config.Config) string {
+	for _, h := range cfg.Hosts {
+		line, _, _ := strings.Cut(strings.TrimSpace(h.String()), "\n")
+		several := len(h.Patterns) > 1 || len(h.Patterns) == 1 && strings.Contains(h.Patterns[0].String(), ",")
+		if strings.HasPrefix(line, "Match") && several {
+			return line
+		}
+	}
+	return ""
 }
 
 func (c sshConfig) all(key string) []string {
@@ -182,7 +198,7 @@ func resolve(given Host, o Options) (target, error) {
 			return t, fmt.Errorf("ssh: ~/.ssh/config wants %s %s, which tench does not do\nhint: forward a port with ssh -L, and go to port PORT of localhost", key, v)
 		}
 	}
-	expand := strings.NewReplacer("%%", "%", "%d", o.Home, "%h", t.name, "%r", t.user, "%u", o.User)
+	expand := strings.NewReplacer("%%", "%", "%d", o.Home, "%h", t.name, "%r", t.user, "%u", o.Local)
 	path := func(p string) string {
 		p = expand.Replace(p)
 		if below, ok := strings.CutPrefix(p, "~/"); ok {

@@ -83,6 +83,7 @@ Host box
   User pxe
   IdentityFile ~/.ssh/box
   IdentityFile %d/keys/%r@%h
+  IdentityFile ~/.ssh/%u_key
   UserKnownHostsFile ~/known
 Host gate
   ProxyCommand nc %h %p
@@ -90,14 +91,14 @@ Host *
   User anybody
 `
 	must(t, os.WriteFile(filepath.Join(home, ".ssh/config"), []byte(config), 0o600))
-	a := Options{User: "me", Home: home}
+	a := Options{User: "me", Local: "anna", Home: home}
 	for name, tc := range map[string]struct {
 		given Host
 		want  target
 	}{
 		"all from the file": {Host{Name: "box"}, target{
 			user: "pxe", name: "box.example.net", port: "2222",
-			identities: []string{home + "/.ssh/box", home + "/keys/pxe@box.example.net"},
+			identities: []string{home + "/.ssh/box", home + "/keys/pxe@box.example.net", home + "/.ssh/anna_key"},
 			known:      []string{home + "/known", "/etc/ssh/ssh_known_hosts"},
 		}},
 		"what is given goes first": {Host{Name: "other", User: "root", Port: "2022"}, target{
@@ -117,5 +118,24 @@ Host *
 	}
 	if _, err := resolve(Host{Name: "gate"}, a); err == nil || !strings.Contains(err.Error(), "ProxyCommand") {
 		t.Errorf("resolve of a host behind a ProxyCommand = %v", err)
+	}
+}
+
+// What of ssh_config(5) would be misread is refused.
+func TestMatchOfMoreThanAHost(t *testing.T) {
+	for config, good := range map[string]bool{
+		"Match host box\n  Port 2222\n": true, "Match all\n  Port 2222\n": true,
+		"Match host box user git\n  Port 2222\n": false, "Match host box,gw1\n  Port 2222\n": false,
+	} {
+		home := t.TempDir()
+		must(t, os.Mkdir(filepath.Join(home, ".ssh"), 0o700))
+		must(t, os.WriteFile(filepath.Join(home, ".ssh/config"), []byte(config), 0o600))
+		got, err := resolve(Host{Name: "box"}, Options{Home: home})
+		switch {
+		case good && (err != nil || got.port != "2222"):
+			t.Errorf("%q: resolve = %+v, %v; want port 2222", config, got, err)
+		case !good && (err == nil || !strings.Contains(err.Error(), "is not understood\nhint: tench reads")):
+			t.Errorf("%q: resolve = %+v, %v; want an error", config, got, err)
+		}
 	}
 }

@@ -29,6 +29,7 @@ import (
 // Options is how this user gets into hosts.
 type Options struct {
 	User       string // there, unless the host's name or ~/.ssh/config has another; "" for root
+	Local      string // this user here, %u of ~/.ssh/config
 	Home       string // its .ssh has config, known_hosts and keys
 	Agent      string // the socket of ssh-agent; "" for none
 	Identity   string // the file of the only key to use; "" for the agent's and those in Home

@@ -28,7 +28,7 @@
 // where it lies, and becomes current when a new link is renamed over `current`,
 // which rename(2) and posix-rename@openssh.com do in one step. So a reader that
 // goes through `current` finds the old release or the new one, whole, and never
-// nothing. No release is removed before the switch; one that may go afterwards is
+// nothing; who opens one file after the other may get them of both. No release is removed before the switch; one that may go afterwards is
 // renamed to a dot name first. A run that was killed at any point leaves a tree
 // that serves, and the next run goes on from there.
 //
@@ -38,7 +38,9 @@ package publish
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 )
 
@@ -125,6 +127,9 @@ func (t *Tree) foretell(ctx context.Context, src *Source, o Options) (err error)
 	now, err := t.look()
 	if err != nil {
 		return err
+	}
+	if _, err := t.store.Lstat(".."); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w\nhint: the folder above it must be there, and this user must be allowed to write to it", err)
 	}
 	if now.has(src.Name) {
 		if err := t.confirm(ctx, src, o); err != nil {

@@ -300,6 +300,10 @@ func TestDryRunChangesNothing(t *testing.T) {
 	if diff := cmp.Diff(want, h.lines); diff != "" {
 		t.Errorf("dry run says (-want +got)\n%s", diff)
 	}
+	lost := &Tree{local{filepath.Join(dir, "no", "tree")}}
+	if err := lost.Publish(t.Context(), source(t, "r1"), o); err == nil || !strings.Contains(err.Error(), "hint: the folder above it must be there") {
+		t.Errorf("a dry run of what cannot be = %v", err)
+	}
 	for _, r := range []string{"r1", "r2", "r3"} {
 		publish(t, tree, source(t, r), 3)
 	}
@@ -317,7 +321,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 }
 
 // A reader goes through current while releases change under it: it must never
-// miss a file, nor see two releases in one.
+// miss a file.
 func TestReaderNeverMissesAFile(t *testing.T) {
 	dir := treeDir(t)
 	tree := &Tree{local{dir}}
