@@ -100,7 +100,11 @@ func boardRows(b boards.Board) [][2]string {
 		{"flashing", b.Flashing},
 		{"image", fmt.Sprintf("%d MiB: boot %d, two slots of %d, data %d", b.Layout.TotalMiB(),
 			b.Layout.BootMiB, b.Layout.SlotMiB, b.Layout.DataMiB)},
+		{"compiled with", strings.Join(slices.Concat(b.CPU.GoEnv, b.CPU.CFlags), " ")},
 		{"kernel", "fragments " + strings.Join(b.Kernel.Fragments, ", ")},
+		{"kernel requires", strings.Join(b.Kernel.Require, ", ")},
+		{"kernel forbids", strings.Join(b.Kernel.Forbid, ", ")},
+		{"kernel arguments", strings.Join(b.Kernel.Args, " ")},
 		{"daemons", strings.Join(b.Daemons, ", ")},
 	}
 	for _, p := range b.Ports {
@@ -149,7 +153,11 @@ func quirkText(q boards.Quirk) string {
 	for _, key := range slices.Sorted(maps.Keys(q.Sysctl)) {
 		set = append(set, key+"="+q.Sysctl[key])
 	}
-	return q.Why + " Set: " + strings.Join(set, " ") + "."
+	text := q.Why + " Set: " + strings.Join(set, " ") + "."
+	for _, k := range q.Check {
+		text += fmt.Sprintf(" Proof: %s is %s.", k.File, strings.Join(k.Want, " or "))
+	}
+	return text
 }
 
 func standIn(q boards.QEMU) string {

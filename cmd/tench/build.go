@@ -44,7 +44,14 @@ being built. An interrupted build goes on where it was: what is finished is kept
 			if o.Sources, err = t.sources(sources); err != nil {
 				return err
 			}
-			return showResults(c.OutOrStdout(), buildBoards(c, t, releases, list, o), which.named())
+			results := buildBoards(c, t, releases, list, o)
+			if err := showResults(c.OutOrStdout(), results, which.named()); err != nil {
+				return err
+			}
+			if len(results) < len(releases)*len(list) {
+				return c.Context().Err() // an interrupt between two boards, none of which failed
+			}
+			return nil
 		},
 	}
 	which.flags(c)

@@ -271,7 +271,9 @@ func (d doctor) install(ctx context.Context, pkgs []string) error {
 
 func aptGet(ctx context.Context, apt []string, args ...string) ([]byte, error) {
 	args = append(slices.Clone(apt), args...)
-	return exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it lets dpkg end first
+	return cmd.CombinedOutput()
 }
 
 // tail is the last 2000 bytes of a program's output.

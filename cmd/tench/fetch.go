@@ -33,7 +33,7 @@ func fetchCommand() *cobra.Command {
 		Short: "Fetch and verify the sources that boards need; carry them to a machine without a network",
 		Long: `fetch gets every source that the boards need, and the loaders for tench pxe,
 verifies them and does nothing else: the build that follows needs no network for
-them.
+them. Without a BOARD it does so for every board there is.
 
 --bundle writes all of it into one tar file: the sources (in sources/), the Go
 modules that building tench and the boards' programs calls for (in modules/), and
@@ -50,10 +50,10 @@ image works there. Debian's tools, such as compilers, are not in it: tench docto
 names the packages that the machine lacks.
 
 --check asks the locations of the recipes for newer versions and changes nothing.`,
-		Example: `  tench fetch --all-boards
+		Example: `  tench fetch
   tench fetch apu2 alix2d3 --bundle tench.tar
   tench fetch --unbundle tench.tar       on the other machine
-  tench fetch --all-boards --check       are there newer versions`,
+  tench fetch --check                    are there newer versions`,
 		ValidArgsFunction: completeMoreBoards,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := o.conflict(args); err != nil {
@@ -64,7 +64,7 @@ names the packages that the machine lacks.
 	}
 	o.releases.flags(c)
 	f := c.Flags()
-	f.BoolVar(&o.all, "all-boards", false, "what every board there is needs")
+	f.BoolVar(&o.all, "all-boards", false, "what every board there is needs, as without a BOARD")
 	f.BoolVar(&o.offline, "offline", false, "never use the network; say what is missing")
 	f.BoolVar(&o.check, "check", false, "only ask for newer versions")
 	f.StringVar(&o.bundle, "bundle", "", "write everything that an offline machine needs to this `file`")
@@ -90,7 +90,7 @@ func (o *fetchOptions) conflict(args []string) error {
 }
 
 func (o *fetchOptions) run(c *cobra.Command, args []string) error {
-	t, list, err := findBoards(args, o.all)
+	t, list, err := findBoards(args, o.all || len(args) == 0)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func (p *progress) Start(step, detail string) {
 		return
 	}
 	p.step = step
-	fmt.Fprintf(p.out, "%-14s %.60s …", step, detail) // stop takes it away
+	fmt.Fprintf(oneLine{p.out}, "%-14s %.60s …", step, detail) // stop takes it away
 }
 
 // Progress moves the live line: bytes of a download, objects of a compile. With a
@@ -70,7 +70,7 @@ func (p *progress) Progress(done, total int64, unit string) {
 func (p *progress) newBar(text string, total int64, unit string) *progressbar.ProgressBar {
 	p.total = total
 	options := []progressbar.Option{
-		progressbar.OptionSetWriter(p.out),
+		progressbar.OptionSetWriter(oneLine{p.out}),
 		progressbar.OptionSetDescription(fmt.Sprintf("%-14s", text)),
 		progressbar.OptionShowBytes(unit == "B"),
 		progressbar.OptionUseIECUnits(true),
@@ -134,11 +134,22 @@ func (p *progress) stop() {
 	p.step, p.bar, p.total = "", nil, 0
 }
 
+// oneLine writes what is longer than a line of the terminal without wrapping it:
+// nothing would take away what wrapped.
+type oneLine struct{ io.Writer }
+
+func (l oneLine) Write(text []byte) (int, error) {
+	if _, err := fmt.Fprintf(l.Writer, wrapOff+"%s"+wrapOn, text); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
 // clearLine has a terminal forget the line that the cursor is in (ECMA-48: CR, EL).
 // A question begins with it, where a live line may be.
 const clearLine = "\r\x1b[K"
 
-// took prints a duration for a person: 0.4 s, 12 s, 8 min 3 s.
+// took prints a duration for a person: 0.4 s, 12 s, 8:03 min.
 func took(d time.Duration) string {
 	switch {
 	case d < 10*time.Second:

@@ -23,8 +23,22 @@ func TestProgressOnATerminal(t *testing.T) {
 	out.Reset()
 	p.Start("kernel", "compile")
 	p.Progress(1, 100, "objects")
-	if got := out.String(); !strings.Contains(got, clearLine+"\r") || !strings.Contains(got, "kernel") {
+	if got := out.String(); !strings.Contains(got, clearLine+wrapOff+"\r") || !strings.Contains(got, "kernel") {
 		t.Errorf("a bar begins with %q", got)
+	}
+}
+
+// What is wider than the terminal does not wrap: the next line would be written
+// over its last row alone.
+func TestProgressIsOneLine(t *testing.T) {
+	var out bytes.Buffer
+	p := &progress{out: &out, live: true}
+	p.Start("root@192.0.2.7:2222", strings.Repeat("x", 60))
+	p.Progress(1, 100, "objects")
+	for _, part := range strings.Split(strings.TrimSuffix(out.String(), wrapOn), wrapOn) {
+		if free, _, ok := strings.Cut(part, wrapOff); !ok || strings.Trim(free, clearLine) != "" {
+			t.Errorf("%q is written where the terminal wraps", part)
+		}
 	}
 }
 

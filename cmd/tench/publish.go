@@ -53,6 +53,11 @@ Hosts are known by ~/.ssh/known_hosts, we by ssh-agent or a key in ~/.ssh;
 			if p.dest, err = publish.ParseDest(args[len(args)-1]); err != nil {
 				return usageError{err}
 			}
+			if len(args) == 1 && !list && !rollback && p.dest.Host == "" {
+				if _, err := os.Stat(filepath.Join(p.dest.Path, release.SumsFile)); err == nil {
+					return usageError{fmt.Errorf("publish: %s is a release, and no place to publish to\nhint: tench publish %[1]s DEST", p.dest)}
+				}
+			}
 			if key != "" {
 				public, err := readPublicKey(c.Context(), key)
 				if err != nil {

@@ -13,6 +13,7 @@ import (
 	"tench/config"
 	"tench/pxe"
 	"tench/pxe/boxes"
+	"tench/pxe/event"
 	"tench/pxe/track"
 	"tench/release/netboot"
 )
@@ -62,7 +63,7 @@ Start the server before or after: the arming is kept.`,
 			if i.Once {
 				fmt.Fprintln(c.OutOrStdout(), installedSays)
 			}
-			adviseServer(c, alone)
+			o.adviseServer(c, alone)
 			return nil
 		},
 	}
@@ -118,7 +119,7 @@ tells the server that runs.`,
 				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s runs %s from RAM when it boots\n", args[0], cmp.Or(i.Board, "its folder"))
-			adviseServer(c, alone)
+			o.adviseServer(c, alone)
 			return nil
 		},
 	}
@@ -147,7 +148,11 @@ func (o *pxeOptions) runConfig(r pxe.Request, file string) ([]byte, error) {
 	}
 	name := cmp.Or(r.Board, r.Box)
 	if list, err := o.inventory(t); err == nil {
-		if box, ok := list.ByName(r.Box); ok {
+		box, ok := list.ByName(r.Box)
+		if mac, err := event.ParseMAC(r.Box); err == nil {
+			box, ok = list.ByMAC(mac)
+		}
+		if ok {
 			name = box.Board
 		}
 	}
@@ -168,6 +173,9 @@ func (o *pxeOptions) arm(c *cobra.Command, r pxe.Request) (i track.Install, alon
 	if err != nil {
 		return track.Install{}, false, err
 	}
+	if err := o.serverDecides(c, state); err != nil {
+		return track.Install{}, false, err
+	}
 	i, err = pxe.Dial(state).Arm(c.Context(), r)
 	if errors.Is(err, pxe.ErrNoServer) {
 		alone = true
@@ -177,6 +185,24 @@ func (o *pxeOptions) arm(c *cobra.Command, r pxe.Request) (i track.Install, alon
 		})
 	}
 	return i, alone, err
+}
+
+// serverDecides refuses the flags that say what is served where a server runs: that
+// serves what it was started with.
+func (o *pxeOptions) serverDecides(c *cobra.Command, state string) error {
+	for _, flag := range []string{"release", "key", "unsigned"} {
+		if !c.Flags().Changed(flag) {
+			continue
+		}
+		_, err := pxe.Dial(state).State(c.Context())
+		if err == nil {
+			return usageError{fmt.Errorf("pxe: --%s: a server runs, which serves what it was started with\nhint: start that with --%[1]s, or leave it out here", flag)}
+		}
+		if !errors.Is(err, pxe.ErrNoServer) {
+			return err
+		}
+	}
+	return nil
 }
 
 // alone does what no server does. What it leaves in the state folder is the caller's,
@@ -192,11 +218,17 @@ func (o *pxeOptions) alone(c *cobra.Command, do func(pxe.Options) error) error {
 	return errors.Join(do(opts), giveToCaller(opts.State))
 }
 
-// adviseServer says how a server is started where none runs.
-func adviseServer(c *cobra.Command, alone bool) {
-	if alone {
-		fmt.Fprintln(c.ErrOrStderr(), "no server runs yet: sudo bin/tench pxe serve -i INTERFACE")
+// adviseServer says how a server is started where none runs: one that serves what
+// the box was armed with.
+func (o *pxeOptions) adviseServer(c *cobra.Command, alone bool) {
+	if !alone {
+		return
 	}
+	advice := "no server runs yet: sudo bin/tench pxe serve -i INTERFACE"
+	if o.release != "" {
+		advice += " --release " + o.release
+	}
+	fmt.Fprintln(c.ErrOrStderr(), advice)
 }
 
 func pxeDisarmCommand() *cobra.Command {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,7 +28,7 @@ func qemuArgs(b boards.Board, o runOptions, disk, dir string) ([]string, error) 
 	}
 	args = append(args, net...)
 	if o.firmware == "uefi" {
-		fw, err := uefiArgs(b.Arch, dir)
+		fw, err := uefiArgs(b, dir)
 		if err != nil {
 			return nil, err
 		}
@@ -86,6 +87,9 @@ func diskArgs(o runOptions, file string) []string {
 // ROMs are left out: nothing is to be booted over the network here.
 func netArgs(b boards.Board, o runOptions) ([]string, error) {
 	if b.QEMU.NIC == nicOnboard {
+		if o.nic != "" {
+			return nil, fmt.Errorf("--nic %s: QEMU's %s has its network card on board", o.nic, b.QEMU.Machine)
+		}
 		return []string{"-nic", "user"}, nil
 	}
 	var args, cards []string
@@ -99,7 +103,7 @@ func netArgs(b boards.Board, o runOptions) ([]string, error) {
 			netdev = o.lan
 		}
 		id := fmt.Sprintf("port%d", i)
-		card := fmt.Sprintf("%s,netdev=%s,romfile=", b.QEMU.NIC, id)
+		card := fmt.Sprintf("%s,netdev=%s,romfile=", cmp.Or(o.nic, b.QEMU.NIC), id)
 		if p.Path != "" {
 			bus, slot, err := pciAddress(p.Path)
 			if err != nil {
@@ -140,11 +144,11 @@ var uefis = map[string]uefi{
 	"arm64": {"/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd", "qemu-efi-aarch64"},
 }
 
-func uefiArgs(arch boards.Arch, dir string) ([]string, error) {
-	fw := uefis[arch.Name]
+func uefiArgs(b boards.Board, dir string) ([]string, error) {
+	fw := uefis[b.Arch.Name]
 	vars := filepath.Join(dir, "uefi-vars.fd")
 	if _, err := os.Stat(fw.code); err != nil {
-		return nil, fmt.Errorf("%w\nhint: tench doctor --for run", err)
+		return nil, fmt.Errorf("%w\nhint: tench doctor %s --for run", err, b.Name)
 	}
 	if err := copySparse(fw.vars, vars); err != nil {
 		return nil, err

@@ -28,17 +28,18 @@ router.toml, and writes one directory: packed images, the slots that updates
 send, kernel and initramfs for booting from the network, bills of materials,
 NOTES.md with the differences to the last release, index.txt, SHA256 and
 SHA256.sig. The directory appears when all of it is there. An interrupted release
-goes on where it was: what is built is kept.
+goes on where it was: what is built is kept. Without a BOARD it is of every board
+there is.
 
 The passphrase of the key is asked for on the terminal, or read as one line from
 standard input.`,
-		Example: `  tench release --all-boards --key tench.sec --since out/release/2026.10
+		Example: `  tench release --key tench.sec --since out/release/2026.10
   tench release apu2 --release NAME --key tench.sec
   tench release qemu-amd64 --unsigned --out /tmp/try
   signify-openbsd -C -p tench.pub -x SHA256.sig      checks it, in its directory`,
 		ValidArgsFunction: completeMoreBoards,
 		RunE: func(c *cobra.Command, args []string) error {
-			t, list, err := findBoards(args, all)
+			t, list, err := findBoards(args, all || len(args) == 0)
 			if err != nil {
 				return err
 			}
@@ -47,6 +48,9 @@ standard input.`,
 				return err
 			}
 			t.prepare(r, &d)
+			if last, err := newestRelease(filepath.Dir(d.Out)); d.Since == "" && err == nil && last != filepath.Clean(d.Out) {
+				fmt.Fprintf(c.ErrOrStderr(), "note: without --since NOTES.md tells no differences; the newest release here is %s\n", last)
+			}
 			if d.Sign, err = s.signer(c); err != nil {
 				return err
 			}
@@ -55,7 +59,7 @@ standard input.`,
 			}
 			o.Root, o.Cache, o.Mirrors, o.Strict = t.Root, t.Cache, t.Mirrors, true
 			results := buildBoards(c, t, []release.Release{r}, list, o)
-			if err := showResults(c.OutOrStdout(), results, false); err != nil {
+			if err := showResults(c.OutOrStdout(), results, o.Release != ""); err != nil {
 				return err
 			}
 			var made []dist.Board
@@ -67,7 +71,7 @@ standard input.`,
 	}
 	oneRelease(c, &o.Release)
 	f := c.Flags()
-	f.BoolVar(&all, "all-boards", false, "release every board there is")
+	f.BoolVar(&all, "all-boards", false, "release every board there is, as without a BOARD")
 	f.StringVar(&s.key, "key", "", "sign with the secret key in this `file`")
 	f.BoolVar(&s.unsigned, "unsigned", false, "leave it unsigned")
 	f.StringVar(&d.Out, "out", "", "the `directory` to make (default: out/release/NAME)")

@@ -30,6 +30,7 @@ type runOptions struct {
 	disk     string   // how the stick is attached, instead of the board's
 	memory   int      // MiB, instead of the board's smallest
 	accel    string   // how QEMU runs the guest's code: tcg or kvm
+	nic      string   // QEMU's network cards, instead of the board's
 	lan      string   // QEMU netdev for the LAN port
 	writeLog string   // file for a log of all writes to the disk; "" for none
 	extra    []string // further QEMU arguments
@@ -75,6 +76,7 @@ same image; --fresh starts again from the image.`,
 	f.StringVar(&o.image, "image", "", "boot this image `file` instead of the board's product")
 	f.BoolVar(&o.fresh, "fresh", false, "forget what the last run wrote")
 	f.StringVar(&o.disk, "disk", "", "attach the image as this QEMU `device`, e.g. ide-hd or usb-storage")
+	f.StringVar(&o.nic, "nic", "", "the ports are cards of this QEMU `device`, e.g. e1000 (default: the board's)")
 	f.Var((*number)(&o.memory), "memory", "memory in `MiB` (default: the board's smallest)")
 	// A /dev/kvm that opens may still fail in the guest, as nested ones do; the
 	// box needs three seconds without it.
@@ -95,7 +97,7 @@ func runQEMU(ctx context.Context, stderr io.Writer, b boards.Board, o runOptions
 	}
 	qemu, err := exec.LookPath("qemu-system-" + b.QEMU.System)
 	if err != nil {
-		return fmt.Errorf("run %s: %w\nhint: tench doctor --for run", b.Name, err)
+		return fmt.Errorf("run %s: %w\nhint: tench doctor %[1]s --for run", b.Name, err)
 	}
 	if o.firmware == "" {
 		o.firmware = b.Firmware[0]

@@ -90,3 +90,13 @@ func TestRunGivesTheLANToOnePort(t *testing.T) {
 		t.Errorf("QEMU is given %s", text)
 	}
 }
+
+// The hint looks at what this board calls for.
+func TestRunWithoutQEMU(t *testing.T) {
+	b := boardWithoutQEMU(t)
+	t.Setenv("PATH", t.TempDir())
+	err := runQEMU(t.Context(), io.Discard, b, runOptions{products: t.TempDir()})
+	if want := "hint: tench doctor qemu-amd64 --for run"; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("runQEMU = %v, want an error that ends with %q", err, want)
+	}
+}

@@ -179,12 +179,16 @@ has the seconds since the kernel started.`,
 }
 
 func readFile(stdin io.Reader, name string) (string, error) {
-	if name == "-" {
-		// More than the socket carries is refused there, with a message.
-		data, err := io.ReadAll(io.LimitReader(stdin, status.MaxRequest))
-		return string(data), err
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		stdin = f
 	}
-	data, err := os.ReadFile(name)
+	// More than the socket carries is refused there, with a message.
+	data, err := io.ReadAll(io.LimitReader(stdin, status.MaxRequest))
 	return string(data), err
 }
 
