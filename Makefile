@@ -6,7 +6,7 @@
 #   make update HOST=gw0 [BOARD=qemu-amd64] [KEY=dev.sec]   build, and send the slot to a box
 #   make pxe IFACE=eth1 [BOARD=qemu-amd64]                   whatever boots on eth1 runs the board's image from RAM
 #   make test                                                everything CI runs
-#   make test-boards [BOARDS=all]                            build boards, boot each in QEMU, try U-Boot's slots, build each again
+#   make test-boards [BOARDS=all] [ANEW=yes]                 build boards, boot each in QEMU, try U-Boot's slots, build each again
 #   make release KEY=tench.sec [SINCE=DIR] [BOARDS=all]      a signed release, see tench release --help
 #   make bench [BOARDS="apu2 vm" | BOARDS=all]              the numbers, with the commands behind them
 
@@ -21,6 +21,7 @@ DEV      ?=
 IDENTITY ?=
 HOST     ?=
 IFACE    ?=
+ANEW     ?=
 # What make test builds and boots beside the default board: another CPU, no
 # cross compiler.
 CROSS_BOARD ?= alix2d3
@@ -49,13 +50,15 @@ run: bin/tench
 flash: bin/tench
 	@bin/tench flash $(BOARD) $(if $(DEV),"$(DEV)") $(if $(IDENTITY),--identity "$(IDENTITY)") $(if $(CONFIG),--config "$(CONFIG)") $(if $(RELEASE),--release $(RELEASE))
 
-update: image
-	@test -n "$(HOST)" || { echo "HOST is missing: make update HOST=gw0 BOARD=$(BOARD) KEY=dev.sec"; exit 1; }
+# needs-X stops before a long build where X was not given.
+needs-%:
+	@test -n "$($*)" || { echo "$* is missing, see make help"; exit 1; }
+
+update: needs-HOST image
 	@bin/tench update $(if $(KEY),--key "$(KEY)") $(HOST) out/$(if $(RELEASE),$(RELEASE)/)$(BOARD)
 
-pxe: image
-	@test -n "$(IFACE)" || { echo "IFACE is missing: make pxe IFACE=eth1 BOARD=$(BOARD)"; exit 1; }
-	@bin/tench pxe run $(BOARD) -i "$(IFACE)" $(if $(CONFIG),--config "$(CONFIG)")
+pxe: needs-IFACE image
+	@bin/tench pxe run $(BOARD) -i "$(IFACE)" $(if $(CONFIG),--config "$(CONFIG)") $(if $(RELEASE),--release out/$(RELEASE)/$(BOARD) --unsigned)
 
 test: bin/tench
 	@bin/tench doctor --quiet --install --for build,run,test $(BOARD) $(CROSS_BOARD)
@@ -72,7 +75,7 @@ release: bin/tench
 test-boards: BOARDS := $(or $(BOARDS),all)
 test-boards: bin/tench
 	@bin/tench doctor --quiet --install $(if $(filter all,$(BOARDS)),--all-boards,$(BOARDS))
-	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" TENCH_TWICE="$(BOARDS)" $(GOTESTSUM) --format testname -- -timeout 240m -run 'TestBoards|TestBoardSlots|TestPXEOtherWays|TestPXERunUBoot|TestSameBytes' ./labs
+	@TENCH_LAB=yes TENCH_BOARDS="$(BOARDS)" TENCH_TWICE="$(BOARDS)" TENCH_TWICE_ANEW="$(ANEW)" $(GOTESTSUM) --format testname -- -timeout 240m -run 'TestBoards|TestBoardSlots|TestPXEOtherWays|TestPXERunUBoot|TestSameBytes' ./labs
 
 unit: bin/tench
 	@$(GOTESTSUM) --format pkgname -- ./...

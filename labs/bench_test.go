@@ -247,6 +247,16 @@ func TestBenchMeasuresSizesLast(t *testing.T) {
 	}
 }
 
+// TestMakeServesTheReleaseItBuilt reads what `make pxe` would run.
+func TestMakeServesTheReleaseItBuilt(t *testing.T) {
+	cmd := exec.Command("make", "--dry-run", "pxe", "IFACE=x", "RELEASE=next")
+	cmd.Dir = lab.Root(t)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--release next\n") || !strings.Contains(string(out), "--release out/next/qemu-amd64 --unsigned") {
+		t.Errorf("make pxe RELEASE=next does not serve what it builds: %v\n%s", err, out)
+	}
+}
+
 // slotSize is the number of bytes that kernel and initramfs take in slot A.
 func slotSize(b *testing.B, board boards.Board, image string) float64 {
 	b.Helper()

@@ -1,15 +1,19 @@
 package labs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"tench/boards"
 	"tench/internal/lab"
+	"tench/release"
 )
 
 // boardsNamed are the boards that an environment variable names, separated by
@@ -46,6 +50,7 @@ func TestBoards(t *testing.T) {
 	for _, b := range boardsNamed(t, "TENCH_BOARDS") {
 		t.Run(b.Name, func(t *testing.T) {
 			tench(t, lab.Root(t), nil, "image", b.Name)
+			checkSizes(t, b)
 			if b.QEMU.System == "" {
 				t.Logf("%s: built, not booted: QEMU has no such machine", b.Name)
 				return
@@ -54,6 +59,43 @@ func TestBoards(t *testing.T) {
 				t.Run(firmware, func(t *testing.T) { bootBoard(t, b, firmware) })
 			}
 		})
+	}
+}
+
+// What the sizes of slots and programs are held to, in bytes: by CPU and by name.
+var (
+	slotGoals    = map[string]int64{"amd64": 16e6, "386": 14e6}
+	programGoals = map[string]int64{"bird": 1.1e6, "charon": 1.8e6}
+)
+
+const daemonsGoal = 8e6 // all daemons together
+
+var daemonLine = regexp.MustCompile(`(?m)^\./bin/(bird|birdcl|charon|openvpn) type=file mode=\d+ size=(\d+) `)
+
+func checkSizes(t *testing.T, b boards.Board) {
+	t.Helper()
+	out := filepath.Join(lab.Root(t), "out", b.Name)
+	slot, err := os.Stat(filepath.Join(out, release.SlotName(b.Name)))
+	files, err2 := os.ReadFile(filepath.Join(out, release.FilesName(b.Name)))
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	if goal := slotGoals[b.Arch.Name]; goal > 0 && slot.Size() > goal {
+		t.Errorf("the slot has %d bytes, the goal is %d", slot.Size(), goal)
+	}
+	var together int64
+	for _, m := range daemonLine.FindAllStringSubmatch(string(files), -1) {
+		size, err := strconv.ParseInt(m[2], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		together += size
+		if goal := programGoals[m[1]]; goal > 0 && size > goal {
+			t.Errorf("%s has %d bytes, the goal is %d", m[1], size, goal)
+		}
+	}
+	if together == 0 && len(b.Daemons) > 0 || together > daemonsGoal {
+		t.Errorf("the daemons have %d bytes together, the goal is %d", together, int64(daemonsGoal))
 	}
 }
 
@@ -98,9 +140,17 @@ func readReport(t *testing.T, c *lab.Console, b boards.Board) {
 	for _, p := range b.Ports {
 		c.Expect(t, "(?m)^(ok|OTHER) +"+p.Label+" ", menuTimeout)
 	}
+	for _, q := range b.Quirks {
+		c.Expect(t, "(?m)^quirk "+q.Name+": in force", menuTimeout)
+	}
 	c.Expect(t, "== kernel log", menuTimeout)
 	c.Expect(t, "== log", menuTimeout)
 }
+
+// charonPlugins are those that IKEv2 with certificates, EAP and RADIUS calls for
+// (design/daemons.md).
+const charonPlugins = "aes des sha2 sha1 md4 md5 mgf1 random nonce x509 revocation constraints pubkey pkcs1 pem pkcs8 gmp curve25519 cmac hmac kdf ctr gcm attr " +
+	"kernel-netlink resolve socket-default vici updown eap-identity eap-mschapv2 eap-radius xauth-generic"
 
 // sessions are, for each recipe, what a person types to see its program start,
 // work and stop, and what he then sees.
@@ -118,6 +168,7 @@ var sessions = map[string][]struct{ send, expect string }{
 		{"until [ -e /run/tench/charon.vici ]; do sleep 1; done", ``},
 		{"kill -15 $(cat /run/tench/charon.pid); while [ -e /run/tench/charon.pid ]; do sleep 1; done", ``},
 		{"cat /tmp/charon.log", `loaded plugins: charon [^\r\n]*aes`},
+		{"for p in " + charonPlugins + "; do grep -q \"loaded plugins:.* $p( |$)\" /tmp/charon.log || echo $p; done > /tmp/lacking; echo lacking: $(cat /tmp/lacking).", `lacking: \.`},
 	},
 	"openvpn": {
 		{"openvpn --version", `OpenVPN 2\.6`},

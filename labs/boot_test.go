@@ -50,12 +50,13 @@ func confirmPowerOff(t testing.TB, c *lab.Console) {
 
 func TestBoot(t *testing.T) {
 	for name, args := range map[string][]string{
-		"SeaBIOS":                   {"--firmware", "bios"},
-		"OVMF":                      {"--firmware", "uefi"},
-		"SeaBIOS from an USB stick": {"--firmware", "bios", "--disk", "usb-storage"},
-		"SeaBIOS with AHCI":         {"--firmware", "bios", "--disk", "ide-hd"},
-		"SeaBIOS on a pc":           {"--firmware", "bios", "--qemu", "-machine", "--qemu", "pc"},
-		"SeaBIOS on a pc with IDE":  {"--firmware", "bios", "--disk", "ide-hd", "--qemu", "-machine", "--qemu", "pc"},
+		"SeaBIOS":                    {"--firmware", "bios"},
+		"OVMF":                       {"--firmware", "uefi"},
+		"SeaBIOS from an USB stick":  {"--firmware", "bios", "--disk", "usb-storage"},
+		"SeaBIOS with AHCI":          {"--firmware", "bios", "--disk", "ide-hd"},
+		"SeaBIOS on a pc":            {"--firmware", "bios", "--qemu", "-machine", "--qemu", "pc"},
+		"SeaBIOS on a pc with e1000": {"--firmware", "bios", "--nic", "e1000", "--qemu", "-machine", "--qemu", "pc"},
+		"SeaBIOS on a pc with IDE":   {"--firmware", "bios", "--disk", "ide-hd", "--qemu", "-machine", "--qemu", "pc"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := boot(t, args...)

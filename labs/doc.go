@@ -23,6 +23,7 @@
 //	unlike_test.go     the same on hardware that lacks ports
 //	backup_test.go     a backup over OpenSSH, opened by age
 //	restore_test.go    a box made again from its backup
+//	late_data_test.go  a data partition that comes late
 //	powercut*_test.go  the power fails at any write of a box's life
 //	reproduce_test.go  the same image from another folder
 //	release_test.go    a release of the built image, checked by signify

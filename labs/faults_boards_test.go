@@ -61,6 +61,9 @@ func TestFaultsBoardsStopped(t *testing.T) {
 		if (stoppable{cmd, said, b.cache}).stop(t, signal, time.Duration(random.Int64N(int64(most)))) {
 			stops++
 		} else {
+			if got := tree.images(t); len(got) != len(want) {
+				t.Errorf("it ended well with %d of %d images", len(got), len(want))
+			}
 			b = anew()
 		}
 		checkCache(t, b.cache)
@@ -208,4 +211,22 @@ func TestFaultsBundleKilled(t *testing.T) {
 	if got, _ := whole(); got != want {
 		t.Errorf("in the end the bundle has the hash %s, not %s", got, want)
 	}
+	tree.buildsOutOf(t, bundle)
+}
+
+// buildsOutOf builds where nothing is but the checkout, the machine's programs and
+// a bundle, and wants the image of a build with all there is.
+func (tree tinyTree) buildsOutOf(t *testing.T, bundle string) {
+	t.Helper()
+	want := tree.build(t, tinyBuild{cache: t.TempDir()})
+	if err := os.RemoveAll(filepath.Join(tree.dir, "out")); err != nil {
+		t.Fatal(err)
+	}
+	bare := tinyBuild{cache: t.TempDir(), env: []string{"TENCH_MIRROR=", "GOMODCACHE=" + t.TempDir(), "GOFLAGS=-modcacherw"}}
+	tree.fails(t, bare, "offline: these files are not in the store")
+	cmd, said := tree.tench(t, bare, "fetch", "--unbundle", bundle)
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, said)
+	}
+	tree.rebuild(t, bare, want)
 }

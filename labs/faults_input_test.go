@@ -72,6 +72,14 @@ func TestFaultsPlaces(t *testing.T) {
 	t.Run("spaces in the path", func(t *testing.T) {
 		tree.fails(t, tinyBuild{cache: filepath.Join(t.TempDir(), "my cache")}, `my cache: make takes no folder with ' ' in its name`, "hint: set TENCH_CACHE to")
 	})
+	t.Run("missing mirror", func(t *testing.T) {
+		gone := filepath.Join(t.TempDir(), "stick")
+		b := tinyBuild{cache: t.TempDir(), env: []string{"TENCH_MIRROR=" + gone}}
+		tree.fails(t, b, "tench: offline: these files are not in the store:", "not from "+gone+": there is no such folder", "hint: ")
+		checkCache(t, b.cache)
+		b.env = nil
+		tree.rebuild(t, b, want)
+	})
 	t.Run("no home", func(t *testing.T) {
 		tree.fails(t, tinyBuild{env: []string{"HOME="}}, "tench: find the cache: ", "hint: set TENCH_CACHE to a folder")
 	})

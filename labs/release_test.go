@@ -1,12 +1,17 @@
 package labs
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"tench/internal/lab"
+	"tench/release"
 )
 
 // A release of the built board, signed with a key that OpenBSD's signify made
@@ -44,5 +49,49 @@ func TestRelease(t *testing.T) {
 	}
 	if got := strings.Count(string(notes), "\nThe same"); got != 5 {
 		t.Errorf("the notes say %d times, not 5, that nothing changed:\n%s", got, notes)
+	}
+}
+
+// TestFaultsReleaseStopped stops a release at points that chance draws: its
+// directory is whole or not there, and the same command completes it.
+func TestFaultsReleaseStopped(t *testing.T) {
+	lab.Require(t, tinyNeeds...)
+	random, tree, b := seededRandom(t), newTinyTree(t), tinyBuild{cache: t.TempDir()}
+	must := func(args ...string) {
+		t.Helper()
+		if cmd, said := tree.tench(t, b, args...); cmd.Run() != nil {
+			t.Fatalf("%v:\n%s", cmd, said)
+		}
+	}
+	must("lock", "tiny")
+	out := filepath.Join(t.TempDir(), "1")
+	call := []string{"release", "tiny", "--unsigned", "--offline", "--out", out}
+	must(call...)
+	want := hashOf(t, filepath.Join(out, release.SumsFile))
+	began := time.Now()
+	must(append(call, "--replace")...) // nothing is built by now
+	most := time.Since(began)
+	for stops := 0; stops < faultStops; {
+		if err := os.RemoveAll(out); err != nil {
+			t.Fatal(err)
+		}
+		cmd, said := tree.tench(t, b, call...)
+		signal := []syscall.Signal{syscall.SIGINT, syscall.SIGKILL}[random.IntN(2)]
+		if (stoppable{cmd, said, b.cache}).stop(t, signal, time.Duration(random.Int64N(int64(most)))) {
+			stops++
+		}
+		if _, err := os.Stat(out); !errors.Is(err, fs.ErrNotExist) {
+			must("verify", out)
+		}
+	}
+	if err := os.RemoveAll(out); err != nil {
+		t.Fatal(err)
+	}
+	must(call...)
+	if got := hashOf(t, filepath.Join(out, release.SumsFile)); got != want {
+		t.Errorf("in the end SHA256 has the hash %s, undisturbed it is %s", got, want)
+	}
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(out), ".*")); err != nil || len(left) > 0 {
+		t.Errorf("left beside the release: %v (%v)", left, err)
 	}
 }

@@ -168,8 +168,9 @@ func TestSlotStream(t *testing.T) {
 	}
 }
 
-// The line breaks after each record in turn, and the power is cut in each write
-// in turn: nothing boots but the whole.
+// The power is cut in each write in turn: nothing boots but the whole. A stream
+// that is cut off is told from one that ends; that the installer takes the boot
+// sector back then, its own tests say.
 func TestStreamThatBreaks(t *testing.T) {
 	img := openImage(t, makeImage(t, t.TempDir()))
 	for name, r := range map[string]writestream.Request{
