@@ -72,6 +72,7 @@ func OfflineError(missing []Missing) error {
 		return nil
 	}
 	var b strings.Builder
+	told := map[string]bool{} // a mirror that is not there lacks all of them
 	for _, m := range missing {
 		fmt.Fprintf(&b, "\n  %s %s:", m.Recipe, m.Part)
 		for i, f := range m.Files {
@@ -84,7 +85,10 @@ func OfflineError(missing []Missing) error {
 			}
 		}
 		for _, line := range m.Refused {
-			b.WriteString("\n    not from " + line)
+			if !told[line] {
+				b.WriteString("\n    not from " + line)
+			}
+			told[line] = true
 		}
 	}
 	return fmt.Errorf("offline: these files are not in the store:%s\n"+

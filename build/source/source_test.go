@@ -250,6 +250,23 @@ func TestOfflineSaysWhatAMirrorHas(t *testing.T) {
 	}
 }
 
+// A mirror that is not there is told of, once for all that it lacks.
+func TestOfflineWithoutItsMirror(t *testing.T) {
+	o := Options{Mirrors: []string{filepath.Join(t.TempDir(), "stick")}}
+	var list []Missing
+	for _, name := range []string{"a.tar", "b.tar"} {
+		m, missing := openStore(t, t.TempDir()).Missing(recipe(fileFor(name, []byte(name))), "source", o)
+		if !missing {
+			t.Errorf("%s is not missing", name)
+		}
+		list = append(list, m)
+	}
+	err := OfflineError(list)
+	if n := strings.Count(err.Error(), "\n    not from "+o.Mirrors[0]+": there is no such folder\n"); n != 1 {
+		t.Errorf("OfflineError names the mirror %d times, want once:\n%v", n, err)
+	}
+}
+
 func TestStrictNamesEveryPlace(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	url := serve(t, s, http.NotFoundHandler())

@@ -50,7 +50,7 @@ import (
 //
 //	dl/sha256/HH/HASH        a file; HH are the first two digits of its hash
 //	dl/sha256/HH/HASH.json   its name and where it came from, for people
-//	dl/followed/NAME-PART-PIN    which file stands in for a pin that is gone
+//	dl/followed/NAME-PART-PIN  which file stands in for a pin that is gone
 //	dl/partial/              unfinished downloads, resumed by the next run
 //	dl/apt/                  lists and caches of the private apt-get
 //
