@@ -40,7 +40,7 @@ func newBox(t *testing.T) *box {
 	sys.ResolvConf = t.TempDir() + "/resolv.conf"
 	t.Cleanup(sys.Close)
 	return &box{
-		kept: netstate.Kept{},
+		kept: netstate.NewKept(),
 		t:    t, sys: sys, events: make(chan unit.Event, 64), facts: unit.Facts{}.Clone(),
 		want: func(unit.Facts) desired.Desired { return desired.Desired{} },
 	}
