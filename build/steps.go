@@ -17,6 +17,7 @@ import (
 	"tench/build/rootfs"
 	"tench/build/source"
 	"tench/build/userland"
+	"tench/internal/syncfs"
 	"tench/overlays"
 	"tench/release"
 )
@@ -168,7 +169,7 @@ func (p *plan) patchedTree(ctx context.Context, src source.Fetched, patches []re
 	if err := source.Patch(ctx, patches, raw, w.Log); err != nil {
 		return "", err
 	}
-	if err := cache.Sync(raw); err != nil { // its name is to say that the tree is whole
+	if err := syncfs.Sync(raw); err != nil { // its name is to say that the tree is whole
 		return "", err
 	}
 	return tree, os.Rename(raw, tree)

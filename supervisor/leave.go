@@ -13,11 +13,12 @@ import (
 // they were set to is to go. A port that the next names, and that only cannot be
 // had now, is left as it is.
 func (l *loop) leave(old, next config.Config) {
+	gone := map[string]bool{} // interfaces
+	for _, i := range old.Interfaces {
+		gone[i.Name] = !slices.ContainsFunc(next.Interfaces, func(n config.Interface) bool { return n.Device == i.Device })
+	}
 	for _, w := range desired.Compute(old, l.ports, l.facts).Links {
-		stays := slices.ContainsFunc(old.Interfaces, func(i config.Interface) bool {
-			return i.Name == w.Interface && slices.ContainsFunc(next.Interfaces, func(n config.Interface) bool { return n.Device == i.Device })
-		})
-		if w.Kind == "" && !stays {
+		if w.Kind == "" && gone[w.Interface] {
 			l.left[w.Name] = true
 		}
 	}

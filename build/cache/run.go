@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tench/internal/syncfs"
 )
 
 // StepError is a step that failed.
@@ -182,27 +184,13 @@ func commit(tmp, final string) error {
 		return err
 	}
 	defer parent.Close()
-	if err := Sync(tmp); err != nil {
+	if err := syncfs.Sync(tmp); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, final); err != nil {
 		return err
 	}
 	return parent.Sync()
-}
-
-// Sync brings all that was written to the file system of dir to the disk: one call
-// for a tree that may have 90,000 files.
-func Sync(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
 }
 
 // explainError adds what the operator can do, and says that a step was

@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tench/internal/syncfs"
 	"tench/release"
 )
 
@@ -227,15 +228,7 @@ func settle(dir string, epoch time.Time) error {
 	if err := os.Chmod(dir, 0o755); err != nil { // whatever the umask: servers read it
 		return err
 	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
+	return syncfs.Sync(dir)
 }
 
 // commit gives the finished directory its name. A release that is replaced
